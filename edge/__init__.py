@@ -1,0 +1,1 @@
+"""Aboard: MAVLink and camera inputs, pose, detection, tracking, location, outbox, downlink, recorder."""

@@ -1,0 +1,1 @@
+"""On the ground: receiver, store, contacts, HTTP API and console."""

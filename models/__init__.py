@@ -1,0 +1,1 @@
+"""Detectors: catalogue, ONNX sessions, pre- and post-processing."""

@@ -1,0 +1,1 @@
+"""Replay of recorded flights, importers of foreign logs, scenarios with truth, benchmarks."""

@@ -1,0 +1,273 @@
+"""Every message that crosses a process or a link, as frozen structs.
+
+Encoded as msgpack arrays (field order is the wire format): a new field goes to the END of its struct and has
+a default; a field's meaning never changes; a reader ignores fields beyond those it knows. Times are UTC
+nanoseconds. Altitudes name their datum. Floats are finite: NaN and infinity are refused on decoding.
+Quaternions are (w, x, y, z) and named `q_TO_FROM`.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta
+
+Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:\-]+$")]
+Label = Annotated[str, Meta(min_length=1, max_length=64)]
+Text = Annotated[str, Meta(max_length=512)]
+TimeNs = Annotated[int, Meta(ge=0, le=4_102_444_800_000_000_000)]  # 1970 .. 2100
+Finite = Annotated[float, Meta(ge=-1e12, le=1e12)]
+NonNegative = Annotated[float, Meta(ge=0.0, le=1e12)]
+Latitude = Annotated[float, Meta(ge=-90.0, le=90.0)]
+Longitude = Annotated[float, Meta(ge=-180.0, le=180.0)]
+Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Pixels = Annotated[int, Meta(ge=1, le=65_535)]
+Blob = Annotated[bytes, Meta(max_length=262_144)]
+Quaternion = tuple[Finite, Finite, Finite, Finite]
+LatLon = tuple[Latitude, Longitude]
+BoxPx = tuple[Finite, Finite, Finite, Finite]
+
+Surface = Literal["terrain", "sea", "level"]
+"""What the ray met: a terrain model, the sea surface, or level ground at a stated height."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Base of all messages."""
+
+
+class Position(Message, frozen=True, kw_only=True, array_like=True):
+    """A place on WGS 84 with its full uncertainty.
+
+    `covariance_enu_m2` is the upper triangle (ee, en, eu, nn, nu, uu) of the covariance in local
+    east-north-up metres. `ce90_m` and `le90_m` are the radius and half-height that hold the truth in 90 %
+    of cases (MISB ST 0601 tags 45, 46).
+    """
+
+    latitude_deg: Latitude
+    longitude_deg: Longitude
+    alt_hae_m: Finite
+    covariance_enu_m2: tuple[NonNegative, Finite, Finite, NonNegative, Finite, NonNegative]
+    ce90_m: NonNegative
+    le90_m: NonNegative
+    surface: Surface
+
+
+class Bearing(Message, frozen=True, kw_only=True, array_like=True):
+    """Direction from the platform when there is no position: true azimuth, elevation above the horizon."""
+
+    azimuth_deg: Annotated[float, Meta(ge=0.0, le=360.0)]
+    elevation_deg: Annotated[float, Meta(ge=-90.0, le=90.0)]
+    sigma_deg: NonNegative
+
+
+class PlatformPose(Message, frozen=True, kw_only=True, array_like=True):
+    """Where the platform is and how it lies at `time_ns`; `None` is "not known", never a zero."""
+
+    platform_id: Id
+    sortie_id: Id
+    time_ns: TimeNs
+    received_ns: TimeNs
+    latitude_deg: Latitude | None
+    longitude_deg: Longitude | None
+    alt_hae_m: Finite | None
+    alt_msl_m: Finite | None
+    alt_rel_m: Finite | None
+    heading_deg: Finite | None
+    course_deg: Finite | None
+    speed_mps: NonNegative | None
+    climb_mps: Finite | None
+    q_ned_body: Quaternion | None
+    reason: Text | None = None
+
+
+class GimbalPose(Message, frozen=True, kw_only=True, array_like=True):
+    """How one sensor's gimbal points in north-east-down, resolved from whatever convention was heard."""
+
+    platform_id: Id
+    sensor_id: Id
+    time_ns: TimeNs
+    q_ned_gimbal: Quaternion
+    source: Label
+
+
+class FrameInfo(Message, frozen=True, kw_only=True, array_like=True):
+    """One image, without its pixels; footprint corners go round the image from its upper left."""
+
+    platform_id: Id
+    sortie_id: Id
+    sensor_id: Id
+    frame_number: Count
+    time_ns: TimeNs
+    received_ns: TimeNs
+    width_px: Pixels
+    height_px: Pixels
+    footprint: Annotated[tuple[LatLon, ...], Meta(max_length=16)] = ()
+    frame_centre: LatLon | None = None
+    no_position_reason: Text | None = None
+
+
+class Detections(Message, frozen=True, kw_only=True, array_like=True):
+    """All detections of one frame as columns (little-endian): boxes float32 Nx4, scores float32 N, labels uint8 N.
+
+    Boxes are x0, y0, x1, y1 in pixels, origin at the centre of the upper-left pixel.
+    """
+
+    platform_id: Id
+    sortie_id: Id
+    sensor_id: Id
+    frame_number: Count
+    time_ns: TimeNs
+    model_id: Id
+    labels: Annotated[tuple[Label, ...], Meta(max_length=256)]
+    box_px_f32: Annotated[bytes, Meta(max_length=16 * 4096)]
+    score_f32: Annotated[bytes, Meta(max_length=4 * 4096)]
+    label_index_u8: Annotated[bytes, Meta(max_length=4096)]
+
+    def __post_init__(self) -> None:
+        """Refuse columns of unequal length, non-finite numbers and labels that are not in the table."""
+        count = len(self.label_index_u8)
+        if len(self.box_px_f32) != 16 * count or len(self.score_f32) != 4 * count:
+            raise ValueError(
+                f"columns disagree: {len(self.box_px_f32)} box bytes, {len(self.score_f32)} score bytes, "
+                f"{count} labels"
+            )
+        if count and max(self.label_index_u8) >= len(self.labels):
+            raise ValueError(f"label index {max(self.label_index_u8)} but only {len(self.labels)} labels")
+        if not (np.isfinite(self.box_px).all() and np.isfinite(self.score).all()):
+            raise ValueError("a box or score is not finite")
+
+    @property
+    def box_px(self) -> npt.NDArray[np.float32]:
+        """Boxes, shape (N, 4), read-only view."""
+        return np.frombuffer(self.box_px_f32, dtype="<f4").reshape(-1, 4)
+
+    @property
+    def score(self) -> npt.NDArray[np.float32]:
+        """Scores 0..1, shape (N,), read-only view."""
+        return np.frombuffer(self.score_f32, dtype="<f4")
+
+    @property
+    def label_index(self) -> npt.NDArray[np.uint8]:
+        """Index into `labels`, shape (N,), read-only view."""
+        return np.frombuffer(self.label_index_u8, dtype=np.uint8)
+
+
+TrackStatus = Literal["tentative", "confirmed", "coasting", "dropped"]
+
+
+class Track(Message, frozen=True, kw_only=True, array_like=True):
+    """One object through time as one platform sees it; position and velocity are the filter's estimate."""
+
+    track_id: Id
+    platform_id: Id
+    sortie_id: Id
+    sensor_id: Id
+    time_ns: TimeNs
+    first_ns: TimeNs
+    status: TrackStatus
+    label: Label
+    score: Unit
+    look_count: Count
+    position: Position | None
+    course_deg: Finite | None = None
+    speed_mps: NonNegative | None = None
+    velocity_covariance_en_m2ps2: tuple[NonNegative, Finite, NonNegative] | None = None
+
+
+class Sighting(Message, frozen=True, kw_only=True, array_like=True):
+    """A logged observation of a track: when, where (or in which direction and why no place), how sure, by what.
+
+    `sighting_id` is deterministic: platform, sortie, sensor, track number and frame number.
+    """
+
+    sighting_id: Id
+    track_id: Id
+    platform_id: Id
+    sortie_id: Id
+    sensor_id: Id
+    frame_number: Count
+    time_ns: TimeNs
+    label: Label
+    score: Unit
+    model_id: Id
+    box_px: BoxPx
+    position: Position | None
+    bearing: Bearing | None
+    no_position_reason: Text | None
+    slant_range_m: NonNegative | None = None
+    platform_position: tuple[Latitude, Longitude, Finite] | None = None
+    size_m: tuple[NonNegative, NonNegative] | None = None
+    is_exercise: bool = False
+
+
+class Chip(Message, frozen=True, kw_only=True, array_like=True):
+    """The image cut out around a detection; `box_in_chip_px` frames the object inside it."""
+
+    chip_id: Id
+    sighting_id: Id
+    platform_id: Id
+    time_ns: TimeNs
+    media_type: Literal["image/jpeg", "image/webp", "image/png"]
+    width_px: Pixels
+    height_px: Pixels
+    box_in_chip_px: BoxPx
+    data: Blob
+
+
+HealthState = Literal["ok", "degraded", "failed"]
+
+
+class Health(Message, frozen=True, kw_only=True, array_like=True):
+    """One condition of one component: when it began, when it was last true, what to do about it.
+
+    `component` is such as `camera.eo`, `mavlink`, `vision`, `outbox`, `downlink`, `recorder`, `clock`;
+    `condition` is such as `stalled`, `frozen`, `black`, `resolution_changed`, `telemetry_stale`. A condition
+    that ended is sent once more with state `ok`. `values` are plain numbers (fps, delay, depth, bytes).
+    """
+
+    platform_id: Id
+    component: Id
+    condition: Id
+    state: HealthState
+    time_ns: TimeNs
+    since_ns: TimeNs
+    text: Text
+    values: Annotated[dict[Label, Finite], Meta(max_length=64)] = {}
+
+
+class Ack(Message, frozen=True, kw_only=True, array_like=True):
+    """The ground has committed every record of `boot_id` up to `contiguous_seq`, except the missing ranges.
+
+    `missing` are inclusive (first, last) pairs beyond `contiguous_seq` that the ground has not got.
+    """
+
+    platform_id: Id
+    boot_id: Id
+    contiguous_seq: Count
+    missing: Annotated[tuple[tuple[Count, Count], ...], Meta(max_length=256)] = ()
+
+
+class Tasking(Message, frozen=True, kw_only=True, array_like=True):
+    """An operator's request to a platform, with an id under which its receipt comes back."""
+
+    tasking_id: Id
+    platform_id: Id
+    time_ns: TimeNs
+    expires_ns: TimeNs
+    kind: Literal["full_resolution", "threshold", "mute_area", "follow"]
+    sighting_id: Id | None = None
+    label: Label | None = None
+    score: Unit | None = None
+    area: Annotated[tuple[LatLon, ...], Meta(max_length=256)] = ()
+
+
+class TaskingReceipt(Message, frozen=True, kw_only=True, array_like=True):
+    """What became of a tasking."""
+
+    tasking_id: Id
+    platform_id: Id
+    time_ns: TimeNs
+    state: Literal["accepted", "refused", "done"]
+    text: Text = ""

@@ -1,0 +1,70 @@
+"""Where a camera was and how it looked at the instant of a frame, or the reason why that is not known.
+
+Axes: north-east-down (ned), camera right-down-forward (OpenCV). `rotation_ned_from_camera` turns a ray in
+camera axes into ned axes at the camera's own place.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoseSigmas:
+    """One-sigma errors of a pose by source: metres, degrees, seconds.
+
+    Attributes:
+        horizontal_m: GNSS error, per horizontal axis.
+        vertical_m: GNSS height error.
+        tilt_deg: line-of-sight error from roll and pitch (aircraft and gimbal together).
+        heading_deg: error about the vertical.
+        boresight_deg: camera against gimbal or body, per axis.
+        time_offset_s: frame time against telemetry time.
+    """
+
+    horizontal_m: float = 1.5
+    vertical_m: float = 3.0
+    tilt_deg: float = 0.5
+    heading_deg: float = 2.0
+    boresight_deg: float = 0.3
+    time_offset_s: float = 0.06
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CameraPose:
+    """A camera's pose at `time_ns` (UTC).
+
+    Attributes:
+        rotation_ned_from_camera: shape (3, 3).
+        velocity_ned_mps: shape (3,), of the platform.
+        angular_rate_dps: magnitude of the camera's turning, degrees per second.
+        level_alt_hae_m: height of level ground to use where no terrain model is given (take-off height);
+            `None` when unknown.
+        source: which attitude convention answered, such as "fixed", "gimbal_device", "mount_status".
+    """
+
+    time_ns: int
+    latitude_deg: float
+    longitude_deg: float
+    alt_hae_m: float
+    rotation_ned_from_camera: FloatArray
+    velocity_ned_mps: FloatArray
+    angular_rate_dps: float
+    sigmas: PoseSigmas
+    level_alt_hae_m: float | None
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoPose:
+    """There is no honest pose at `time_ns`; `reason` is one of the words below and `detail` has the numbers.
+
+    Reasons: no_telemetry, telemetry_stale, no_fix, no_attitude, gimbal_stale, datum_alarm, clock_unknown.
+    """
+
+    time_ns: int
+    reason: str
+    detail: str
