@@ -38,9 +38,9 @@ def load_config(
     for keys, text in overrides.items():
         _set(tree, keys, text)
     try:
-        return msgspec.convert(tree, kind, strict=not overrides)
+        return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{origin}: {_readable(str(error))}") from error
+        raise ConfigError(f"{origin}: {error}") from error
 
 
 def to_tree(config: Config) -> dict[str, Any]:
@@ -85,7 +85,3 @@ def _parsed(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _readable(text: str) -> str:
-    return text.replace(" - at `$.", " (at `").replace("` ", "` ") + (")" if " - at `$." in text else "")

@@ -109,9 +109,9 @@ class FrameInfo(Message, frozen=True, kw_only=True, array_like=True):
 
 
 class Detections(Message, frozen=True, kw_only=True, array_like=True):
-    """All detections of one frame as columns (little-endian): boxes float32 Nx4, scores float32 N, labels uint8 N.
+    """All detections of one frame as columns (little-endian).
 
-    Boxes are x0, y0, x1, y1 in pixels, origin at the centre of the upper-left pixel.
+    Boxes are float32 (N, 4), scores float32 (N,), label indices uint8 (N,). Boxes are x0, y0, x1, y1 in pixels, origin at the centre of the upper-left pixel.
     """
 
     platform_id: Id
@@ -177,7 +177,7 @@ class Track(Message, frozen=True, kw_only=True, array_like=True):
 
 
 class Sighting(Message, frozen=True, kw_only=True, array_like=True):
-    """A logged observation of a track: when, where (or in which direction and why no place), how sure, by what.
+    """A logged observation of a track: when, where (or which way and why no place), how sure, by what.
 
     `sighting_id` is deterministic: platform, sortie, sensor, track number and frame number.
     """

@@ -34,10 +34,16 @@ _ALL = (
     Topic(name="receipt", message=messages.TaskingReceipt, policy="durable", priority=0, max_bytes=2_048),
     Topic(name="health", message=messages.Health, policy="durable", priority=1, max_bytes=8_192),
     Topic(name="chip", message=messages.Chip, policy="durable", priority=2, max_bytes=262_144),
-    Topic(name="pose", message=messages.PlatformPose, policy="newest", priority=1, max_bytes=2_048, period_s=0.5),
+    Topic(
+        name="pose", message=messages.PlatformPose, policy="newest", priority=1, max_bytes=2_048, period_s=0.5
+    ),
     Topic(name="track", message=messages.Track, policy="newest", priority=1, max_bytes=4_096, period_s=0.5),
-    Topic(name="frame", message=messages.FrameInfo, policy="newest", priority=2, max_bytes=4_096, period_s=0.5),
-    Topic(name="gimbal", message=messages.GimbalPose, policy="newest", priority=3, max_bytes=2_048, period_s=0.5),
+    Topic(
+        name="frame", message=messages.FrameInfo, policy="newest", priority=2, max_bytes=4_096, period_s=0.5
+    ),
+    Topic(
+        name="gimbal", message=messages.GimbalPose, policy="newest", priority=3, max_bytes=2_048, period_s=0.5
+    ),
     Topic(name="detections", message=messages.Detections, policy="newest", priority=4, max_bytes=131_072),
     Topic(name="ack", message=messages.Ack, policy="newest", priority=0, max_bytes=8_192),
     Topic(name="tasking", message=messages.Tasking, policy="newest", priority=0, max_bytes=16_384),

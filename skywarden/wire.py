@@ -1,4 +1,4 @@
-"""Messages to bytes and back. Format: version byte, then msgpack; goldens in tests/skywarden/test_wire.py hold it.
+"""Messages to bytes and back. Format: version byte, then msgpack; goldens in tests/skywarden hold it.
 
 A record is what crosses the radio link: a header that says whose it is and which number it has, and a body
 that one topic's decoder understands. Sizes are checked before anything is decoded.
@@ -76,7 +76,7 @@ def decode_record(data: bytes | memoryview) -> Record:
 
 
 def to_jsonable(message: Message) -> dict[str, Any]:
-    """The message as plain objects with field names (for JSON files and people; bytes become their length)."""
+    """The message as plain objects with field names for JSON files and people; bytes become their length."""
     return {name: _plain(getattr(message, name)) for name in message.__struct_fields__}
 
 
