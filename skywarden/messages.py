@@ -111,7 +111,8 @@ class FrameInfo(Message, frozen=True, kw_only=True, array_like=True):
 class Detections(Message, frozen=True, kw_only=True, array_like=True):
     """All detections of one frame as columns (little-endian).
 
-    Boxes are float32 (N, 4), scores float32 (N,), label indices uint8 (N,). Boxes are x0, y0, x1, y1 in pixels, origin at the centre of the upper-left pixel.
+    Boxes are float32 (N, 4), scores float32 (N,), label indices uint8 (N,). Boxes are
+    x0, y0, x1, y1 in pixels, origin at the centre of the upper-left pixel.
     """
 
     platform_id: Id
