@@ -1,0 +1,166 @@
+"""The two local sockets between the worker's core and its vision processes, and what travels on them.
+
+Core to vision: every MAVLink frame with its reception time. Vision to core: messages, signs of life and images
+to record. Both are ZeroMQ over Unix sockets in a private folder of the worker; nothing of it leaves the machine.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+import zmq
+from msgspec import Meta
+
+from skywarden import wire
+from skywarden.errors import WireError
+from skywarden.messages import Count, Finite, Message, TimeNs
+from skywarden.topics import topic_of
+
+TELEMETRY = b"T"
+MESSAGE = b"M"
+ALIVE = b"L"
+IMAGE = b"I"
+MAX_LOCAL_BYTES = 64_000_000
+
+_STAMP = struct.Struct("<q")
+MessageT = TypeVar("MessageT", bound=Message)
+
+
+class Alive(Message, frozen=True, kw_only=True, array_like=True):
+    """A vision process's sign of life, from its working loop, once a second."""
+
+    last_frame_number: Count
+    frame_count: Count
+    dropped_count: Count
+    detection_count: Count
+    frames_per_s: Finite
+    inference_ms: Finite
+    is_finished: bool = False
+
+
+class ImageNote(Message, frozen=True, kw_only=True, array_like=True):
+    """What belongs to an image that is handed over for the recording."""
+
+    frame_number: Count
+    stamp_ns: TimeNs
+    suffix: Annotated[str, Meta(max_length=8)]
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Addresses of the two sockets inside a private folder."""
+
+    telemetry: str
+    results: str
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> "Endpoints":
+        """Unix sockets in `folder`; its path must be short (a socket's path holds 107 bytes)."""
+        return cls(telemetry=f"ipc://{folder}/telemetry", results=f"ipc://{folder}/results")
+
+
+class CoreBus:
+    """The core's end: publishes telemetry, takes results. For one thread."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._context = zmq.Context()
+        self._telemetry = self._context.socket(zmq.PUB)
+        self._telemetry.setsockopt(zmq.SNDHWM, 5000)
+        self._results = self._context.socket(zmq.PULL)
+        self._results.setsockopt(zmq.RCVHWM, 1000)
+        self._results.setsockopt(zmq.MAXMSGSIZE, MAX_LOCAL_BYTES)
+        for socket, address in ((self._telemetry, endpoints.telemetry), (self._results, endpoints.results)):
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.bind(address)
+
+    def publish(self, received_ns: int, raw: bytes) -> None:
+        """Hand one MAVLink frame to every vision process; one that lags is not waited for."""
+        self._telemetry.send_multipart((TELEMETRY, _STAMP.pack(received_ns), raw))
+
+    def receive(self, timeout_ms: int) -> list[list[bytes]]:
+        """Everything that waits, each as kind, sensor id and parts; at most 500, the first waited for."""
+        out: list[list[bytes]] = []
+        if not self._results.poll(timeout_ms):
+            return out
+        while len(out) < 500:
+            try:
+                out.append(self._results.recv_multipart(zmq.NOBLOCK))
+            except zmq.Again:
+                break
+        return out
+
+    def close(self) -> None:
+        """Close both sockets at once."""
+        self._context.destroy(linger=0)
+
+
+class VisionBus:
+    """A vision process's end. For one thread."""
+
+    def __init__(self, endpoints: Endpoints, sensor_id: str) -> None:
+        self._sensor_id = sensor_id.encode()
+        self._context = zmq.Context()
+        self._telemetry = self._context.socket(zmq.SUB)
+        self._telemetry.setsockopt(zmq.RCVHWM, 5000)
+        self._telemetry.setsockopt(zmq.SUBSCRIBE, TELEMETRY)
+        self._results = self._context.socket(zmq.PUSH)
+        self._results.setsockopt(zmq.SNDHWM, 1000)
+        self._results.setsockopt(zmq.SNDTIMEO, 5000)
+        self._telemetry.setsockopt(zmq.LINGER, 0)
+        self._results.setsockopt(zmq.LINGER, 1000)
+        self._telemetry.connect(endpoints.telemetry)
+        self._results.connect(endpoints.results)
+
+    def telemetry(self) -> list[tuple[int, bytes]]:
+        """All MAVLink frames that wait, with their reception times (UTC ns)."""
+        out: list[tuple[int, bytes]] = []
+        while len(out) < 2000:
+            try:
+                _, stamp, raw = self._telemetry.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            out.append((_STAMP.unpack(stamp)[0], raw))
+        return out
+
+    def message(self, message: Message) -> None:
+        """Hand one message to the core; blocks while the core is busy, at most 5 s."""
+        self._send(MESSAGE, topic_of(message).name.encode(), wire.encode(message))
+
+    def alive(self, alive: Alive) -> None:
+        """Give a sign of life."""
+        self._send(ALIVE, msgspec.msgpack.encode(alive))
+
+    def image(self, note: ImageNote, data: bytes) -> None:
+        """Hand an encoded image over for the recording."""
+        self._send(IMAGE, msgspec.msgpack.encode(note), data)
+
+    def close(self) -> None:
+        """Close both sockets; what was handed over still goes, for at most a second."""
+        self._telemetry.close()
+        self._results.close()
+        self._context.term()
+
+    def _send(self, kind: bytes, *parts: bytes) -> None:
+        try:
+            self._results.send_multipart((kind, self._sensor_id, *parts))
+        except zmq.Again as error:
+            raise WireError("the worker's core took nothing for 5 s") from error
+
+
+def decode_alive(data: bytes) -> Alive:
+    """A sign of life; raises `WireError` when it is none."""
+    return _decoded(data, Alive)
+
+
+def decode_note(data: bytes) -> ImageNote:
+    """What belongs to an image; raises `WireError` when it does not validate."""
+    return _decoded(data, ImageNote)
+
+
+def _decoded(data: bytes, kind: type[MessageT]) -> MessageT:
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise WireError(f"a local {kind.__name__} does not validate: {error}") from error

@@ -1,0 +1,141 @@
+"""Keeps child processes alive: restart with backoff and a cap, kill what hangs."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from skywarden.clock import NS_PER_S
+
+
+class RestartPolicy:
+    """When a part that died may start again; a plain object that is handed monotonic time.
+
+    At most `max_per_minute` starts within a minute, with a backoff that doubles from `first_delay_s`; beyond
+    the cap the part is degraded and tried once a minute, until a start lives longer than `quiet_s`.
+    """
+
+    def __init__(self, *, max_per_minute: int = 5, first_delay_s: float = 0.5, quiet_s: float = 30.0) -> None:
+        self._max_per_minute = max_per_minute
+        self._first_delay_ns = int(first_delay_s * NS_PER_S)
+        self._quiet_ns = int(quiet_s * NS_PER_S)
+        self._starts: deque[int] = deque(maxlen=max_per_minute)
+        self._delay_ns = self._first_delay_ns
+        self._next_ns = 0
+        self._is_degraded = False
+
+    def started(self, now_ns: int) -> None:
+        """The part was started."""
+        self._starts.append(now_ns)
+
+    def died(self, now_ns: int) -> None:
+        """The part ended without being asked to; sets when it may start again."""
+        lived_ns = now_ns - self._starts[-1] if self._starts else 0
+        if lived_ns > self._quiet_ns:
+            self._delay_ns = self._first_delay_ns
+            self._is_degraded = False
+        elif len(self._starts) == self._max_per_minute and now_ns - self._starts[0] < 60 * NS_PER_S:
+            self._is_degraded = True
+        self._next_ns = now_ns + (60 * NS_PER_S if self._is_degraded else self._delay_ns)
+        self._delay_ns = min(self._delay_ns * 2, 30 * NS_PER_S)
+
+    def may_start(self, now_ns: int) -> bool:
+        """Whether it is time to start (again)."""
+        return now_ns >= self._next_ns
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the cap was reached and no start since has lived long."""
+        return self._is_degraded
+
+
+ChildState = Literal["running", "waiting", "degraded", "stopped"]
+
+
+class Child:
+    """One supervised process. It must give signs of life (`alive`), or it counts as hanging and is killed.
+
+    `argv` makes the command of start number 0, 1, 2 ...; starting up may take `start_s`.
+    """
+
+    def __init__(
+        self, name: str, argv: Callable[[int], Sequence[str]], *, hang_s: float, start_s: float = 30.0
+    ) -> None:
+        self.name = name
+        self._argv = argv
+        self._hang_ns = int(hang_s * NS_PER_S)
+        self._start_ns = int(start_s * NS_PER_S)
+        self._policy = RestartPolicy()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._deadline_ns = 0
+        self.start_count = 0
+        self.last_end = ""
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process else None
+
+    def alive(self, now_ns: int) -> None:
+        """A sign of life from the working loop of the child."""
+        self._deadline_ns = now_ns + self._hang_ns
+
+    def tend(self, now_ns: int) -> ChildState:
+        """Start, notice death, kill a hang; call several times a second with monotonic time."""
+        if self._process is not None:
+            code = self._process.poll()
+            if code is None and now_ns <= self._deadline_ns:
+                return "running"
+            if code is None:
+                self._process.kill()
+                self._process.wait(timeout=5)
+                self.last_end = "gave no sign of life and was killed"
+            else:
+                self.last_end = _ended(code)
+            self._process = None
+            self._policy.died(now_ns)
+        if not self._policy.may_start(now_ns):
+            return "degraded" if self._policy.is_degraded else "waiting"
+        self._start(now_ns)
+        return "running"
+
+    def stop(self, timeout_s: float = 3.0) -> None:
+        """Ask it to end, then end it."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(timeout=5)
+        self._process = None
+
+    def _start(self, now_ns: int) -> None:
+        argv = list(self._argv(self.start_count))
+        self._process = subprocess.Popen(argv, env=clean_environment(), stdin=subprocess.DEVNULL)
+        self.start_count += 1
+        self._deadline_ns = now_ns + self._start_ns
+        self._policy.started(now_ns)
+
+
+def python_module(name: str) -> list[str]:
+    """The command that runs a module of ours in a fresh interpreter."""
+    return [sys.executable, "-m", name]
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what importing OpenCV leaves in it (an LD_LIBRARY_PATH that ends in ':')."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("QT_QPA_")}
+    if environment.get("LD_LIBRARY_PATH", "").strip(":") == "":
+        environment.pop("LD_LIBRARY_PATH", None)
+    return environment
+
+
+def _ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with code {code}"
+    return f"was ended by {signal.Signals(-code).name}"

@@ -1,0 +1,64 @@
+"""Structured logs on stderr: coloured lines on a terminal, one JSON object a line for a service."""
+
+import logging
+import os
+import sys
+from typing import Literal
+
+import structlog
+
+LogFormat = Literal["auto", "console", "json"]
+
+
+def configure_logs(style: LogFormat = "auto", *, verbosity: int = 0) -> None:
+    """Set up structlog once per process.
+
+    `verbosity` -1 shows warnings and errors, 0 also start and stop, 1 everything. "auto" is console on a
+    terminal, JSON elsewhere; the choice is handed on to child processes.
+    """
+    style = _chosen(style)
+    os.environ["SKYWARDEN_LOG_FORMAT"] = style
+    level = {-1: logging.WARNING, 0: logging.INFO}.get(
+        verbosity if verbosity else int(os.environ.get("SKYWARDEN_LOG_VERBOSITY", "0")), logging.DEBUG
+    )
+    if verbosity:
+        os.environ["SKYWARDEN_LOG_VERBOSITY"] = str(verbosity)
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(colors=_wants_colour())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info if style == "json" else _unchanged,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _chosen(style: LogFormat) -> LogFormat:
+    if style != "auto":
+        return style
+    inherited = os.environ.get("SKYWARDEN_LOG_FORMAT")
+    if inherited == "json" or inherited == "console":
+        return inherited
+    return "console" if sys.stderr.isatty() else "json"
+
+
+def _wants_colour() -> bool:
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _unchanged(
+    logger: object, method: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    return event
