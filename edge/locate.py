@@ -1,0 +1,428 @@
+"""From pixels to places on the ground with their covariance, or to a bearing and the reason why not.
+
+Every pixel becomes an exact ray, turned as a vector (never by adding angles), on the ellipsoid, to its first
+crossing with the surface. The covariance is the first-order image of every error of the pose, the pixel and
+the surface through the slope of the ground at the crossing. No position is better than a wrong one: a ray
+within three sigma of the horizon gets a bearing only.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge import raycast
+from skywarden import geodesy, messages
+from skywarden.camera import CameraModel
+from skywarden.errors import InputError
+from skywarden.pose import CameraPose
+from skywarden.terrain import LevelSurface, Surface, SurfaceKind
+from skywarden.uncertainty import ce90_m, le90_m
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+OK = "ok"
+BEYOND_LENS = "beyond_lens"
+CAMERA_BELOW_SURFACE = "camera_below_surface"
+ABOVE_HORIZON = "above_horizon"
+NEAR_HORIZON = "near_horizon"
+NO_INTERSECTION = "no_intersection"
+OUTSIDE_TERRAIN = "outside_terrain"
+NO_SURFACE = "no_surface"
+STATUSES = (
+    OK,
+    BEYOND_LENS,
+    CAMERA_BELOW_SURFACE,
+    ABOVE_HORIZON,
+    NEAR_HORIZON,
+    NO_INTERSECTION,
+    OUTSIDE_TERRAIN,
+    NO_SURFACE,
+)
+"""What can become of a pixel. Only "ok" has a position; all but "beyond_lens" have a bearing.
+
+above_horizon: the ray passes above everything the surface can be. near_horizon: it meets the surface, but one
+that is three sigma higher would not. no_intersection: it stays above the surface to the end of the range.
+outside_terrain: it leaves the terrain model, or enters a hole in it, before it meets the ground.
+no_surface: neither a surface nor the height of level ground is known.
+"""
+
+REFRACTION_COEFFICIENT = 0.13
+"""Curvature of light over the earth's, standard atmosphere; used as a one-sigma error near the horizon."""
+
+_REFRACTION_BAND_RAD = math.radians(2.0)
+_MEAN_RADIUS_M = 6_371_000.0
+_BY_CODE = {
+    raycast.HIT: OK,
+    raycast.ABOVE_HORIZON: ABOVE_HORIZON,
+    raycast.NO_INTERSECTION: NO_INTERSECTION,
+    raycast.OUTSIDE_TERRAIN: OUTSIDE_TERRAIN,
+    raycast.CAMERA_BELOW: CAMERA_BELOW_SURFACE,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Locations:
+    """Answers for N pixels as columns of shape (N,); numbers that do not exist are NaN.
+
+    Attributes:
+        status: one word of `STATUSES` per pixel.
+        covariance_enu_m2: shape (N, 3, 3), in east-north-up at the place itself.
+        azimuth_deg, elevation_deg: of the ray at the camera, from true north and above the horizontal.
+        direction_sigma_deg: one-sigma error of the ray's direction, its larger axis.
+        surface: what the rays met.
+    """
+
+    status: tuple[str, ...]
+    latitude_deg: FloatArray
+    longitude_deg: FloatArray
+    alt_hae_m: FloatArray
+    covariance_enu_m2: FloatArray
+    ce90_m: FloatArray
+    le90_m: FloatArray
+    slant_range_m: FloatArray
+    azimuth_deg: FloatArray
+    elevation_deg: FloatArray
+    direction_sigma_deg: FloatArray
+    surface: SurfaceKind
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rays:
+    """Rays of one frame: unit vectors in ned (N, 3), covariance of their direction (N, 3, 3) in rad^2."""
+
+    in_ned: FloatArray
+    covariance: FloatArray
+    is_seen: BoolArray
+    ecef_from_ned: FloatArray
+    camera_in_ecef: FloatArray
+
+
+class Locator:
+    """Places pixels of one camera on one surface; holds no state between calls.
+
+    `surface` `None` means level ground at the pose's `level_alt_hae_m`. Beyond `max_range_m` nothing is met.
+    """
+
+    def __init__(
+        self,
+        camera: CameraModel,
+        surface: Surface | None,
+        *,
+        max_range_m: float = 50_000.0,
+        horizon_sigmas: float = 3.0,
+    ) -> None:
+        if not 1.0 <= max_range_m <= 500_000.0:
+            raise InputError(f"a range limit of {max_range_m} m; expected 1 to 500000")
+        self.camera = camera
+        self._surface = surface
+        self._max_range_m = max_range_m
+        self._horizon_sigmas = horizon_sigmas
+
+    def locate(
+        self,
+        pose: CameraPose,
+        points_px: npt.ArrayLike,
+        sigma_px: npt.ArrayLike = 1.0,
+        *,
+        angular_velocity_ned_dps: npt.ArrayLike | None = None,
+    ) -> Locations:
+        """Places of pixels (N, 2) whose one-sigma error per axis is `sigma_px`, shape () or (N,).
+
+        A time offset moves position and direction together. `angular_velocity_ned_dps`, shape (3,), says
+        about which axis the camera turns; without it the turn of `pose.angular_rate_dps` is taken to be
+        about the vertical, as turns of an aircraft are. Raises `InputError` on a pose that cannot be.
+        """
+        rays = self._rays(pose, points_px, sigma_px)
+        surface = self._surface_for(pose)
+        if surface is None:
+            return _answer(rays, [NO_SURFACE] * len(rays.in_ned), None, None, "level")
+        slant_m, code = raycast.first_crossings(
+            surface, rays.camera_in_ecef, rays.in_ned @ rays.ecef_from_ned.T, self._max_range_m
+        )
+        self._refuse_near_horizon(surface, pose, rays, slant_m, code)
+        status = [_BY_CODE[int(c)] if c >= 0 else NEAR_HORIZON for c in code]
+        status = [s if seen else BEYOND_LENS for s, seen in zip(status, rays.is_seen.tolist(), strict=True)]
+        slant_m[(code != raycast.HIT) | ~rays.is_seen] = np.nan
+        turn_dps = angular_velocity_ned_dps
+        if turn_dps is None:
+            turn_dps = np.array([0.0, 0.0, pose.angular_rate_dps])
+        covariance = _position_covariance(surface, pose, rays, slant_m, np.radians(turn_dps))
+        return _answer(rays, status, slant_m, covariance, surface.kind)
+
+    def footprint(self, pose: CameraPose) -> tuple[tuple[float, float], ...]:
+        """Latitude and longitude of the image's corners, from the upper left round by the upper right.
+
+        Empty when any corner has no position: a footprint that reaches the horizon has no end.
+        """
+        right, lower = self.camera.width_px - 0.5, self.camera.height_px - 0.5
+        corners = self.locate(pose, [[-0.5, -0.5], [right, -0.5], [right, lower], [-0.5, lower]])
+        if any(status != OK for status in corners.status):
+            return ()
+        return tuple(zip(corners.latitude_deg.tolist(), corners.longitude_deg.tolist(), strict=True))
+
+    def frame_centre(self, pose: CameraPose) -> tuple[float, float] | None:
+        """Latitude and longitude of the ground point under the boresight, `None` without a position."""
+        centre = self.locate(pose, [[self.camera.cx, self.camera.cy]])
+        if centre.status[0] != OK:
+            return None
+        return float(centre.latitude_deg[0]), float(centre.longitude_deg[0])
+
+    def _surface_for(self, pose: CameraPose) -> Surface | None:
+        if self._surface is not None:
+            return self._surface
+        return None if pose.level_alt_hae_m is None else LevelSurface(pose.level_alt_hae_m)
+
+    def _rays(self, pose: CameraPose, points_px: npt.ArrayLike, sigma_px: npt.ArrayLike) -> _Rays:
+        geodesy.check_place(pose.latitude_deg, pose.longitude_deg, pose.alt_hae_m)
+        rotation = np.asarray(pose.rotation_ned_from_camera, dtype=np.float64)
+        if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6):
+            raise InputError(f"not a rotation: {np.array2string(rotation, precision=4)}")
+        points = np.asarray(points_px, dtype=np.float64).reshape(-1, 2)
+        sigma = np.broadcast_to(np.asarray(sigma_px, dtype=np.float64), (len(points),))
+        in_camera, jacobian, is_seen = self.camera.rays_with_jacobian(points)
+        in_ned = in_camera @ rotation.T
+        by_pixel = rotation @ jacobian * sigma[:, None, None]
+        sigmas = pose.sigmas
+        tilt_variance = math.radians(sigmas.tilt_deg) ** 2 + math.radians(sigmas.boresight_deg) ** 2
+        sideways = np.stack([-in_ned[:, 1], in_ned[:, 0], np.zeros(len(points))], axis=1)  # down x ray
+        sideways *= math.radians(sigmas.heading_deg)
+        covariance = by_pixel @ np.swapaxes(by_pixel, 1, 2) + _outer(sideways)
+        covariance += tilt_variance * (np.eye(3) - _outer(in_ned))
+        return _Rays(
+            in_ned=in_ned,
+            covariance=covariance,
+            is_seen=is_seen,
+            ecef_from_ned=geodesy.ecef_from_ned(pose.latitude_deg, pose.longitude_deg),
+            camera_in_ecef=geodesy.ecef_from_geodetic(pose.latitude_deg, pose.longitude_deg, pose.alt_hae_m),
+        )
+
+    def _refuse_near_horizon(
+        self,
+        surface: Surface,
+        pose: CameraPose,
+        rays: _Rays,
+        slant_m: FloatArray,
+        code: npt.NDArray[np.int8],
+    ) -> None:
+        """Mark (code -1) the hits that a ray raised by three sigma would not be.
+
+        Over a smooth surface that is the distance from the dip of its horizon. Over terrain the raised rays
+        are cast again where they could pass over everything, so that a mountainside above the sea's horizon
+        still counts as ground.
+        """
+        elevation = _elevation(rays.in_ned)
+        margin = self._horizon_sigmas * _elevation_sigma(rays, elevation)
+        lowest = surface.height_range_hae_m[0] if surface.kind != "level" else None
+        if surface.kind == "sea" or lowest is None:
+            lowest = float(surface.height_hae_m(pose.latitude_deg, pose.longitude_deg))
+        dip = _dip_rad(pose, lowest, rays.in_ned)
+        with np.errstate(invalid="ignore"):
+            is_close = (code == raycast.HIT) & (-elevation < dip + margin)
+        close = np.flatnonzero(is_close)
+        if surface.spacing_m > 0.0 and close.size:
+            raised = _raised(rays.in_ned[close], np.minimum(elevation + margin, math.pi / 2)[close])
+            _, raised_code = raycast.first_crossings(
+                surface, rays.camera_in_ecef, raised @ rays.ecef_from_ned.T, self._max_range_m
+            )
+            close = close[raised_code != raycast.HIT]
+        code[close] = -1
+        slant_m[close] = np.nan
+
+
+def position_message(locations: Locations, index: int) -> messages.Position | None:
+    """The place of pixel `index` as it travels, `None` where there is none."""
+    if locations.status[index] != OK:
+        return None
+    c = locations.covariance_enu_m2[index]
+    return messages.Position(
+        latitude_deg=float(locations.latitude_deg[index]),
+        longitude_deg=float(locations.longitude_deg[index]),
+        alt_hae_m=float(locations.alt_hae_m[index]),
+        covariance_enu_m2=(
+            float(c[0, 0]),
+            float(c[0, 1]),
+            float(c[0, 2]),
+            float(c[1, 1]),
+            float(c[1, 2]),
+            float(c[2, 2]),
+        ),
+        ce90_m=float(locations.ce90_m[index]),
+        le90_m=float(locations.le90_m[index]),
+        surface=locations.surface,
+    )
+
+
+def bearing_message(locations: Locations, index: int) -> messages.Bearing | None:
+    """The direction to pixel `index` as it travels, `None` for a pixel that no ray belongs to."""
+    if locations.status[index] == BEYOND_LENS:
+        return None
+    return messages.Bearing(
+        azimuth_deg=float(locations.azimuth_deg[index]),
+        elevation_deg=float(locations.elevation_deg[index]),
+        sigma_deg=float(locations.direction_sigma_deg[index]),
+    )
+
+
+def forward_azimuth_deg(pose: CameraPose) -> float:
+    """Where the upper half of the image lies, degrees from true north, whether it looks down or ahead."""
+    ahead = pose.rotation_ned_from_camera[:, 2] - pose.rotation_ned_from_camera[:, 1]
+    return float(geodesy.wrap_heading_deg(math.degrees(math.atan2(ahead[1], ahead[0]))))
+
+
+def _position_covariance(
+    surface: Surface, pose: CameraPose, rays: _Rays, slant_m: FloatArray, turn_ned_radps: FloatArray
+) -> FloatArray:
+    """Covariance of the crossings, shape (N, 3, 3), in the camera's ned axes, metres squared.
+
+    A camera displaced by c and a ray turned by d move the crossing by P (c + R d), where
+    P = I - ray normal^T / (normal . ray) keeps it on the ground; ground raised by s moves it by
+    ray s (up . normal) / (normal . ray).
+    """
+    sigmas, ray = pose.sigmas, rays.in_ned
+    covariance = rays.covariance * (slant_m**2)[:, None, None]
+    covariance[:, [0, 1, 2], [0, 1, 2]] += np.array(
+        [sigmas.horizontal_m**2, sigmas.horizontal_m**2, sigmas.vertical_m**2]
+    )
+    velocity = np.asarray(pose.velocity_ned_mps, dtype=np.float64)
+    drift = (velocity + slant_m[:, None] * np.cross(turn_ned_radps, ray)) * sigmas.time_offset_s
+    covariance += _outer(drift)
+    covariance += _refraction(pose, surface, ray, slant_m)
+    in_ecef = rays.camera_in_ecef + (ray * slant_m[:, None]) @ rays.ecef_from_ned.T
+    normal, up = _normals(surface, in_ecef, rays.ecef_from_ned)
+    facing = np.sum(normal * ray, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        onto_ground = np.eye(3) - ray[:, :, None] * (normal / facing[:, None])[:, None, :]
+        lift = ray * (np.sum(normal * up, axis=1) / facing * surface.sigma_m)[:, None]
+    result: FloatArray = onto_ground @ covariance @ np.swapaxes(onto_ground, 1, 2) + _outer(lift)
+    return result
+
+
+def _normals(
+    surface: Surface, in_ecef: FloatArray, ecef_from_ned: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Normals of the surface (length over one) and ups at points (N, 3), both in the ned axes given.
+
+    The slope is taken across one spacing to each side: the grid knows no finer one.
+    """
+    latitude, longitude, _ = geodesy.geodetic_from_ecef(in_ecef)
+    enu = geodesy.ecef_from_enu(latitude, longitude)
+    up = enu[:, :, 2]
+    if surface.spacing_m == 0.0:
+        return up @ ecef_from_ned, up @ ecef_from_ned
+    reach = surface.spacing_m / 2
+    east, north = enu[:, :, 0], enu[:, :, 1]
+    around = np.stack([in_ecef + reach * side for side in (east, -east, north, -north)])
+    around_latitude, around_longitude, _ = geodesy.geodetic_from_ecef(around)
+    height = surface.height_hae_m(around_latitude, around_longitude)
+    centre = surface.height_hae_m(latitude, longitude)
+    slopes = []
+    for ahead, behind in ((height[0], height[1]), (height[2], height[3])):
+        rise = np.where(np.isnan(ahead), centre - behind, ahead - np.where(np.isnan(behind), centre, behind))
+        run = reach * (2.0 - np.isnan(ahead) - np.isnan(behind))
+        slopes.append(np.where(run > 0.0, np.nan_to_num(rise) / np.maximum(run, reach), 0.0))
+    normal = up - east * slopes[0][:, None] - north * slopes[1][:, None]
+    return normal @ ecef_from_ned, up @ ecef_from_ned
+
+
+def _refraction(pose: CameraPose, surface: Surface, ray: FloatArray, slant_m: FloatArray) -> FloatArray:
+    """Covariance, metres squared, of light that bends: only within 2 degrees of the horizon it matters."""
+    elevation = _elevation(ray)
+    ground = pose.alt_hae_m + slant_m * np.sin(elevation)
+    with np.errstate(invalid="ignore"):
+        is_low = -elevation < _dip_rad(pose, ground, ray) + _REFRACTION_BAND_RAD
+    bent_m = np.where(is_low, REFRACTION_COEFFICIENT * slant_m**2 / (2 * _MEAN_RADIUS_M), 0.0)
+    return _outer(_upward(ray, elevation) * bent_m[:, None])
+
+
+def _answer(
+    rays: _Rays,
+    status: list[str],
+    slant_m: FloatArray | None,
+    covariance_ned: FloatArray | None,
+    kind: SurfaceKind,
+) -> Locations:
+    count = len(status)
+    slant = np.full(count, np.nan) if slant_m is None else slant_m
+    in_ecef = rays.camera_in_ecef + (rays.in_ned * slant[:, None]) @ rays.ecef_from_ned.T
+    latitude, longitude, alt = geodesy.geodetic_from_ecef(in_ecef)
+    covariance = np.full((count, 3, 3), np.nan)
+    if covariance_ned is not None:
+        enu_from_ned = np.swapaxes(geodesy.ecef_from_enu(latitude, longitude), 1, 2) @ rays.ecef_from_ned
+        covariance = enu_from_ned @ covariance_ned @ np.swapaxes(enu_from_ned, 1, 2)
+        covariance = 0.5 * (covariance + np.swapaxes(covariance, 1, 2))
+    elevation = _elevation(rays.in_ned)
+    azimuth = np.degrees(np.arctan2(rays.in_ned[:, 1], rays.in_ned[:, 0]))
+    return Locations(
+        status=tuple(status),
+        latitude_deg=latitude,
+        longitude_deg=longitude,
+        alt_hae_m=alt,
+        covariance_enu_m2=covariance,
+        ce90_m=ce90_m(covariance),
+        le90_m=le90_m(covariance[:, 2, 2]),
+        slant_range_m=slant,
+        azimuth_deg=geodesy.wrap_heading_deg(azimuth),
+        elevation_deg=np.degrees(elevation),
+        direction_sigma_deg=np.degrees(_direction_sigma(rays, elevation)),
+        surface=kind,
+    )
+
+
+def _outer(vectors: FloatArray) -> FloatArray:
+    product: FloatArray = vectors[:, :, None] * vectors[:, None, :]
+    return product
+
+
+def _elevation(in_ned: FloatArray) -> FloatArray:
+    angle: FloatArray = np.arctan2(-in_ned[:, 2], np.hypot(in_ned[:, 0], in_ned[:, 1]))
+    return angle
+
+
+def _upward(in_ned: FloatArray, elevation: FloatArray) -> FloatArray:
+    """Unit vectors at right angles to the rays in their vertical planes, upwards."""
+    return _raised(in_ned, elevation + math.pi / 2)
+
+
+def _raised(in_ned: FloatArray, elevation: FloatArray) -> FloatArray:
+    """The rays at another elevation and the same azimuth; a vertical ray counts as looking north."""
+    level = np.hypot(in_ned[:, 0], in_ned[:, 1])
+    is_vertical = level < 1e-12
+    north = np.where(is_vertical, 1.0, in_ned[:, 0] / np.where(is_vertical, 1.0, level))
+    east = np.where(is_vertical, 0.0, in_ned[:, 1] / np.where(is_vertical, 1.0, level))
+    cosine = np.cos(elevation)
+    return np.stack([north * cosine, east * cosine, -np.sin(elevation)], axis=1)
+
+
+def _elevation_sigma(rays: _Rays, elevation: FloatArray) -> FloatArray:
+    upward = _upward(rays.in_ned, elevation)
+    variance = np.einsum("ni,nij,nj->n", upward, rays.covariance, upward)
+    sigma: FloatArray = np.sqrt(np.maximum(variance, 0.0))
+    return sigma
+
+
+def _direction_sigma(rays: _Rays, elevation: FloatArray) -> FloatArray:
+    upward = _upward(rays.in_ned, elevation)
+    sideways = np.cross(rays.in_ned, upward)
+    two = np.stack([upward, sideways], axis=1)
+    small = two @ rays.covariance @ np.swapaxes(two, 1, 2)
+    mean, half = (small[:, 0, 0] + small[:, 1, 1]) / 2, (small[:, 0, 0] - small[:, 1, 1]) / 2
+    sigma: FloatArray = np.sqrt(np.maximum(mean + np.hypot(half, small[:, 0, 1]), 0.0))
+    return sigma
+
+
+def _dip_rad(pose: CameraPose, ground_hae_m: FloatArray | float, in_ned: FloatArray) -> FloatArray:
+    """How far below the horizontal the horizon of level ground lies, by Euler's radius in each azimuth."""
+    meridian, normal = geodesy.radii_of_curvature_m(pose.latitude_deg)
+    square = np.maximum(in_ned[:, 0] ** 2 + in_ned[:, 1] ** 2, 1e-24)
+    radius = square / (in_ned[:, 0] ** 2 / meridian + in_ned[:, 1] ** 2 / normal + 1e-24 / normal)
+    with np.errstate(invalid="ignore"):
+        ratio = (radius + ground_hae_m) / (radius + pose.alt_hae_m)
+        ratio = np.where(np.isinf(ground_hae_m), 0.0, ratio)  # no lowest height: every ray is looked at
+        dip: FloatArray = np.arccos(np.clip(ratio, 0.0, 1.0))
+    return dip

@@ -1,0 +1,232 @@
+"""Where rays first meet a surface: on a curved earth, first crossing, many rays at a time.
+
+Rays are straight in earth-centred axes, so the curvature of the earth is exact and poles are places like any
+other. A smooth surface (level, sea) is met by a quadratic and Newton's method; a surface with details is
+marched in steps of half its spacing, grazed ridges are looked at more closely, and the first crossing is
+closed in on by the Illinois method (Dowell & Jarratt 1971).
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from skywarden import geodesy
+from skywarden.terrain import Surface
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int8]
+
+HIT, ABOVE_HORIZON, NO_INTERSECTION, OUTSIDE_TERRAIN, CAMERA_BELOW = range(5)
+
+_HEIGHT_TOLERANCE_M = 1e-5
+_SHELL_PADDING_M = 1.0
+_MAX_SAMPLES = 400_000
+_SUBDIVISIONS = 8
+
+
+def first_crossings(
+    surface: Surface, camera_in_ecef: FloatArray, rays_in_ecef: FloatArray, max_range_m: float
+) -> tuple[FloatArray, IntArray]:
+    """Ranges in metres, shape (N,), NaN without a hit, and one of the codes above, shape (N,).
+
+    `camera_in_ecef` has shape (3,), the unit `rays_in_ecef` (N, 3).
+    """
+    latitude, longitude, alt = geodesy.geodetic_from_ecef(camera_in_ecef)
+    ground = float(surface.height_hae_m(latitude, longitude))
+    count = len(rays_in_ecef)
+    if float(alt) <= ground:
+        return np.full(count, np.nan), np.full(count, CAMERA_BELOW, dtype=np.int8)
+    if surface.spacing_m == 0.0:
+        return _smooth_crossings(surface, camera_in_ecef, rays_in_ecef, max_range_m, ground)
+    return _Marcher(surface, camera_in_ecef, rays_in_ecef, max_range_m).crossings(float(alt) - ground)
+
+
+def _shell_roots(
+    camera: FloatArray, rays: FloatArray, alt_hae_m: FloatArray | float
+) -> tuple[FloatArray, FloatArray]:
+    """Both ranges, rising, at which rays meet the ellipsoid with both half axes longer by `alt_hae_m`; NaN
+    where they miss it. It is the surface of that height to within a millimetre below 2 km."""
+    equatorial = geodesy.SEMI_MAJOR_M + np.asarray(alt_hae_m, dtype=np.float64)
+    polar = geodesy.SEMI_MINOR_M + np.asarray(alt_hae_m, dtype=np.float64)
+    scale = np.stack([1 / equatorial, 1 / equatorial, 1 / polar], axis=-1)
+    start, direction = camera * scale, rays * scale
+    a = np.sum(direction * direction, axis=-1)
+    b = np.sum(start * direction, axis=-1)
+    c = np.sum(start * start, axis=-1) - 1.0
+    root = np.sqrt(b * b - a * c)
+    # Of the two forms of each root the one without cancellation is taken.
+    larger = np.where(b <= 0.0, -b + root, -b - root)
+    one, other = c / larger, larger / a
+    return np.minimum(one, other), np.maximum(one, other)
+
+
+def _smooth_crossings(
+    surface: Surface, camera: FloatArray, rays: FloatArray, max_range_m: float, ground_hae_m: float
+) -> tuple[FloatArray, IntArray]:
+    height: FloatArray | float = ground_hae_m
+    with np.errstate(invalid="ignore"):
+        for _ in range(3):
+            t, _far = _shell_roots(camera, rays, height)
+            for _ in range(2):
+                place = geodesy.geodetic_from_ecef(camera + rays * t[:, None])
+                t = t - np.clip((place[2] - height) / _climb(place, rays), -10.0, 10.0)
+            if surface.kind == "level":
+                break
+            before, height = height, surface.height_hae_m(place[0], place[1])
+            if not bool(np.any(np.abs(height - before) > 1e-4)):
+                break
+        is_hit = np.isfinite(t) & (t > 0.0)
+        code = np.where(is_hit, np.where(t <= max_range_m, HIT, NO_INTERSECTION), ABOVE_HORIZON)
+    return np.where(code == HIT, t, np.nan), code.astype(np.int8)
+
+
+def _climb(place: tuple[FloatArray, FloatArray, FloatArray], rays: FloatArray) -> FloatArray:
+    """Height gained per metre of ray at a place: the ray's part along the ellipsoid normal."""
+    latitude, longitude = np.radians(place[0]), np.radians(place[1])
+    level = np.cos(longitude) * rays[:, 0] + np.sin(longitude) * rays[:, 1]
+    climb: FloatArray = np.cos(latitude) * level + np.sin(latitude) * rays[:, 2]
+    return np.where(np.abs(climb) < 1e-5, -1e-5, climb)
+
+
+class _Marcher:
+    """One march of many rays from one camera over one surface with details."""
+
+    def __init__(self, surface: Surface, camera: FloatArray, rays: FloatArray, max_range_m: float) -> None:
+        self._surface, self._camera, self._rays = surface, camera, rays
+        lowest, highest = surface.height_range_hae_m
+        count = len(rays)
+        self._start, self._end = np.zeros(count), np.full(count, max_range_m)
+        self._code = np.full(count, NO_INTERSECTION, dtype=np.int8)
+        self._range = np.full(count, np.nan)
+        with np.errstate(invalid="ignore"):
+            if math.isfinite(highest):
+                enter, leave = _shell_roots(camera, rays, highest + _SHELL_PADDING_M)
+                never = ~(leave > 0.0)
+                self._code[never] = ABOVE_HORIZON
+                self._end[never] = 0.0
+                self._start = np.where(enter > 0.0, enter, 0.0)
+                self._end = np.fmin(self._end, leave)
+            if math.isfinite(lowest):
+                deepest, _ = _shell_roots(camera, rays, lowest - _SHELL_PADDING_M)
+                self._end = np.where(deepest > 0.0, np.minimum(self._end, deepest), self._end)
+        place = geodesy.geodetic_from_ecef(camera)
+        self._down = -_climb((place[0][None], place[1][None], place[2][None]), rays)
+        level = np.sqrt(np.clip(1.0 - self._down**2, 0.01, 1.0))
+        self._step = 0.5 * surface.spacing_m / level
+
+    def crossings(self, camera_agl_m: float) -> tuple[FloatArray, IntArray]:
+        """Ranges and codes of all rays; `camera_agl_m` (may be NaN) sizes the first stretch."""
+        active = np.flatnonzero(self._start < self._end)
+        position = self._start.copy()
+        steps = self._first_stretch(active, camera_agl_m)
+        while active.size:
+            stretch = self._stretch(active, position[active], steps)
+            self._settle(active, *stretch)
+            # The next stretch starts two steps back, so that grazes across the seam are seen.
+            position[active] = stretch[0][:, -3]
+            is_open = (self._code[active] == NO_INTERSECTION) & np.isnan(self._range[active])
+            is_open &= stretch[0][:, -1] < self._end[active]
+            active = active[is_open]
+            steps = int(min(4 * steps, 256, max(8, _MAX_SAMPLES // max(active.size, 1))))
+        return self._range, self._code
+
+    def _first_stretch(self, active: npt.NDArray[np.intp], camera_agl_m: float) -> int:
+        if not active.size or not math.isfinite(camera_agl_m):
+            return 16
+        guess = camera_agl_m / np.maximum(self._down[active], 0.02) - self._start[active]
+        return int(np.clip(np.median(guess / self._step[active]) * 1.2 + 3, 4, 64))
+
+    def _clearance(self, index: npt.NDArray[np.intp], t: FloatArray) -> FloatArray:
+        """Height of the rays `index` above the surface at ranges t, shape of t: (n,) or (n, k)."""
+        rays = self._rays[index] if t.ndim == 1 else self._rays[index][:, None, :]
+        latitude, longitude, alt = geodesy.geodetic_from_ecef(self._camera + rays * t[..., None])
+        return alt - self._surface.height_hae_m(latitude, longitude)
+
+    def _stretch(
+        self, active: npt.NDArray[np.intp], position: FloatArray, steps: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Ranges and clearances, shape (n, steps + 1), of the next stretch of the active rays."""
+        t = position[:, None] + self._step[active][:, None] * np.arange(steps + 1)
+        t = np.minimum(t, self._end[active][:, None])
+        return t, self._clearance(active, t)
+
+    def _settle(self, active: npt.NDArray[np.intp], t: FloatArray, clearance: FloatArray) -> None:
+        """Decide the rays whose crossing, or end of knowledge, lies in this stretch."""
+        with np.errstate(invalid="ignore"):
+            is_end = ~(clearance > 0.0)
+        last = np.where(is_end.any(axis=1), np.argmax(is_end, axis=1), t.shape[1])
+        t_low, t_high, low, high = self._grazes(active, t, clearance, last)
+        row = np.flatnonzero((last < t.shape[1]) & np.isnan(t_low))
+        column = last[row]
+        is_unknown = np.isnan(clearance[row, column])
+        self._code[active[row[is_unknown]]] = OUTSIDE_TERRAIN
+        row, column = row[~is_unknown], column[~is_unknown]
+        before = np.maximum(column - 1, 0)
+        t_low[row], t_high[row] = t[row, before], t[row, column]
+        low[row], high[row] = clearance[row, before], clearance[row, column]
+        found = np.flatnonzero(np.isfinite(t_low))
+        if found.size:
+            index = active[found]
+            self._range[index] = self._closed_in(index, t_low[found], t_high[found], low[found], high[found])
+            self._code[index] = HIT
+
+    def _grazes(
+        self,
+        active: npt.NDArray[np.intp],
+        t: FloatArray,
+        clearance: FloatArray,
+        last: npt.NDArray[np.intp],
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Brackets of crossings hidden between two samples above the ground; NaN where there is none.
+
+        Between nodes a slope changes at most at one edge, so ground that rises between two samples no faster
+        than it did just before or does just after can only be hit where one of those slopes, carried on,
+        would reach the ray.
+        """
+        found = np.full((4, len(active)), np.nan)
+        with np.errstate(invalid="ignore"):
+            fall = np.maximum(clearance[:, :-1] - clearance[:, 1:], 0.0)
+            rise = np.maximum(clearance[:, 1:] - clearance[:, :-1], 0.0)
+            reach_on = clearance[:, 1:-2] - fall[:, :-2]
+            reach_back = clearance[:, 2:-1] - rise[:, 2:]
+            is_near = (
+                (np.minimum(reach_on, reach_back) < 0.0) & (clearance[:, 1:-2] > 0) & (clearance[:, 2:-1] > 0)
+            )
+        is_near &= np.arange(2, t.shape[1] - 1)[None, :] < last[:, None]
+        rows, columns = np.nonzero(is_near)
+        if not rows.size:
+            return found[0], found[1], found[2], found[3]
+        part = np.arange(_SUBDIVISIONS + 1) / _SUBDIVISIONS
+        t_fine = t[rows, columns + 1][:, None] * (1 - part) + t[rows, columns + 2][:, None] * part
+        fine = self._clearance(active[rows], t_fine)
+        for row, ts, values in zip(rows[::-1], t_fine[::-1], fine[::-1], strict=True):  # the nearest wins
+            under = np.flatnonzero(values <= 0.0)
+            if under.size and under[0] > 0:
+                k = under[0]
+                found[:, row] = ts[k - 1], ts[k], values[k - 1], values[k]
+        return found[0], found[1], found[2], found[3]
+
+    def _closed_in(
+        self, index: npt.NDArray[np.intp], a: FloatArray, b: FloatArray, fa: FloatArray, fb: FloatArray
+    ) -> FloatArray:
+        """The crossings between ranges a (above) and b (below): Illinois, now and then a halving."""
+        a, b, fa, fb = a.copy(), b.copy(), fa.copy(), fb.copy()
+        t = b.copy()
+        side = np.zeros(len(a))
+        for turn in range(60):
+            with np.errstate(invalid="ignore", divide="ignore"):
+                t_next = (a * fb - b * fa) / (fb - fa)
+            is_usable = np.isfinite(t_next) & (turn % 8 != 7)
+            t = np.where(is_usable, np.clip(t_next, a, b), (a + b) / 2)
+            f = self._clearance(index, t)
+            is_done = (np.abs(f) <= _HEIGHT_TOLERANCE_M) | (b - a <= 1e-4) | np.isnan(f)
+            if bool(is_done.all()):
+                break
+            is_above = f > 0.0
+            fb = np.where(is_above & (side > 0), fb / 2, fb)
+            fa = np.where(~is_above & (side < 0), fa / 2, fa)
+            a, fa = np.where(is_above, t, a), np.where(is_above, f, fa)
+            b, fb = np.where(is_above, b, t), np.where(is_above, fb, f)
+            side = np.where(is_above, 1.0, -1.0)
+        return t
