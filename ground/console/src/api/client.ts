@@ -1,0 +1,87 @@
+// Asks the ground for JSON: same origin only, with a time limit, every record checked.
+import { decodeContact, decodeLayer, decodePlatform, decodeSighting, decodeStatus, decodeTrack } from './decode';
+import type { Contact, MapLayer, Platform, Sighting, StationStatus, Track } from './types';
+
+const LIMIT_MS = 15_000;
+const PAGE = 500;
+const MOST_CONTACTS = 20_000;
+
+const BASE = new URL('.', document.baseURI);
+const ORIGIN = BASE.origin;
+
+/** The full address of a path below the console's own folder. */
+export function address(path: string): string {
+  return new URL(path, BASE).href;
+}
+
+export function chipUrl(chipId: string): string {
+  return address(`api/v1/chips/${encodeURIComponent(chipId)}`);
+}
+
+async function ask(path: string): Promise<Record<string, unknown>> {
+  const response = await fetch(address(path), {
+    headers: { Accept: 'application/json' },
+    signal: AbortSignal.timeout(LIMIT_MS),
+  });
+  if (!response.ok) throw new Error(`${path} answered ${response.status}`);
+  const body: unknown = await response.json();
+  if (typeof body !== 'object' || body === null) throw new Error(`${path} answered with no object`);
+  return body as Record<string, unknown>;
+}
+
+export interface Snapshot {
+  status: StationStatus;
+  platforms: Platform[];
+  contacts: Contact[];
+  tracks: Track[];
+  /** Records that could not be understood and are therefore not on the picture. */
+  refused: number;
+}
+
+/** Reads items with `decode` and says how many were refused. */
+function readItems<T>(body: Record<string, unknown>, decode: (item: unknown) => T | null): [T[], number] {
+  const raw = Array.isArray(body['items']) ? (body['items'] as unknown[]) : [];
+  const items = raw.map(decode).filter((item): item is T => item !== null);
+  return [items, raw.length - items.length];
+}
+
+async function fetchContacts(): Promise<[Contact[], number]> {
+  const contacts = new Map<string, Contact>();
+  let refused = 0;
+  for (let offset = 0; offset < MOST_CONTACTS; ) {
+    const body = await ask(`api/v1/contacts?limit=${PAGE}&offset=${offset}`);
+    const [items, bad] = readItems(body, decodeContact);
+    for (const item of items) contacts.set(item.contact_id, item);
+    refused += bad;
+    offset += items.length + bad;
+    const matched = typeof body['number_matched'] === 'number' ? body['number_matched'] : 0;
+    if (items.length + bad === 0 || offset >= matched) break;
+  }
+  return [[...contacts.values()], refused];
+}
+
+/** Everything that is now. The status is asked first: the live feed then resumes from a revision not newer than the rest. */
+export async function fetchSnapshot(): Promise<Snapshot> {
+  const status = decodeStatus(await ask('api/v1/status'));
+  if (!status) throw new Error('the ground sent a status without a clock');
+  const [platformBody, [contacts, badContacts], trackBody] = await Promise.all([
+    ask('api/v1/platforms'),
+    fetchContacts(),
+    ask('api/v1/tracks'),
+  ]);
+  const arrived = performance.now();
+  const [platforms, badPlatforms] = readItems(platformBody, (item) => decodePlatform(item, arrived));
+  const [tracks, badTracks] = readItems(trackBody, decodeTrack);
+  return { status, platforms, contacts, tracks, refused: badContacts + badPlatforms + badTracks };
+}
+
+export async function fetchLayers(): Promise<MapLayer[]> {
+  return readItems(await ask('api/v1/layers'), (item) => decodeLayer(item, ORIGIN))[0];
+}
+
+/** One contact with its newest sightings (at most 200). */
+export async function fetchContact(contactId: string): Promise<{ contact: Contact | null; sightings: Sighting[] }> {
+  const body = await ask(`api/v1/contacts/${encodeURIComponent(contactId)}`);
+  const [sightings] = readItems({ items: body['sightings'] }, decodeSighting);
+  return { contact: decodeContact(body), sightings };
+}

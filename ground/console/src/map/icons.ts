@@ -1,0 +1,83 @@
+// Draws the map's icons in the colours of the theme, from the same outlines as the lists use.
+import { OUTLINES, type Glyph } from './glyphs';
+import type { MapColors } from './colors';
+
+interface Paint {
+  glyph: Glyph;
+  stroke: string;
+  fill: string;
+  width: number;
+  dash?: number[];
+  dot?: boolean;
+  cross?: boolean;
+  scale: number;
+}
+
+function contactPaints(colors: MapColors): Record<string, Paint> {
+  const paints: Record<string, Paint> = {};
+  for (const glyph of ['hull', 'plot', 'diamond', 'ring'] as const) {
+    const base = { glyph, stroke: colors.contact, width: 2.4, scale: 0.92 };
+    paints[`${glyph}-unreviewed`] = { ...base, fill: colors.contactFill };
+    paints[`${glyph}-confirmed`] = { ...base, fill: colors.contact };
+    paints[`${glyph}-rejected`] = { ...base, stroke: colors.muted, fill: colors.halo, cross: true };
+  }
+  return paints;
+}
+
+function allPaints(colors: MapColors): Record<string, Paint> {
+  const aircraft = { stroke: colors.halo, width: 1.4, scale: 1.28 };
+  const stale = { stroke: colors.muted, fill: colors.halo, width: 2, scale: 1.2, dash: [3, 2.4] };
+  const track = { glyph: 'track', stroke: colors.track, width: 2.4, scale: 0.92 } as const;
+  return {
+    ...contactPaints(colors),
+    aircraft: { ...aircraft, glyph: 'aircraft', fill: colors.platform },
+    'aircraft-unknown': { ...aircraft, glyph: 'aircraft-unknown', fill: colors.platform, dot: true },
+    'aircraft-stale': { ...stale, glyph: 'aircraft' },
+    'aircraft-unknown-stale': { ...stale, glyph: 'aircraft-unknown', dot: true },
+    'track-tentative': { ...track, fill: colors.halo, dash: [2.2, 2], width: 2 },
+    'track-confirmed': { ...track, fill: colors.track },
+    'track-coasting': { ...track, fill: colors.halo },
+  };
+}
+
+function draw(paint: Paint, colors: MapColors, ratio: number): ImageData {
+  const side = Math.ceil(24 * paint.scale + 8);
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = side * ratio;
+  const pen = canvas.getContext('2d') as CanvasRenderingContext2D;
+  pen.scale(ratio, ratio);
+  pen.translate(side / 2 - 12 * paint.scale, side / 2 - 12 * paint.scale);
+  pen.scale(paint.scale, paint.scale);
+  pen.lineJoin = 'round';
+  const outline = new Path2D(OUTLINES[paint.glyph]);
+  pen.strokeStyle = colors.halo;
+  pen.lineWidth = paint.width + 3.2;
+  pen.stroke(outline);
+  pen.fillStyle = paint.fill;
+  pen.fill(outline);
+  pen.strokeStyle = paint.stroke;
+  pen.lineWidth = paint.width;
+  pen.setLineDash(paint.dash ?? []);
+  pen.stroke(outline);
+  pen.setLineDash([]);
+  if (paint.dot) {
+    pen.fillStyle = paint.stroke;
+    pen.beginPath();
+    pen.arc(12, 12, 2.6, 0, 2 * Math.PI);
+    pen.fill();
+  }
+  if (paint.cross) {
+    pen.beginPath();
+    pen.moveTo(8, 8);
+    pen.lineTo(16, 16);
+    pen.moveTo(16, 8);
+    pen.lineTo(8, 16);
+    pen.stroke();
+  }
+  return pen.getImageData(0, 0, canvas.width, canvas.height);
+}
+
+/** All icons by name, for a screen of `ratio` device pixels per pixel. */
+export function drawIcons(colors: MapColors, ratio: number): Map<string, ImageData> {
+  return new Map(Object.entries(allPaints(colors)).map(([name, paint]) => [name, draw(paint, colors, ratio)]));
+}

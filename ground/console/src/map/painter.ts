@@ -1,0 +1,167 @@
+// Puts the picture onto a MapLibre map: at most ten times a second, and only what changed.
+import type { GeoJSONSource, Map as MapLibre } from 'maplibre-gl';
+import type { Contact, Platform, Track } from '../api/types';
+import { text } from '../text';
+import { age } from '../format/time';
+import { STALE_S, type Kind, type Picture } from '../state/picture.svelte';
+import type { Selection } from '../state/view.svelte';
+import { DiffedSource } from './diffed';
+import { contactFeatures, lonLatOf, platformFeatures, platformPoint, trackFeatures, type ContactFeatures } from './features';
+import { destination } from './geometry';
+import type { SourceName } from './style';
+
+const BEAT_MS = 100;
+
+export class Painter {
+  #dirty = new Set<Kind | 'selected'>();
+  #timer: ReturnType<typeof setTimeout> | null = null;
+  #known = new WeakMap<Contact, ContactFeatures>();
+  #marks = new DiffedSource();
+  #areas = new DiffedSource();
+  #ready = false;
+  selection: Selection | null = null;
+  /** Called after platforms were drawn, for the map that follows one. */
+  onPlatforms: (() => void) | null = null;
+
+  constructor(
+    private readonly map: MapLibre,
+    private readonly picture: Picture,
+  ) {}
+
+  /** A new style came: everything has to be drawn again. */
+  restart(): void {
+    this.#ready = true;
+    this.#marks.reset();
+    this.#areas.reset();
+    this.mark(['platforms', 'contacts', 'tracks', 'selected']);
+  }
+
+  /** The style goes away; nothing may be drawn until `restart`. */
+  suspend(): void {
+    this.#ready = false;
+  }
+
+  mark(kinds: Iterable<Kind | 'selected'>): void {
+    for (const kind of kinds) this.#dirty.add(kind);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#paint();
+    }, BEAT_MS);
+  }
+
+  select(selection: Selection | null): void {
+    this.selection = selection;
+    this.mark(['selected']);
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#ready = false;
+  }
+
+  #paint(): void {
+    if (!this.#ready) return;
+    const dirty = new Set(this.#dirty);
+    this.#dirty.clear();
+    if (dirty.has('platforms')) this.#paintPlatforms();
+    if (dirty.has('tracks') || dirty.has('platforms')) this.#paintTracks();
+    if (dirty.has('contacts')) this.#paintContacts();
+    this.#paintSelected();
+    if (dirty.has('platforms')) this.onPlatforms?.();
+  }
+
+  #source(name: SourceName): GeoJSONSource | undefined {
+    return this.map.getSource<GeoJSONSource>(name);
+  }
+
+  #set(name: SourceName, features: GeoJSON.Feature[]): void {
+    void this.#source(name)?.setData({ type: 'FeatureCollection', features });
+  }
+
+  isStale(platform: Platform): boolean {
+    return this.picture.phase === 'lost' || this.picture.platformAge(platform, performance.now()) > STALE_S;
+  }
+
+  #paintPlatforms(): void {
+    const nowMs = performance.now();
+    const label = (platform: Platform): string => {
+      const seconds = this.picture.platformAge(platform, nowMs);
+      const isOld = seconds > STALE_S;
+      return isOld ? `${platform.platform_id}\n${text.platforms.notHeardFor(age(seconds))}` : platform.platform_id;
+    };
+    const drawn = platformFeatures(this.picture.platforms.values(), (platform) => this.isStale(platform), label);
+    this.#set('platforms', drawn.points);
+    this.#set('trails', drawn.trails);
+    this.#set('footprints', drawn.footprints);
+    this.#set('sightlines', drawn.sightlines);
+  }
+
+  #paintTracks(): void {
+    const isStale = (track: Track): boolean => {
+      const platform = this.picture.platforms.get(track.platform_id);
+      return !platform || this.isStale(platform);
+    };
+    const drawn = trackFeatures(this.picture.tracks.values(), isStale);
+    this.#set('tracks', drawn.points);
+    this.#set('tracklines', drawn.lines);
+  }
+
+  #featuresOf(contact: Contact): ContactFeatures {
+    let features = this.#known.get(contact);
+    if (!features) this.#known.set(contact, (features = contactFeatures(contact)));
+    return features;
+  }
+
+  #paintContacts(): void {
+    const marks = new Map<string, GeoJSON.Feature>();
+    const areas = new Map<string, GeoJSON.Feature>();
+    const wedges: GeoJSON.Feature[] = [];
+    const vectors: GeoJSON.Feature[] = [];
+    for (const [id, contact] of this.picture.contacts) {
+      const features = this.#featuresOf(contact);
+      if (features.mark) marks.set(id, features.mark);
+      if (features.uncertainty) areas.set(id, features.uncertainty);
+      if (features.vector) vectors.push(features.vector);
+      wedges.push(...features.wedge);
+    }
+    const [markSource, areaSource] = [this.#source('contacts'), this.#source('uncertainty')];
+    if (markSource) this.#marks.push(markSource, marks);
+    if (areaSource) this.#areas.push(areaSource, areas);
+    this.#set('wedges', wedges);
+    this.#set('vectors', vectors);
+  }
+
+  #paintSelected(): void {
+    this.#set('selected', this.#selectedFeatures());
+  }
+
+  #selectedFeatures(): GeoJSON.Feature[] {
+    const selection = this.selection;
+    const ring = (at: [number, number]): GeoJSON.Feature => ({
+      type: 'Feature',
+      properties: { id: 'ring' },
+      geometry: { type: 'Point', coordinates: at },
+    });
+    if (selection?.kind === 'contact') {
+      const contact = this.picture.contacts.get(selection.id);
+      if (!contact) return [];
+      const features = this.#featuresOf(contact);
+      if (contact.position) return [ring(lonLatOf(contact.position)), ...(features.uncertainty ? [features.uncertainty] : [])];
+      return features.wedge.filter((feature) => feature.geometry.type === 'Polygon');
+    }
+    if (selection?.kind === 'track') {
+      const track = this.picture.tracks.get(selection.id);
+      return track?.position ? [ring(lonLatOf(track.position))] : [];
+    }
+    const platform = selection ? this.picture.platforms.get(selection.id) : undefined;
+    const at = platform ? platformPoint(platform) : null;
+    return at ? [ring(at)] : [];
+  }
+}
+
+/** Where to look for a contact: its position, or a point along its bearing; null when neither is known. */
+export function placeOf(contact: Contact): [number, number] | null {
+  if (contact.position) return lonLatOf(contact.position);
+  const bearing = contact.bearing;
+  return bearing?.from ? destination(bearing.from, bearing.azimuth_deg, 1500) : null;
+}

@@ -1,0 +1,350 @@
+// The map's style: sources, layers and their order, for one theme. Nothing in it has an address outside the ground.
+import type { LayerSpecification, SourceSpecification, StyleSpecification } from 'maplibre-gl';
+import type { MapLayer } from '../api/types';
+import type { Overlay } from '../state/preferences.svelte';
+import type { MapColors } from './colors';
+
+/** Sources that the page fills; `lineMetrics` lets trails fade. */
+export const SOURCES = [
+  'graticule',
+  'footprints',
+  'uncertainty',
+  'wedges',
+  'trails',
+  'tracklines',
+  'vectors',
+  'sightlines',
+  'tracks',
+  'contacts',
+  'platforms',
+  'selected',
+] as const;
+export type SourceName = (typeof SOURCES)[number];
+
+/** Which layers each switch of the legend turns on and off. */
+export const OVERLAY_LAYERS: Record<Overlay, string[]> = {
+  footprints: ['footprint-fill', 'footprint-line', 'sightline', 'sight-cross'],
+  trails: ['trail', 'trail-stale', 'track-trail'],
+  uncertainty: ['uncertainty-fill', 'uncertainty-line'],
+  tracks: ['track-trail', 'track-vector', 'track-mark'],
+  graticule: ['graticule'],
+  labels: ['contact-label', 'wedge-label', 'track-label', 'platform-label'],
+};
+
+export const CLICKABLE = ['contact-mark', 'wedge-fill', 'track-mark', 'platform-mark'];
+
+const FONT = ['Inter Variable', 'system-ui', 'sans-serif'];
+const EMPTY: GeoJSON.FeatureCollection = { type: 'FeatureCollection', features: [] };
+
+function faded(color: string, percent: number): string {
+  const hex = color.replace('#', '');
+  const part = (at: number): number => parseInt(hex.slice(at, at + 2), 16);
+  return `rgba(${part(0)}, ${part(2)}, ${part(4)}, ${percent / 100})`;
+}
+
+function agencySources(layers: MapLayer[]): Record<string, SourceSpecification> {
+  return Object.fromEntries(
+    layers.map((layer) => [
+      `agency:${layer.name}`,
+      layer.kind === 'geojson'
+        ? { type: 'geojson', data: layer.url }
+        : { type: 'image', url: layer.url, coordinates: layer.coordinates as NonNullable<MapLayer['coordinates']> },
+    ]),
+  );
+}
+
+function imageLayer(layer: MapLayer, isDark: boolean): LayerSpecification[] {
+  const isShade = layer.style.role === 'hillshade' || /hillshade|relief|terrain/i.test(layer.name);
+  const opacity = layer.style.opacity ?? (isShade ? (isDark ? 0.5 : 0.55) : 1);
+  return [
+    {
+      id: `agency:${layer.name}`,
+      type: 'raster',
+      source: `agency:${layer.name}`,
+      paint: {
+        'raster-opacity': opacity,
+        'raster-fade-duration': 0,
+        'raster-brightness-max': isDark ? 0.42 : 1,
+        'raster-saturation': isShade ? -0.6 : isDark ? -0.2 : 0,
+      },
+    },
+  ];
+}
+
+function geojsonLayers(layer: MapLayer, colors: MapColors): LayerSpecification[] {
+  const source = `agency:${layer.name}`;
+  const { role, color, fill_opacity, line_width, opacity } = layer.style;
+  const fill = color ?? (role === 'water' ? colors.water : colors.land);
+  const stroke = color ?? (role === 'line' ? colors.muted : colors.landLine);
+  const common = opacity ?? 1;
+  return [
+    {
+      id: `${source}:fill`,
+      type: 'fill',
+      source,
+      filter: ['==', ['geometry-type'], 'Polygon'],
+      paint: { 'fill-color': fill, 'fill-opacity': (fill_opacity ?? (color ? 0.2 : 1)) * common },
+    },
+    {
+      id: `${source}:line`,
+      type: 'line',
+      source,
+      filter: ['!=', ['geometry-type'], 'Point'],
+      layout: { 'line-join': 'round' },
+      paint: { 'line-color': stroke, 'line-width': line_width ?? 1, 'line-opacity': common },
+    },
+    {
+      id: `${source}:point`,
+      type: 'circle',
+      source,
+      filter: ['==', ['geometry-type'], 'Point'],
+      paint: { 'circle-radius': 2.5, 'circle-color': stroke, 'circle-opacity': common },
+    },
+    {
+      id: `${source}:name`,
+      type: 'symbol',
+      source,
+      filter: ['all', ['has', 'name'], ['==', ['geometry-type'], 'Point']],
+      layout: {
+        'text-field': ['to-string', ['get', 'name']],
+        'text-font': FONT,
+        'text-size': 11,
+        'text-variable-anchor': ['left', 'right', 'top', 'bottom'],
+        'text-radial-offset': 0.6,
+      },
+      paint: { 'text-color': colors.muted, 'text-halo-color': colors.halo, 'text-halo-width': 1.2 },
+    },
+  ];
+}
+
+function label(id: string, source: SourceName, field: unknown, colors: MapColors, extra: object = {}): LayerSpecification {
+  return {
+    id,
+    type: 'symbol',
+    source,
+    layout: {
+      'text-field': field,
+      'text-font': FONT,
+      'text-size': 12,
+      'text-max-width': 14,
+      'text-padding': 3,
+      ...extra,
+    },
+    paint: { 'text-color': colors.ink, 'text-halo-color': colors.halo, 'text-halo-width': 1.6, 'text-halo-blur': 0.4 },
+  } as LayerSpecification;
+}
+
+const DIMMED = ['case', ['boolean', ['get', 'stale'], false], 0.45, 1] as never;
+
+function surfaceLayers(colors: MapColors): LayerSpecification[] {
+  const stale = ['boolean', ['get', 'stale'], false] as never;
+  const platformOrMuted = ['case', stale, colors.muted, colors.platform] as never;
+  return [
+    { id: 'graticule', type: 'line', source: 'graticule', paint: { 'line-color': colors.grid, 'line-width': 1 } },
+    {
+      id: 'footprint-fill',
+      type: 'fill',
+      source: 'footprints',
+      paint: { 'fill-color': platformOrMuted, 'fill-opacity': ['case', stale, 0.04, 0.1] as never },
+    },
+    {
+      id: 'footprint-line',
+      type: 'line',
+      source: 'footprints',
+      paint: { 'line-color': platformOrMuted, 'line-width': 1.25, 'line-opacity': 0.75 },
+    },
+    {
+      id: 'uncertainty-fill',
+      type: 'fill',
+      source: 'uncertainty',
+      paint: { 'fill-color': colors.contact, 'fill-opacity': 0.1 },
+    },
+    {
+      id: 'uncertainty-line',
+      type: 'line',
+      source: 'uncertainty',
+      paint: { 'line-color': colors.contact, 'line-width': 1.2, 'line-opacity': 0.75 },
+    },
+    {
+      id: 'wedge-fill',
+      type: 'fill',
+      source: 'wedges',
+      filter: ['==', ['geometry-type'], 'Polygon'],
+      paint: {
+        'fill-color': colors.contact,
+        'fill-opacity': ['interpolate', ['linear'], ['get', 'step'], 0, 0.2, 3, 0.04],
+        'fill-antialias': false,
+      },
+    },
+    {
+      id: 'wedge-axis',
+      type: 'line',
+      source: 'wedges',
+      filter: ['==', ['geometry-type'], 'LineString'],
+      paint: { 'line-color': colors.contact, 'line-width': 1.4, 'line-dasharray': [3, 3], 'line-opacity': 0.9 },
+    },
+  ];
+}
+
+function motionLayers(colors: MapColors): LayerSpecification[] {
+  const contactOrTrack = ['case', ['boolean', ['get', 'contact'], false], colors.contact, colors.track] as never;
+  const round = { 'line-cap': 'round', 'line-join': 'round' } as const;
+  return [
+    {
+      id: 'trail',
+      type: 'line',
+      source: 'trails',
+      filter: ['!', ['boolean', ['get', 'stale'], false]],
+      layout: round,
+      paint: {
+        'line-width': 2,
+        'line-gradient': [
+          'interpolate',
+          ['linear'],
+          ['line-progress'],
+          0,
+          faded(colors.platform, 8),
+          1,
+          faded(colors.platform, 85),
+        ],
+      },
+    },
+    {
+      id: 'trail-stale',
+      type: 'line',
+      source: 'trails',
+      filter: ['boolean', ['get', 'stale'], false],
+      layout: round,
+      paint: { 'line-width': 1.5, 'line-color': faded(colors.muted, 60) },
+    },
+    {
+      id: 'sightline',
+      type: 'line',
+      source: 'sightlines',
+      filter: ['==', ['geometry-type'], 'LineString'],
+      paint: { 'line-color': colors.platform, 'line-width': 1, 'line-dasharray': [2, 3], 'line-opacity': DIMMED },
+    },
+    {
+      id: 'sight-cross',
+      type: 'circle',
+      source: 'sightlines',
+      filter: ['==', ['geometry-type'], 'Point'],
+      paint: {
+        'circle-radius': 2.6,
+        'circle-color': colors.halo,
+        'circle-stroke-color': colors.platform,
+        'circle-stroke-width': 1.4,
+        'circle-stroke-opacity': DIMMED,
+      },
+    },
+    {
+      id: 'track-trail',
+      type: 'line',
+      source: 'tracklines',
+      filter: ['==', ['get', 'part'], 'trail'],
+      layout: round,
+      paint: { 'line-color': contactOrTrack, 'line-width': 1.5, 'line-opacity': 0.5 },
+    },
+    {
+      id: 'track-vector',
+      type: 'line',
+      source: 'tracklines',
+      filter: ['all', ['==', ['get', 'part'], 'vector'], ['!', ['get', 'contact']]],
+      paint: { 'line-color': contactOrTrack, 'line-width': 2, 'line-opacity': DIMMED },
+    },
+    { id: 'contact-vector', type: 'line', source: 'vectors', paint: { 'line-color': colors.contact, 'line-width': 2 } },
+  ];
+}
+
+function markLayers(colors: MapColors): LayerSpecification[] {
+  const always = { 'icon-allow-overlap': true, 'icon-ignore-placement': true } as const;
+  const besides = {
+    'text-variable-anchor': ['left', 'right', 'top', 'bottom'],
+    'text-justify': 'auto',
+  };
+  return [
+    {
+      id: 'selected-area-fill',
+      type: 'fill',
+      source: 'selected',
+      filter: ['==', ['geometry-type'], 'Polygon'],
+      paint: { 'fill-color': colors.accent, 'fill-opacity': 0.12 },
+    },
+    {
+      id: 'selected-area',
+      type: 'line',
+      source: 'selected',
+      filter: ['==', ['geometry-type'], 'Polygon'],
+      paint: { 'line-color': colors.accent, 'line-width': 2 },
+    },
+    {
+      id: 'selected-ring',
+      type: 'circle',
+      source: 'selected',
+      filter: ['==', ['geometry-type'], 'Point'],
+      paint: {
+        'circle-radius': 19,
+        'circle-color': 'rgba(0,0,0,0)',
+        'circle-stroke-color': colors.accent,
+        'circle-stroke-width': 2.5,
+      },
+    },
+    {
+      id: 'track-mark',
+      type: 'symbol',
+      source: 'tracks',
+      layout: { 'icon-image': ['get', 'icon'], ...always },
+      paint: { 'icon-opacity': DIMMED },
+    },
+    {
+      id: 'contact-mark',
+      type: 'symbol',
+      source: 'contacts',
+      layout: { 'icon-image': ['get', 'icon'], 'symbol-sort-key': ['get', 'score'], ...always },
+    },
+    {
+      id: 'platform-mark',
+      type: 'symbol',
+      source: 'platforms',
+      layout: {
+        'icon-image': ['get', 'icon'],
+        'icon-rotate': ['get', 'heading'],
+        'icon-rotation-alignment': 'map',
+        ...always,
+      },
+    },
+    { ...label('track-label', 'tracks', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 0.9, 'text-size': 11 }), minzoom: 14 } as LayerSpecification,
+    label('wedge-label', 'wedges', ['get', 'label'], colors, { 'symbol-placement': 'line', 'text-offset': [0, -0.8] }),
+    label('contact-label', 'contacts', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 1.25 }),
+    label('platform-label', 'platforms', ['get', 'label'], colors, {
+      'text-variable-anchor': ['top', 'bottom', 'right', 'left'],
+      'text-radial-offset': 1.6,
+      'text-size': 12.5,
+      'text-font': ['Inter Variable Semibold', ...FONT],
+      'symbol-sort-key': 0,
+    }),
+  ];
+}
+
+/** The whole style: agency layers at the bottom, then areas, lines, marks and labels. */
+export function buildStyle(layers: MapLayer[], colors: MapColors, isDark: boolean): StyleSpecification {
+  const own: Record<string, SourceSpecification> = {};
+  for (const name of SOURCES) {
+    own[name] = { type: 'geojson', data: EMPTY, promoteId: 'id', maxzoom: 18, lineMetrics: name === 'trails' };
+  }
+  const images = layers.filter((layer) => layer.kind === 'image');
+  const shapes = layers.filter((layer) => layer.kind === 'geojson');
+  return {
+    version: 8,
+    sources: { ...agencySources(layers), ...own },
+    layers: [
+      { id: 'background', type: 'background', paint: { 'background-color': colors.background } },
+      ...shapes.filter((layer) => layer.style.role !== 'line').flatMap((layer) => geojsonLayers(layer, colors)),
+      ...images.flatMap((layer) => imageLayer(layer, isDark)),
+      ...shapes.filter((layer) => layer.style.role === 'line').flatMap((layer) => geojsonLayers(layer, colors)),
+      ...surfaceLayers(colors),
+      ...motionLayers(colors),
+      ...markLayers(colors),
+    ],
+  };
+}

@@ -1,0 +1,192 @@
+// The picture: what the ground knows, as this page last heard it.
+// Events change plain maps at any rate; lists and map are told at a bounded rate, so that a burst costs one redraw.
+import { decodeContact, decodePlatform, decodeSighting, decodeStatus, decodeTrack } from '../api/decode';
+import type { Snapshot } from '../api/client';
+import type { ServerEvent } from '../api/sse';
+import type { Contact, Platform, Sighting, StationStatus, Track } from '../api/types';
+
+export type LinkPhase = 'loading' | 'live' | 'lost';
+export type Kind = 'platforms' | 'contacts' | 'tracks';
+
+/** Lists follow at most this often; the map has its own, faster beat. */
+const LIST_BEAT_MS = 250;
+/** A pose comes twice a second; older than ten periods is stale (glossary). */
+export const STALE_S = 5;
+export const LOST_S = 60;
+/** A track this far behind its platform's newest frame has been forgotten there without a word. */
+const FORGOTTEN_TRACK_S = 60;
+
+export class Picture {
+  readonly platforms = new Map<string, Platform>();
+  readonly contacts = new Map<string, Contact>();
+  readonly tracks = new Map<string, Track>();
+
+  platformList = $state.raw<Platform[]>([]);
+  contactList = $state.raw<Contact[]>([]);
+  trackCount = $state(0);
+  status = $state.raw<StationStatus | null>(null);
+  phase = $state<LinkPhase>('loading');
+  refused = $state(0);
+  /** Monotonic ms when the ground last said anything; null before the first word. */
+  heardMs = $state<number | null>(null);
+
+  #clockOffsetMs = 0;
+  #heardMs: number | null = null;
+  #stale = new Set<Kind>();
+  #timer: ReturnType<typeof setTimeout> | null = null;
+  #watchers = new Set<(kinds: Set<Kind>) => void>();
+  #sightingWatchers = new Set<(sighting: Sighting) => void>();
+
+  /** The ground's UTC now in UNIX ms, carried on by this machine's monotonic clock. */
+  nowMs(): number {
+    return this.#clockOffsetMs === 0 ? Date.now() : this.#clockOffsetMs + performance.now();
+  }
+
+  /** Calls back when kinds of things changed, at once and without a rate limit; returns how to stop. */
+  watch(tell: (kinds: Set<Kind>) => void): () => void {
+    this.#watchers.add(tell);
+    return () => this.#watchers.delete(tell);
+  }
+
+  watchSightings(tell: (sighting: Sighting) => void): () => void {
+    this.#sightingWatchers.add(tell);
+    return () => this.#sightingWatchers.delete(tell);
+  }
+
+  /** Seconds since `platform` was heard, counted on since this copy arrived. */
+  platformAge(platform: Platform, monotonicMs: number): number {
+    return platform.age_s + Math.max(0, monotonicMs - platform.arrived_ms) / 1000;
+  }
+
+  heard(): void {
+    this.#heardMs = performance.now();
+  }
+
+  /** Publishes the time of the last word; called on the page's one-second beat. */
+  beat(): void {
+    this.heardMs = this.#heardMs;
+  }
+
+  /** Takes a whole new picture in place of the old one. */
+  replace(snapshot: Snapshot): void {
+    this.#setStatus(snapshot.status);
+    fill(this.platforms, snapshot.platforms, (item) => item.platform_id);
+    fill(this.contacts, snapshot.contacts, (item) => item.contact_id);
+    fill(this.tracks, snapshot.tracks, (item) => item.track_id);
+    this.refused = snapshot.refused;
+    this.heard();
+    this.#changed('platforms', 'contacts', 'tracks');
+  }
+
+  /** Takes one event of the live feed; true when the whole picture must be loaded again. */
+  apply(event: ServerEvent): boolean {
+    if (event.name === 'resync') return true;
+    let body: unknown;
+    try {
+      body = JSON.parse(event.data);
+    } catch {
+      this.refused += 1;
+      return false;
+    }
+    if (event.name === 'contact') return this.#takeContact(body);
+    if (event.name === 'platform') return this.#takePlatform(body);
+    if (event.name === 'track') return this.#takeTrack(body);
+    if (event.name === 'sighting') return this.#takeSighting(body);
+    if (event.name === 'status') return this.#takeStatus(body);
+    return false;
+  }
+
+  #takeContact(body: unknown): boolean {
+    const contact = decodeContact(body);
+    if (!contact) return this.#refuse();
+    const known = this.contacts.get(contact.contact_id);
+    if (known && known.revision > contact.revision) return false;
+    this.contacts.set(contact.contact_id, contact);
+    this.#changed('contacts');
+    return false;
+  }
+
+  #takePlatform(body: unknown): boolean {
+    const platform = decodePlatform(body, performance.now());
+    if (!platform) return this.#refuse();
+    this.platforms.set(platform.platform_id, platform);
+    this.#changed('platforms');
+    return false;
+  }
+
+  #takeTrack(body: unknown): boolean {
+    const track = decodeTrack(body);
+    if (!track) return this.#refuse();
+    if (track.status === 'dropped') this.tracks.delete(track.track_id);
+    else this.tracks.set(track.track_id, track);
+    this.#changed('tracks');
+    return false;
+  }
+
+  #takeSighting(body: unknown): boolean {
+    const sighting = decodeSighting(body);
+    if (!sighting) return this.#refuse();
+    for (const tell of this.#sightingWatchers) tell(sighting);
+    return false;
+  }
+
+  #takeStatus(body: unknown): boolean {
+    const status = decodeStatus(body);
+    if (!status) return this.#refuse();
+    const isAnotherStation = this.status !== null && this.status.started !== status.started;
+    this.#setStatus(status);
+    return isAnotherStation;
+  }
+
+  #refuse(): boolean {
+    this.refused += 1;
+    return false;
+  }
+
+  #setStatus(status: StationStatus): void {
+    this.status = status;
+    this.#clockOffsetMs = Date.parse(status.now) - performance.now();
+  }
+
+  #changed(...kinds: Kind[]): void {
+    for (const kind of kinds) this.#stale.add(kind);
+    const all = new Set(kinds);
+    for (const tell of this.#watchers) tell(all);
+    this.#timer ??= setTimeout(() => this.#publish(), LIST_BEAT_MS);
+  }
+
+  #publish(): void {
+    this.#timer = null;
+    if (this.#stale.has('platforms')) {
+      this.platformList = [...this.platforms.values()].sort((a, b) => compare(a.platform_id, b.platform_id));
+    }
+    if (this.#stale.has('contacts')) this.contactList = [...this.contacts.values()];
+    if (this.#stale.has('tracks') || this.#stale.has('platforms')) this.#forgetTracks();
+    this.trackCount = this.tracks.size;
+    this.#stale.clear();
+  }
+
+  /** A `dropped` that was lost on the radio must not leave a track standing for ever. */
+  #forgetTracks(): void {
+    const newest = new Map<string, number>();
+    for (const platform of this.platforms.values()) {
+      const stamps = [platform.pose?.time, platform.frame?.time].map((stamp) => Date.parse(stamp ?? ''));
+      newest.set(platform.platform_id, Math.max(...stamps.filter(Number.isFinite), -Infinity));
+    }
+    for (const track of this.tracks.values()) {
+      const behindMs = (newest.get(track.platform_id) ?? -Infinity) - Date.parse(track.time);
+      if (behindMs > FORGOTTEN_TRACK_S * 1000) this.tracks.delete(track.track_id);
+    }
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function fill<T>(map: Map<string, T>, items: T[], key: (item: T) => string): void {
+  map.clear();
+  for (const item of items) map.set(key(item), item);
+}
+
+export const picture = new Picture();

@@ -1,0 +1,37 @@
+// What the operator is looking at: selection, tab, search, the platform that the map follows.
+export type Selection =
+  | { kind: 'contact'; id: string }
+  | { kind: 'track'; id: string }
+  | { kind: 'platform'; id: string };
+
+export type Tab = 'contacts' | 'platforms';
+
+/** Wishes that the lists have about the map; the map registers itself here. */
+export interface MapCommands {
+  fit(): void;
+  show(longitude: number, latitude: number): void;
+}
+
+class View {
+  tab = $state<Tab>('contacts');
+  selection = $state.raw<Selection | null>(null);
+  search = $state('');
+  label = $state('');
+  following = $state<string | null>(null);
+  legendOpen = $state(false);
+  keysOpen = $state(false);
+  /** Monotonic ms, set once a second: what shows an age depends on this and nothing else. */
+  beatMs = $state(performance.now());
+  map: MapCommands | null = null;
+
+  select(selection: Selection | null): void {
+    this.selection = selection;
+    if (selection?.kind === 'platform') this.tab = 'platforms';
+  }
+
+  isSelected(kind: Selection['kind'], id: string): boolean {
+    return this.selection?.kind === kind && this.selection.id === id;
+  }
+}
+
+export const view = new View();
