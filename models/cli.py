@@ -1,0 +1,5 @@
+"""x"""
+
+from cyclopts import App
+
+app = App(name="models")

@@ -1,0 +1,1 @@
+"""The anomaly detector: what stands out from its surroundings, found without training."""

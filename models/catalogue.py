@@ -1,0 +1,136 @@
+"""Finds models by name, folder, file or hash, and loads them: identity first, then the engine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.description import ModelDescription, load_description
+from models.network import NetworkDetector
+from models.session import ModelSession, read_model, sha256_of
+from skywarden.errors import ModelError
+
+ZOO = Path(__file__).resolve().parent / "zoo"
+"""The models that come with the package."""
+
+_DESCRIPTION_NAME = "model.toml"
+_MAX_FOLDERS = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CatalogueEntry:
+    """A described model; its file may be absent, when only the description comes with the package."""
+
+    description: ModelDescription
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        """Where the ONNX file is, or should be."""
+        return self.folder / self.description.file
+
+    @property
+    def is_present(self) -> bool:
+        """Whether the ONNX file is there (its sha256 is checked when it is loaded)."""
+        return self.file.is_file()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Catalogue:
+    """All described models, by name in order, and the folders with a broken description and why."""
+
+    entries: tuple[CatalogueEntry, ...]
+    broken: tuple[tuple[Path, str], ...]
+
+    def named(self, name: str) -> CatalogueEntry | None:
+        """The entry of this name."""
+        return next((entry for entry in self.entries if entry.description.name == name), None)
+
+    def with_sha256(self, sha256: str) -> CatalogueEntry | None:
+        """The entry whose file has this hash."""
+        return next((entry for entry in self.entries if entry.description.sha256 == sha256), None)
+
+
+def find_models(folders: Sequence[Path] = ()) -> Catalogue:
+    """Every `NAME/model.toml` in the given folders and in the package's zoo; the first of a name counts."""
+    entries: dict[str, CatalogueEntry] = {}
+    broken: list[tuple[Path, str]] = []
+    for root in (*folders, ZOO):
+        if not root.is_dir():
+            broken.append((root, "there is no such folder"))
+            continue
+        for path in sorted(root.glob(f"*/{_DESCRIPTION_NAME}"))[:_MAX_FOLDERS]:
+            try:
+                entry = CatalogueEntry(description=load_description(path), folder=path.parent)
+            except ModelError as error:
+                broken.append((path.parent, str(error)))
+                continue
+            entries.setdefault(entry.description.name, entry)
+    return Catalogue(entries=tuple(entries[name] for name in sorted(entries)), broken=tuple(broken))
+
+
+def resolve(name_or_path: str | Path, folders: Sequence[Path] = ()) -> tuple[ModelDescription, Path]:
+    """Description and ONNX file of a model.
+
+    `name_or_path` is a name in the catalogue, a folder with a `model.toml`, such a file itself, or an ONNX
+    file: described by the `model.toml` beside it that names it, or by whichever entry of the catalogue has
+    its sha256. Raises `ModelError`.
+    """
+    text, path = str(name_or_path), Path(name_or_path)
+    if path.is_dir() and (path / _DESCRIPTION_NAME).is_file():
+        path = path / _DESCRIPTION_NAME
+    if path.suffix == ".toml":
+        description = load_description(path)
+        return description, path.parent / description.file
+    if path.suffix == ".onnx":
+        return _described(path, folders), path
+    catalogue = find_models(folders)
+    entry = catalogue.named(text)
+    if entry is None:
+        known = ", ".join(entry.description.name for entry in catalogue.entries) or "none"
+        reasons = [f"; {folder} is broken: {why}" for folder, why in catalogue.broken if folder.name == text]
+        raise ModelError(f"no model is called {text[:200]!r}; known are {known}{''.join(reasons)}")
+    return entry.description, entry.file
+
+
+def load_detector(
+    name_or_path: str | Path,
+    *,
+    threads: int = 1,
+    providers: Sequence[str] = ("cpu",),
+    folders: Sequence[Path] = (),
+    deterministic: bool = True,
+    self_test: bool = True,
+) -> NetworkDetector:
+    """The detector for a model that `resolve` finds, ready to run.
+
+    The file's sha256 must be the one in its description before a session is made; the golden image is run
+    after. `providers` are keys of `models.session.PROVIDERS`, in order of preference. Raises `ModelError`.
+    """
+    description, file = resolve(name_or_path, folders)
+    data = read_model(file)
+    found = sha256_of(data)
+    if found != description.sha256:
+        raise ModelError(
+            f"{file}: its sha256 is {found[:16]}..., its description says {description.sha256[:16]}...; "
+            "the file is damaged or another one. Fetch it again, or describe it anew"
+        )
+    session = ModelSession(
+        data, origin=str(file), threads=threads, providers=providers, deterministic=deterministic
+    )
+    return NetworkDetector(description, session, self_test=self_test)
+
+
+def _described(file: Path, folders: Sequence[Path]) -> ModelDescription:
+    beside = file.parent / _DESCRIPTION_NAME
+    if beside.is_file():
+        description = load_description(beside)
+        if description.file == file.name:
+            return description
+    sha256 = sha256_of(read_model(file))
+    entry = find_models(folders).with_sha256(sha256)
+    if entry is None:
+        raise ModelError(
+            f"{file}: no model.toml beside it names it, and no known model has its sha256 {sha256[:16]}...; "
+            "write a model.toml that says how to feed and read it"
+        )
+    return entry.description

@@ -1,0 +1,63 @@
+"""A detector that is a network: fit the image in, run it, decode what comes out."""
+
+import numpy as np
+import numpy.typing as npt
+
+from models.decoders import make_decoder
+from models.description import InputDescription, ModelDescription
+from models.detection import DetectionBatch
+from models.golden import verify
+from models.letterbox import make_fit, require_image
+from models.session import ModelSession, ProviderReport
+
+
+class NetworkDetector:
+    """A `Detector` from a session and a description; checks at once that the two fit each other."""
+
+    def __init__(
+        self, description: ModelDescription, session: ModelSession, *, self_test: bool = True
+    ) -> None:
+        """Raises `ModelError` when inputs or outputs are not as described, or the golden image fails."""
+        self.description = description
+        self._session = session
+        self._fit = make_fit(description.input)
+        self._decoder = make_decoder(description)
+        session.require_input(*_input_due(description.input))
+        self._decoder.check_outputs(session.outputs, session.origin)
+        if self_test:
+            verify(session, self._fit, description.golden)
+
+    @property
+    def model_id(self) -> str:
+        """Name, colon, first 16 hex digits of the file's sha256."""
+        return self.description.model_id
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label it can answer with."""
+        return self.description.allowed_labels
+
+    @property
+    def provider_report(self) -> ProviderReport:
+        """Which execution providers were asked for and which are used."""
+        return self._session.provider_report
+
+    def detect(self, image_bgr_u8: npt.NDArray[np.uint8]) -> DetectionBatch:
+        """As `Detector.detect` says."""
+        require_image(image_bgr_u8)
+        tensor, placement = self._fit.place(image_bgr_u8)
+        return self._decoder.decode(self._session.run(tensor), placement)
+
+    def warm_up(self) -> None:
+        """Run once on an empty image."""
+        self.detect(np.zeros((480, 640, 3), dtype=np.uint8))
+
+
+def _input_due(description: InputDescription) -> tuple[str, tuple[int | None, ...]]:
+    """Type and shape of the input that a description speaks of."""
+    height, width = description.height_px, description.width_px
+    if description.tensor == "u8_hwc":
+        return "uint8", (None, None, 3)
+    if description.tensor == "u8_nhwc":
+        return "uint8", (1, height, width, 3)
+    return "float32", (1, 3, height, width)

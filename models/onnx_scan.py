@@ -1,0 +1,128 @@
+"""Looks through an ONNX file before any engine sees it: is it one, is it whole, does it reach outside.
+
+Reads the protobuf wire format itself (field numbers of onnx.proto, ONNX 1.23), because the `onnx` package is
+not there at run time and because onnxruntime resolves external data against the working directory.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from skywarden.errors import ModelError
+
+KNOWN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
+
+_MAX_DEPTH = 16
+_MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET, _MODEL_FUNCTION = 1, 7, 8, 25
+_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
+_TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
+_NESTED: dict[str, dict[int, str]] = {
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "function": {7: "node", 11: "attribute"},
+    "tensor": {},
+}
+
+
+@dataclass(kw_only=True)
+class OnnxOutline:
+    """What the scan found: the format's version and the operator sets by domain."""
+
+    ir_version: int = 0
+    opsets: dict[str, int] = field(default_factory=dict)
+
+
+def scan(data: bytes, origin: str) -> OnnxOutline:
+    """Outline of the ONNX model in `data`.
+
+    Raises `ModelError`, naming `origin`, when the bytes are not a whole ONNX model, when weights lie in other
+    files, or when operators are asked for that are in no known domain.
+    """
+    outline = OnnxOutline()
+    graphs = 0
+    try:
+        for number, value in _fields(memoryview(data)):
+            if number == _MODEL_IR_VERSION and isinstance(value, int):
+                outline.ir_version = value
+            elif number == _MODEL_OPSET and isinstance(value, memoryview):
+                _note_opset(value, outline)
+            elif number in (_MODEL_GRAPH, _MODEL_FUNCTION) and isinstance(value, memoryview):
+                graphs += number == _MODEL_GRAPH
+                _walk(value, "graph" if number == _MODEL_GRAPH else "function", 0)
+    except _ScanError as error:
+        raise ModelError(f"{origin}: not a whole ONNX file: {error}") from error
+    if graphs != 1 or not outline.ir_version or not outline.opsets:
+        raise ModelError(
+            f"{origin}: not an ONNX model: {graphs} graphs, IR version {outline.ir_version}, "
+            f"{len(outline.opsets)} operator sets where one graph, a version and at least one set are needed"
+        )
+    foreign = sorted(set(outline.opsets) - KNOWN_DOMAINS)
+    if foreign:
+        raise ModelError(
+            f"{origin}: needs operators of the unknown domain {foreign[0][:60]!r}; export it without"
+        )
+    return outline
+
+
+class _ScanError(Exception):
+    """The bytes break the format."""
+
+
+def _note_opset(data: memoryview, outline: OnnxOutline) -> None:
+    domain, version = "", 0
+    for number, value in _fields(data):
+        if number == _OPSET_DOMAIN and isinstance(value, memoryview):
+            domain = bytes(value[:200]).decode("utf-8", "replace")
+        elif number == _OPSET_VERSION and isinstance(value, int):
+            version = value
+    outline.opsets[domain] = version
+
+
+def _walk(data: memoryview, kind: str, depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise _ScanError(f"graphs nested more than {_MAX_DEPTH} deep")
+    nested = _NESTED[kind]
+    for number, value in _fields(data):
+        if kind == "tensor" and number in (_TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION) and value != 0:
+            raise _ScanError("its weights lie in another file; export with external_data=False")
+        if number in nested and isinstance(value, memoryview):
+            _walk(value, nested[number], depth + 1)
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Number and value of each field: whole numbers and, for everything else, the bytes."""
+    position, end = 0, len(data)
+    while position < end:
+        key, position = _varint(data, position)
+        number, wire_type = key >> 3, key & 7
+        if number == 0:
+            raise _ScanError(f"field number 0 at byte {position}")
+        if wire_type == 0:
+            value, position = _varint(data, position)
+            yield number, value
+            continue
+        if wire_type == 2:
+            length, position = _varint(data, position)
+        elif wire_type in (1, 5):
+            length = 8 if wire_type == 1 else 4
+        else:
+            raise _ScanError(f"wire type {wire_type} at byte {position}")
+        if length > end - position:
+            raise _ScanError(f"a field of {length} bytes at byte {position} of a part with {end}")
+        yield number, data[position : position + length]
+        position += length
+
+
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    result = shift = 0
+    while shift < 70:
+        if position >= len(data):
+            raise _ScanError("cut off in the middle of a number")
+        byte = data[position]
+        position += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return result, position
+        shift += 7
+    raise _ScanError(f"a number of more than ten bytes at byte {position}")
