@@ -1,0 +1,227 @@
+"""How a platform flies and where its camera looks, exactly, as a function of time; and how it errs."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.scenario.description import Platform, Scenario
+from sim.scenario.noise import generator
+from sim.scenario.world import Grid
+from skywarden.camera import CameraModel
+from skywarden.geoid import undulation_m
+from skywarden.rotations import GIMBAL_FROM_CAMERA, matrix_from_euler_deg
+
+FloatArray = npt.NDArray[np.float64]
+
+GRAVITY_MPS2 = 9.81
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlatformState:
+    """A platform at one instant, without error. Angles in degrees, roll right side down, pitch nose up."""
+
+    x_m: float
+    y_m: float
+    latitude_deg: float
+    longitude_deg: float
+    alt_msl_m: float
+    alt_hae_m: float
+    north_mps: float
+    east_mps: float
+    roll_deg: float
+    pitch_deg: float
+    heading_deg: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CameraState:
+    """A camera at one instant, without error: place and `rotation_ned_from_camera` (3, 3)."""
+
+    latitude_deg: float
+    longitude_deg: float
+    alt_hae_m: float
+    rotation_ned_from_camera: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GimbalState:
+    """A stabilised gimbal at one instant: azimuth from true north, pitch and roll against the horizon."""
+
+    azimuth_deg: float
+    pitch_deg: float
+    roll_deg: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """A straight (`curvature_1pm` 0) or circular piece of the path, from a point with a heading."""
+
+    x_m: float
+    y_m: float
+    heading_rad: float
+    curvature_1pm: float
+    length_m: float
+
+    def at(self, distance_m: float) -> tuple[float, float, float]:
+        k = self.curvature_1pm
+        if abs(k) < 1e-9:
+            return (
+                self.x_m + distance_m * math.sin(self.heading_rad),
+                self.y_m + distance_m * math.cos(self.heading_rad),
+                self.heading_rad,
+            )
+        end = self.heading_rad + k * distance_m
+        x = self.x_m + (math.cos(self.heading_rad) - math.cos(end)) / k
+        y = self.y_m + (math.sin(end) - math.sin(self.heading_rad)) / k
+        return x, y, end
+
+
+class ClosedPath:
+    """A closed polygon whose corners are rounded by circles; walked by distance, round and round."""
+
+    def __init__(self, corners: tuple[tuple[float, float], ...], radius_m: float) -> None:
+        points = np.array(corners, np.float64)
+        before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
+        heading_in = np.arctan2(before[:, 0], before[:, 1])
+        heading_out = np.arctan2(after[:, 0], after[:, 1])
+        turn = (heading_out - heading_in + np.pi) % (2.0 * np.pi) - np.pi
+        shortest = np.minimum(np.hypot(*before.T), np.hypot(*after.T))
+        tangent = np.minimum(radius_m * np.tan(np.abs(turn) / 2.0), 0.499 * shortest)
+        self._legs: list[_Leg] = []
+        for i in range(len(points)):
+            j = (i + 1) % len(points)
+            direction = np.array([math.sin(heading_out[i]), math.cos(heading_out[i])])
+            start, end = points[i] + tangent[i] * direction, points[j] - tangent[j] * direction
+            length = float(np.hypot(*(end - start)))
+            self._legs.append(_Leg(float(start[0]), float(start[1]), float(heading_out[i]), 0.0, length))
+            if abs(turn[j]) > 1e-6:
+                curvature = math.copysign(math.tan(abs(turn[j]) / 2.0) / tangent[j], turn[j])
+                arc = _Leg(
+                    float(end[0]), float(end[1]), float(heading_in[j]), curvature, float(turn[j] / curvature)
+                )
+                self._legs.append(arc)
+        self._starts = np.concatenate([[0.0], np.cumsum([leg.length_m for leg in self._legs])])
+        self.length_m = float(self._starts[-1])
+
+    def at(self, distance_m: float) -> tuple[float, float, float, float]:
+        """Grid x, y (metres), heading (radians) and curvature (1/m, right positive) after `distance_m`."""
+        distance_m %= self.length_m
+        i = min(int(np.searchsorted(self._starts, distance_m, side="right")) - 1, len(self._legs) - 1)
+        leg = self._legs[i]
+        return (*leg.at(distance_m - float(self._starts[i])), leg.curvature_1pm)
+
+
+class _Wobble:
+    """Smooth, seeded unrest: three sines of unequal periods, of about the stated deviation."""
+
+    def __init__(self, rng: np.random.Generator, sigma: float, period_s: float) -> None:
+        self._amplitude = sigma * math.sqrt(2.0 / 3.0)
+        self._omega = 2.0 * np.pi / (period_s * np.array([0.61, 1.0, 1.73]) * rng.uniform(0.9, 1.1, 3))
+        self._phase = rng.uniform(0.0, 2.0 * np.pi, 3)
+
+    def at(self, time_s: float) -> float:
+        return float(self._amplitude * np.sin(self._omega * time_s + self._phase).sum())
+
+
+class PlatformTruth:
+    """One platform of a scenario; every method is a pure function of `time_s` since the scenario began."""
+
+    def __init__(self, scenario: Scenario, platform: Platform) -> None:
+        self.platform = platform
+        self.grid = Grid.at(scenario.place.latitude_deg, scenario.place.longitude_deg)
+        self.path = ClosedPath(platform.plan, platform.turn_radius_m)
+        camera = platform.camera
+        model = CameraModel.from_hfov(camera.width_px, camera.height_px, camera.hfov_deg)
+        if camera.distortion:
+            model = CameraModel(
+                width_px=model.width_px,
+                height_px=model.height_px,
+                fx=model.fx,
+                fy=model.fy,
+                cx=model.cx,
+                cy=model.cy,
+                distortion=tuple(camera.distortion),
+            )
+        self.camera_model = model
+        rng = generator(scenario.seed, "platform", platform.id)
+        is_wing = platform.vehicle == "fixed_wing"
+        self._roll = _Wobble(rng, 1.1 if is_wing else 0.8, 4.3)
+        self._pitch = _Wobble(rng, 0.8, 5.9)
+        self._crab = _Wobble(rng, 1.2, 9.0)
+        self._rise = _Wobble(rng, 1.0, 17.0)
+        self._trim_pitch_deg = 2.0 if is_wing else -2.5
+        self._bank_share = 1.0 if is_wing else 0.6
+        errors = platform.errors
+        self._drift = [
+            _Wobble(rng, sigma, errors.drift_time_s)
+            for sigma in (errors.horizontal_m, errors.horizontal_m, errors.vertical_m)
+        ]
+        self.bias_deg = (
+            float(rng.normal(0.0, errors.tilt_bias_deg)),
+            float(rng.normal(0.0, errors.tilt_bias_deg)),
+            float(rng.normal(0.0, errors.heading_bias_deg)),
+        )
+
+    @property
+    def round_s(self) -> float:
+        """How long one round of the flight plan takes."""
+        return self.path.length_m / self.platform.speed_mps
+
+    def at(self, time_s: float) -> PlatformState:
+        """Where the platform is and how it lies."""
+        speed = self.platform.speed_mps
+        x, y, course, _ = self.path.at(speed * time_s)
+        bank = math.atan(speed**2 * self._curvature(time_s) / GRAVITY_MPS2) * self._bank_share
+        latitude, longitude = self.grid.geodetic(x, y)
+        alt_msl_m = self.platform.alt_msl_m + self._rise.at(time_s)
+        undulation = float(undulation_m(np.array([float(latitude)]), np.array([float(longitude)]))[0])
+        return PlatformState(
+            x_m=x,
+            y_m=y,
+            latitude_deg=float(latitude),
+            longitude_deg=float(longitude),
+            alt_msl_m=alt_msl_m,
+            alt_hae_m=alt_msl_m + undulation,
+            north_mps=speed * math.cos(course),
+            east_mps=speed * math.sin(course),
+            roll_deg=math.degrees(bank) + self._roll.at(time_s),
+            pitch_deg=self._trim_pitch_deg + self._pitch.at(time_s),
+            heading_deg=(math.degrees(course) + self._crab.at(time_s)) % 360.0,
+        )
+
+    def gimbal_at(self, time_s: float) -> GimbalState | None:
+        """Where the gimbal points; `None` for a fixed mount."""
+        sweep = self.platform.camera.sweep
+        if sweep is None:
+            return None
+        swing = sweep.amplitude_deg * math.sin(2.0 * math.pi * time_s / sweep.period_s)
+        base = self.at(time_s).heading_deg if sweep.reference == "nose" else 0.0
+        return GimbalState(azimuth_deg=(base + sweep.azimuth_deg + swing) % 360.0, pitch_deg=sweep.pitch_deg)
+
+    def camera_at(self, time_s: float) -> CameraState:
+        """Where the camera is and how it looks: on its gimbal, or fixed nadir with image up = forward."""
+        state = self.at(time_s)
+        gimbal = self.gimbal_at(time_s)
+        if gimbal is not None:
+            ned_from_gimbal = matrix_from_euler_deg(gimbal.roll_deg, gimbal.pitch_deg, gimbal.azimuth_deg)
+        else:
+            ned_from_body = matrix_from_euler_deg(state.roll_deg, state.pitch_deg, state.heading_deg)
+            ned_from_gimbal = ned_from_body @ matrix_from_euler_deg(0.0, -90.0, 0.0)
+        return CameraState(
+            latitude_deg=state.latitude_deg,
+            longitude_deg=state.longitude_deg,
+            alt_hae_m=state.alt_hae_m,
+            rotation_ned_from_camera=np.asarray(ned_from_gimbal @ GIMBAL_FROM_CAMERA),
+        )
+
+    def drift_at(self, time_s: float) -> tuple[float, float, float]:
+        """How far the reported position lies north, east and above the truth, metres."""
+        north, east, up = (wobble.at(time_s) for wobble in self._drift)
+        return north, east, up
+
+    def _curvature(self, time_s: float) -> float:
+        """Path curvature, averaged over the two seconds that it takes to roll in and out."""
+        speed = self.platform.speed_mps
+        return sum(self.path.at(speed * (time_s + 0.25 * k))[3] for k in range(-4, 5)) / 9.0

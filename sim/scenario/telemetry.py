@@ -1,0 +1,192 @@
+"""What a platform says about itself: real MAVLink 2 bytes with stated rates, errors and delays."""
+
+import math
+from collections.abc import Callable, Iterator
+
+from sim.scenario.noise import generator
+from sim.scenario.platform import PlatformTruth
+from sim.scenario.world import World
+from skywarden.mavlink.synth import (
+    GIMBAL_FLAG_PITCH_LOCK,
+    GIMBAL_FLAG_ROLL_LOCK,
+    GIMBAL_FLAG_YAW_IN_EARTH_FRAME,
+    GIMBAL_FLAG_YAW_IN_VEHICLE_FRAME,
+    GIMBAL_FLAG_YAW_LOCK,
+    MessageMaker,
+)
+from skywarden.rotations import quaternion_from_euler_deg
+
+BOOT_LEAD_S = 60.0
+"""The autopilot started this long before the scenario."""
+LINK_DELAY_S = (0.008, 0.022)
+"""A message arrives between these delays after its instant; arrival keeps the order of sending."""
+
+_AUTOPILOT_COMPID = 1
+_GIMBAL_COMPID = 154
+_MESSAGES: tuple[tuple[str, float], ...] = (
+    ("attitude", 0.05),
+    ("gimbal", 0.05),
+    ("global_position", 0.1),
+    ("gps_raw", 0.2),
+    ("heartbeat", 1.0),
+    ("gimbal_heartbeat", 1.0),
+    ("system_time", 1.0),
+    ("home", 5.0),
+)
+
+
+class TelemetryMaker:
+    """The MAVLink voice of one platform; a new maker gives the same bytes again."""
+
+    def __init__(self, world: World, truth: PlatformTruth) -> None:
+        self._world, self._truth = world, truth
+        platform = truth.platform
+        self._rng = generator(world.scenario.seed, "telemetry", platform.id)
+        self._autopilot = MessageMaker(platform.sysid, _AUTOPILOT_COMPID)
+        self._gimbal_maker = MessageMaker(platform.sysid, _GIMBAL_COMPID)
+        home_x, home_y = platform.home
+        latitude, longitude = world.grid.geodetic(home_x, home_y)
+        self._home = (float(latitude), float(longitude))
+        heights = world.sample(world.elevation_msl_m, [home_x], [home_y])
+        self._home_alt_msl_m = max(float(heights[0]), 0.0)
+
+    def messages(self, seconds: float) -> Iterator[tuple[int, bytes]]:
+        """(arrival UTC ns, frame) from the start for `seconds`, in order."""
+        has_gimbal = self._truth.platform.camera.sweep is not None
+        makers: dict[str, Callable[[float], bytes]] = {
+            "attitude": self._attitude,
+            "gimbal": self._gimbal,
+            "global_position": self._global_position,
+            "gps_raw": self._gps_raw,
+            "heartbeat": self._heartbeat,
+            "gimbal_heartbeat": self._gimbal_heartbeat,
+            "system_time": self._system_time,
+            "home": self._home_position,
+        }
+        instants = sorted(
+            (round(k * period * 1000) + order, order, name)
+            for order, (name, period) in enumerate(_MESSAGES)
+            if has_gimbal or not name.startswith("gimbal")
+            for k in range(int(seconds / period) + 1)
+        )
+        arrived_ns = 0
+        for time_ms, _, name in instants:
+            if time_ms > seconds * 1000:
+                break
+            delay_s = float(self._rng.uniform(*LINK_DELAY_S))
+            arrival_ns = self._world.scenario.start_ns + time_ms * 1_000_000 + int(delay_s * 1e6) * 1000
+            arrived_ns = max(arrived_ns + 20_000, arrival_ns)
+            yield arrived_ns, makers[name](time_ms / 1000.0)
+
+    def _noise(self, sigma: float) -> float:
+        return float(self._rng.normal(0.0, sigma)) if sigma > 0.0 else 0.0
+
+    def _reported_place(self, time_s: float) -> tuple[float, float, float, float]:
+        """Latitude, longitude, height above the geoid and the ellipsoid as the receiver believes them."""
+        state = self._truth.at(time_s)
+        north, east, up = self._truth.drift_at(time_s)
+        latitude = state.latitude_deg + north / self._world.grid.north_m_per_deg
+        longitude = state.longitude_deg + east / self._world.grid.east_m_per_deg
+        return latitude, longitude, state.alt_msl_m + up, state.alt_hae_m + up
+
+    def _reported_heading(self, time_s: float) -> float:
+        return (self._truth.at(time_s).heading_deg + self._truth.bias_deg[2]) % 360.0
+
+    def _attitude(self, time_s: float) -> bytes:
+        step_s = 0.02
+        before, state, after = (self._truth.at(max(time_s + k * step_s, 0.0)) for k in (-1, 0, 1))
+        turn = (after.heading_deg - before.heading_deg + 180.0) % 360.0 - 180.0
+        bias = self._truth.bias_deg
+        sigma = self._truth.platform.errors.attitude_noise_deg
+        return self._autopilot.attitude(
+            time_boot_ms=_boot_ms(time_s),
+            roll_deg=state.roll_deg + bias[0] + self._noise(sigma),
+            pitch_deg=state.pitch_deg + bias[1] + self._noise(sigma),
+            heading_deg=self._reported_heading(time_s) + self._noise(sigma),
+            roll_rate_dps=(after.roll_deg - before.roll_deg) / (2 * step_s),
+            pitch_rate_dps=(after.pitch_deg - before.pitch_deg) / (2 * step_s),
+            yaw_rate_dps=turn / (2 * step_s),
+        )
+
+    def _gimbal(self, time_s: float) -> bytes:
+        """The gimbal's own answer: towards north when it holds an azimuth, else against the nose."""
+        gimbal = self._truth.gimbal_at(time_s)
+        sweep = self._truth.platform.camera.sweep
+        assert gimbal is not None
+        assert sweep is not None
+        sigma = self._truth.platform.errors.gimbal_noise_deg
+        flags = GIMBAL_FLAG_ROLL_LOCK | GIMBAL_FLAG_PITCH_LOCK
+        if sweep.reference == "north":
+            flags |= GIMBAL_FLAG_YAW_LOCK | GIMBAL_FLAG_YAW_IN_EARTH_FRAME
+            yaw = gimbal.azimuth_deg + self._truth.bias_deg[2]
+        else:
+            flags |= GIMBAL_FLAG_YAW_IN_VEHICLE_FRAME
+            yaw = gimbal.azimuth_deg - self._truth.at(time_s).heading_deg
+        q = quaternion_from_euler_deg(
+            gimbal.roll_deg + self._noise(sigma),
+            gimbal.pitch_deg + self._noise(sigma),
+            yaw + self._noise(sigma),
+        )
+        return self._gimbal_maker.gimbal_device_attitude_status(
+            time_boot_ms=_boot_ms(time_s),
+            q=(float(q[0]), float(q[1]), float(q[2]), float(q[3])),
+            flags=flags,
+            delta_yaw_rad=math.radians(self._reported_heading(time_s)),
+        )
+
+    def _global_position(self, time_s: float) -> bytes:
+        state = self._truth.at(time_s)
+        latitude, longitude, alt_msl_m, _ = self._reported_place(time_s)
+        return self._autopilot.global_position_int(
+            time_boot_ms=_boot_ms(time_s),
+            latitude_deg=latitude,
+            longitude_deg=longitude,
+            alt_msl_m=alt_msl_m,
+            alt_rel_m=alt_msl_m - self._home_alt_msl_m,
+            vn_mps=state.north_mps,
+            ve_mps=state.east_mps,
+            vd_mps=0.0,
+            heading_deg=self._reported_heading(time_s),
+        )
+
+    def _gps_raw(self, time_s: float) -> bytes:
+        state = self._truth.at(time_s)
+        latitude, longitude, alt_msl_m, alt_hae_m = self._reported_place(time_s)
+        errors = self._truth.platform.errors
+        return self._autopilot.gps_raw_int(
+            time_us=_boot_ms(time_s) * 1000,
+            latitude_deg=latitude,
+            longitude_deg=longitude,
+            alt_msl_m=alt_msl_m,
+            alt_ellipsoid_m=alt_hae_m,
+            fix_type=3,
+            satellites=16,
+            h_acc_m=max(errors.horizontal_m, 0.1) * 1.4,
+            v_acc_m=max(errors.vertical_m, 0.1) * 1.4,
+            speed_mps=math.hypot(state.north_mps, state.east_mps),
+            course_deg=math.degrees(math.atan2(state.east_mps, state.north_mps)) % 360.0,
+            hdop=0.8,
+            vdop=1.1,
+        )
+
+    def _heartbeat(self, time_s: float) -> bytes:
+        is_wing = self._truth.platform.vehicle == "fixed_wing"
+        return self._autopilot.heartbeat(
+            type=1 if is_wing else 2, base_mode=0x89, custom_mode=10 if is_wing else 3
+        )
+
+    def _gimbal_heartbeat(self, time_s: float) -> bytes:
+        return self._gimbal_maker.heartbeat(type=26, autopilot=8)
+
+    def _system_time(self, time_s: float) -> bytes:
+        unix_us = self._world.scenario.start_ns // 1000 + round(time_s * 1e6)
+        return self._autopilot.system_time(time_boot_ms=_boot_ms(time_s), time_unix_us=unix_us)
+
+    def _home_position(self, time_s: float) -> bytes:
+        return self._autopilot.home_position(
+            latitude_deg=self._home[0], longitude_deg=self._home[1], alt_msl_m=self._home_alt_msl_m
+        )
+
+
+def _boot_ms(time_s: float) -> int:
+    return round((BOOT_LEAD_S + time_s) * 1000)

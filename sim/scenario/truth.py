@@ -1,0 +1,182 @@
+"""What is really there: for every frame the boxes, ids, places and visibility of all that can be seen.
+
+`truth.jsonl` has one `FrameTruth` a line; `truth.geojson` has where each thing is, and its way when it moves.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from sim.scenario.platform import CameraState, PlatformTruth
+from sim.scenario.render import Cast, Placed
+from sim.scenario.sight import project
+from sim.scenario.vessels import motion_at
+from sim.scenario.world import World
+from skywarden.camera import CameraModel
+
+TRUTH_JSONL = "truth.jsonl"
+TRUTH_GEOJSON = "truth.geojson"
+MIN_BOX_PX = 2.0
+
+
+class ObjectTruth(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing in one frame.
+
+    `box_px` is x0, y0, x1, y1 (origin at the centre of the upper-left pixel), cut at the image; `visibility`
+    is the share of the uncut box that lies in the image, dimmed by haze. `label` is vessel, plot, structure.
+    """
+
+    id: str
+    label: str
+    box_px: tuple[float, float, float, float]
+    visibility: float
+    latitude_deg: float
+    longitude_deg: float
+    alt_hae_m: float
+    range_m: float
+    course_deg: float | None = None
+    speed_mps: float | None = None
+
+
+class FrameTruth(msgspec.Struct, frozen=True, kw_only=True):
+    """One frame: where its camera really was, how it really looked, and what it really saw.
+
+    `time_ns` is the exposure; a frame's stamp is later by the camera's lag. The rotation goes row by row.
+    """
+
+    frame_number: int
+    sensor_id: str
+    time_ns: int
+    latitude_deg: float
+    longitude_deg: float
+    alt_hae_m: float
+    rotation_ned_from_camera: tuple[float, ...]
+    objects: tuple[ObjectTruth, ...]
+
+
+class TruthMaker:
+    """The truth of one platform's camera over one world."""
+
+    def __init__(self, world: World, truth: PlatformTruth) -> None:
+        self._world, self._truth, self._cast = world, truth, Cast(world)
+        self._plots = [(plot.id, _draped(world, plot.outline)) for plot in world.scenario.plots]
+
+    def frame(self, frame_number: int, time_s: float) -> FrameTruth:
+        """What the frame taken at `time_s` after the start shows."""
+        state = self._truth.camera_at(time_s)
+        camera = self._truth.camera_model
+        objects = []
+        for thing in self._cast.at(time_s):
+            seen = self._solid(thing, camera, state)
+            if seen is not None:
+                objects.append(seen)
+        for plot_id, outline in self._plots:
+            seen = self._object(plot_id, "plot", outline, outline.mean(axis=0), camera, state)
+            if seen is not None:
+                objects.append(seen)
+        return FrameTruth(
+            frame_number=frame_number,
+            sensor_id=self._truth.platform.camera.sensor_id,
+            time_ns=self._world.scenario.start_ns + round(time_s * 1e9),
+            latitude_deg=state.latitude_deg,
+            longitude_deg=state.longitude_deg,
+            alt_hae_m=state.alt_hae_m,
+            rotation_ned_from_camera=tuple(float(value) for value in state.rotation_ned_from_camera.ravel()),
+            objects=tuple(objects),
+        )
+
+    def _solid(self, thing: Placed, camera: CameraModel, state: CameraState) -> ObjectTruth | None:
+        points = thing.points(thing.solid.points[thing.solid.points[:, 2] >= -0.2])
+        middle = np.array([thing.x_m, thing.y_m, thing.base_hae_m])
+        seen = self._object(thing.id, thing.label, points, middle, camera, state)
+        if seen is None or thing.label != "vessel":
+            return seen
+        course = thing.heading_deg if thing.speed_mps > 0.0 else None
+        return msgspec.structs.replace(seen, course_deg=course, speed_mps=thing.speed_mps)
+
+    def _object(
+        self,
+        thing_id: str,
+        label: str,
+        points: np.ndarray[Any, np.dtype[np.float64]],
+        middle: np.ndarray[Any, np.dtype[np.float64]],
+        camera: CameraModel,
+        state: CameraState,
+    ) -> ObjectTruth | None:
+        pixels, exists, ranges = project(self._world, camera, state, np.vstack([points, middle]))
+        if not exists.all():
+            return None
+        low, high = pixels[:-1].min(axis=0), pixels[:-1].max(axis=0)
+        cut_low = np.maximum(low, -0.5)
+        cut_high = np.minimum(high, (camera.width_px - 0.5, camera.height_px - 0.5))
+        if (cut_high - cut_low).min() < MIN_BOX_PX:
+            return None
+        share = float(np.prod(cut_high - cut_low) / max(float(np.prod(high - low)), 1e-9))
+        dimmed = math.exp(math.log(0.05) / self._world.scenario.light.visibility_m * float(ranges[-1]))
+        latitude, longitude = self._world.grid.geodetic(middle[0], middle[1])
+        return ObjectTruth(
+            id=thing_id,
+            label=label,
+            box_px=(float(cut_low[0]), float(cut_low[1]), float(cut_high[0]), float(cut_high[1])),
+            visibility=share * dimmed,
+            latitude_deg=float(latitude),
+            longitude_deg=float(longitude),
+            alt_hae_m=float(middle[2]),
+            range_m=float(ranges[-1]),
+        )
+
+
+def encode_lines(frames: Iterable[FrameTruth]) -> bytes:
+    """`truth.jsonl`: one frame a line."""
+    encoder = msgspec.json.Encoder()
+    return b"".join(encoder.encode(frame) + b"\n" for frame in frames)
+
+
+def truth_geojson(world: World, seconds: float) -> bytes:
+    """All things as an RFC 7946 FeatureCollection: plots are polygons, the others points or ways."""
+    features = []
+    for vessel in world.scenario.vessels:
+        steps = max(int(seconds // 5), 1) if vessel.speed_mps > 0.0 else 0
+        way = [motion_at(vessel, seconds * k / max(steps, 1)) for k in range(steps + 1)]
+        points = [_lon_lat(world, motion.x_m, motion.y_m) for motion in way]
+        geometry: dict[str, Any] = {"type": "Point", "coordinates": points[0]}
+        if steps:
+            geometry = {"type": "LineString", "coordinates": points}
+        features.append(_feature(vessel.id, "vessel", geometry, kind=vessel.kind, speed_mps=vessel.speed_mps))
+    for structure in world.scenario.structures:
+        point = {"type": "Point", "coordinates": _lon_lat(world, *structure.at)}
+        features.append(_feature(structure.id, "structure", point, kind=structure.kind))
+    for plot in world.scenario.plots:
+        ring = [_lon_lat(world, x, y) for x, y in (*plot.outline, plot.outline[0])]
+        polygon = {"type": "Polygon", "coordinates": [ring if _is_left_handed(plot.outline) else ring[::-1]]}
+        features.append(_feature(plot.id, "plot", polygon))
+    return msgspec.json.encode({"type": "FeatureCollection", "features": features}) + b"\n"
+
+
+def _feature(thing_id: str, label: str, geometry: dict[str, Any], **more: str | float) -> dict[str, Any]:
+    return {"type": "Feature", "id": thing_id, "properties": {"label": label, **more}, "geometry": geometry}
+
+
+def _lon_lat(world: World, x_m: float, y_m: float) -> list[float]:
+    latitude, longitude = world.grid.geodetic(x_m, y_m)
+    return [round(float(longitude), 8), round(float(latitude), 8)]
+
+
+def _is_left_handed(outline: tuple[tuple[float, float], ...]) -> bool:
+    """Whether the outline goes round counter-clockwise (RFC 7946 wants outer rings so)."""
+    return (
+        sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(outline, (*outline[1:], outline[0]), strict=True)) > 0.0
+    )
+
+
+def _draped(world: World, outline: tuple[tuple[float, float], ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The outline with points every few metres, each at its height: (N, 3)."""
+    points = []
+    for a, b in zip(outline, (*outline[1:], outline[0]), strict=True):
+        for share in np.linspace(0.0, 1.0, 6)[:-1]:
+            x, y = a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
+            points.append((x, y, float(world.surface_at(x, y))))
+    return np.array(points, np.float64)
