@@ -125,7 +125,8 @@ class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
 class ClockNote(msgspec.Struct, frozen=True, kw_only=True):
     """Where the flight's UTC comes from, and how far it may be off.
 
-    With `is_utc_known` false the times count from 1970-01-01, arbitrarily: spacing holds, dates do not.
+    With `is_utc_known` false only the spacing of times holds: they count from 1970-01-01, or are local times
+    of a zone that is not known; `source` says which.
     """
 
     source: Text
