@@ -29,7 +29,7 @@ class Placement:
     placed_size_px: tuple[int, int]
 
     def to_image(self, edges: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        """Boxes (N, 4) in pixels of the image (origin at a pixel's centre) from edges in the input (0 at left)."""
+        """Boxes (N, 4) in image pixels (origin at a pixel's centre) from edges in the input (0 at left)"""
         ratio = np.array(
             [self.image_size_px[0] / self.placed_size_px[0], self.image_size_px[1] / self.placed_size_px[1]]
             * 2

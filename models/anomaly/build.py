@@ -127,7 +127,8 @@ class Cells:
     """One scale of the image in the graph.
 
     Attributes:
-        pixels: (N, 3, 64) float32, N cells row by row.
+        pixels: (N, 4, 64) float32, N cells row by row: blue, green, red and a one, so that one product of
+            matrices gives means with second moments, and another shifts while it turns.
         rows, columns: how many, 1-D of one element; padding is among them.
         valid: (1, 1, rows, columns), 1 where a cell has image in it and 0 where all of it is padding.
     """
@@ -175,42 +176,59 @@ def to_cells(g: GraphWriter, image_u8: str, image_shape: str) -> Cells:
     cut = g.reshape(padded, g.shape_of(rows, CELL_PX, columns, CELL_PX * 3))
     grouped = g.op("Transpose", cut, perm=[0, 2, 1, 3])
     interleaved = g.reshape(grouped, g.constant([-1, CELL_PX * CELL_PX, 3], np.int64))
-    planes = g.op("Cast", g.op("Transpose", interleaved, perm=[0, 2, 1]), to=TensorProto.FLOAT)
+    planes = g.op("Transpose", interleaved, perm=[0, 2, 1])
+    one = helper.make_tensor("value", TensorProto.UINT8, [1], [1])
+    ones = g.op("ConstantOfShape", g.shape_of(g.mul(rows, columns), 1, CELL_PX * CELL_PX), value=one)
+    homogeneous = g.op("Cast", g.op("Concat", planes, ones, axis=1), to=TensorProto.FLOAT)
     return Cells(
-        pixels=planes, rows=rows, columns=columns, valid=valid_cells(g, image_shape, rows, columns, CELL_PX)
+        pixels=homogeneous,
+        rows=rows,
+        columns=columns,
+        valid=valid_cells(g, image_shape, rows, columns, CELL_PX),
     )
 
 
-def coarser_cells(g: GraphWriter, cells: Cells, image_shape: str, scale: int, step: int) -> Cells:
-    """Cells of the image averaged over step x step pixels of the scale before; `scale` is the total factor."""
+def averaging(step: int) -> F32:
+    """Matrix (64, (8 / step)^2) that averages the step x step blocks of a cell's pixels, row by row."""
     inner = CELL_PX // step
-    split = g.reshape(cells.pixels, g.constant([-1, 3, inner, step, inner, step], np.int64))
-    small = g.op("ReduceMean", split, axes=[3, 5], keepdims=0)
+    matrix = np.zeros((CELL_PX, CELL_PX, inner, inner), dtype=np.float32)
+    for row in range(CELL_PX):
+        for column in range(CELL_PX):
+            matrix[row, column, row // step, column // step] = 1.0 / step**2
+    return matrix.reshape(CELL_PX * CELL_PX, inner * inner)
+
+
+def coarser_cells(g: GraphWriter, cells: Cells, image_shape: str, scale: int, step: int) -> Cells:
+    """Cells of the image averaged over step x step pixels of the scale before; `scale` is the total."""
+    inner = CELL_PX // step
+    small = g.op("MatMul", cells.pixels, g.constant(averaging(step)))
     factor = g.constant([step], np.int64)
     rows, columns = g.div(cells.rows, factor), g.div(cells.columns, factor)
-    grid = g.reshape(small, g.shape_of(rows, step, columns, step, 3, inner, inner))
+    grid = g.reshape(small, g.shape_of(rows, step, columns, step, 4, inner, inner))
     turned = g.op("Transpose", grid, perm=[0, 2, 4, 1, 5, 3, 6])
-    flat = g.reshape(turned, g.constant([-1, 3, CELL_PX * CELL_PX], np.int64))
+    flat = g.reshape(turned, g.constant([-1, 4, CELL_PX * CELL_PX], np.int64))
     valid = valid_cells(g, image_shape, rows, columns, CELL_PX * scale)
     return Cells(pixels=flat, rows=rows, columns=columns, valid=valid)
 
 
 def background(g: GraphWriter, cells: Cells) -> tuple[str, str]:
     """Mean (N, 3, 1) and covariance (N, 3, 3) of colour in the ring around each of N cells."""
-    mean = g.op("ReduceMean", cells.pixels, axes=[2], keepdims=1)
     product = g.op("MatMul", cells.pixels, g.op("Transpose", cells.pixels, perm=[0, 2, 1]))
-    second = g.mul(product, g.constant(1.0 / (CELL_PX * CELL_PX)))
-    moments = g.op("Concat", mean, second, axis=2)
-    as_maps = g.reshape(
-        g.op("Transpose", moments, perm=[1, 2, 0]), g.shape_of(1, 12, cells.rows, cells.columns)
-    )
-    ringed = ring_mean(g, as_maps, 12, calm_weight(g, cells, mean, second), RING_CELLS, GUARD_CELLS)
-    back = g.op("Transpose", g.reshape(ringed, g.constant([3, 4, -1], np.int64)), perm=[2, 0, 1])
-    axis = g.constant([2], np.int64)
-    ring_average = g.op("Slice", back, g.constant([0], np.int64), g.constant([1], np.int64), axis)
-    ring_second = g.op("Slice", back, g.constant([1], np.int64), g.constant([4], np.int64), axis)
-    outer = g.op("MatMul", ring_average, g.op("Transpose", ring_average, perm=[0, 2, 1]))
-    return ring_average, g.sub(ring_second, outer)
+    moments = g.mul(product, g.constant(1.0 / (CELL_PX * CELL_PX)))
+    shape = g.shape_of(1, 16, cells.rows, cells.columns)
+    as_maps = g.reshape(g.op("Transpose", moments, perm=[1, 2, 0]), shape)
+    weight = calm_weight(g, cells, mean_and_covariance(g, moments)[1])
+    ringed = ring_mean(g, as_maps, 16, weight, RING_CELLS, GUARD_CELLS)
+    back = g.op("Transpose", g.reshape(ringed, g.constant([4, 4, -1], np.int64)), perm=[2, 0, 1])
+    return mean_and_covariance(g, back)
+
+
+def mean_and_covariance(g: GraphWriter, moments: str) -> tuple[str, str]:
+    """Mean (N, 3, 1) and covariance (N, 3, 3) from homogeneous second moments (N, 4, 4)."""
+    axes = g.constant([1, 2], np.int64)
+    mean = g.op("Slice", moments, g.constant([0, 3], np.int64), g.constant([3, 4], np.int64), axes)
+    second = g.op("Slice", moments, g.constant([0, 0], np.int64), g.constant([3, 3], np.int64), axes)
+    return mean, g.sub(second, g.mul(mean, g.op("Transpose", mean, perm=[0, 2, 1])))
 
 
 def has_background(g: GraphWriter, cells: Cells) -> str:
@@ -226,15 +244,12 @@ def trace(g: GraphWriter, matrices: str) -> str:
     return g.op("ReduceSum", g.mul(matrices, g.constant(np.eye(3))), g.constant([1, 2], np.int64), keepdims=1)
 
 
-def calm_weight(g: GraphWriter, cells: Cells, mean: str, second: str) -> str:
+def calm_weight(g: GraphWriter, cells: Cells, covariance: str) -> str:
     """Weight of each cell as background (1, 1, h, w): less the busier it is than what is usual around it.
 
     Other objects near by, a row of moored boats, would otherwise count as background and hide one another.
     """
-    own = g.sub(
-        trace(g, second), g.op("ReduceSum", g.mul(mean, mean), g.constant([1, 2], np.int64), keepdims=1)
-    )
-    log = g.op("Log", g.op("Max", own, g.constant(3.0)))
+    log = g.op("Log", g.op("Max", trace(g, covariance), g.constant(3.0)))
     as_map = g.reshape(log, g.shape_of(1, 1, cells.rows, cells.columns))
     usual = ring_mean(g, as_map, 1, cells.valid, TAIL_RING_CELLS, 1)
     excess = g.op("Exp", g.sub(as_map, usual))
@@ -288,8 +303,9 @@ def squared_distances(g: GraphWriter, cells: Cells) -> str:
     """Squared Mahalanobis distance (N, 64) of every pixel of every cell to the ring around its cell."""
     mean, covariance = background(g, cells)
     white = whitening(g, with_floor(g, covariance, mean))
-    offset = g.op("MatMul", white, mean)
-    turned = g.sub(g.op("MatMul", white, cells.pixels), offset)
+    across = g.mul(white, g.op("Transpose", mean, perm=[0, 2, 1]))
+    shift = g.op("Neg", g.op("ReduceSum", across, g.constant([2], np.int64), keepdims=1))
+    turned = g.op("MatMul", g.op("Concat", white, shift, axis=2), cells.pixels)
     return g.op("ReduceSum", g.mul(turned, turned), g.constant([1], np.int64), keepdims=0)
 
 

@@ -63,35 +63,41 @@ def _joined(fine: tuple[F32, F32], coarse: tuple[F32, F32], scale: int) -> tuple
 
 
 def _regions(score_map: F32, rules: RegionRules) -> tuple[F32, F32]:
-    """Regions of one map that pass the rules: boxes (N, 4) as edges in its own pixels, and scores (N,)."""
-    over = (score_map >= rules.grow_threshold).astype(np.uint8)
-    closed = cv2.morphologyEx(over, cv2.MORPH_CLOSE, _CLOSING)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8, ltype=cv2.CV_32S)
-    score, area = _scores(score_map, over, np.asarray(labels, dtype=np.int32), count)
-    side_limit = rules.max_side_share * np.array([score_map.shape[1], score_map.shape[0]])
-    passes = (score >= rules.threshold) & (area >= rules.min_area)
-    passes &= (stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]] <= side_limit).all(axis=1)
-    passes[0] = False
-    corner = stats[:, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP]]
-    size = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
-    box = np.concatenate([corner, corner + size], axis=1)[passes].astype(np.float32)
-    return box, score[passes]
+    """Regions of one map that pass the rules: boxes (N, 4) as edges in its own pixels, and scores (N,).
 
-
-def _scores(
-    score_map: F32, over: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32], count: int
-) -> tuple[F32, npt.NDArray[np.int64]]:
-    """Of each of `count` labels: the mean of its highest pixels, and how many it has over the limit."""
-    where = np.flatnonzero(over)
-    label, value = labels.ravel()[where], score_map.ravel()[where]
+    Works on the few pixels over the limit only: OpenCV's own statistics of components walk the whole map.
+    """
+    # Not a number is never over a limit, so such pixels drop out here.
+    over = score_map >= np.float32(rules.grow_threshold)
+    closed = np.asarray(cv2.morphologyEx(over.view(np.uint8), cv2.MORPH_CLOSE, _CLOSING), dtype=np.uint8)
+    where = np.flatnonzero(closed.view(np.bool_))
+    if where.size == 0:
+        return np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32)
+    _, labels = cv2.connectedComponents(closed, connectivity=8, ltype=cv2.CV_32S)
+    label, value = np.asarray(labels).ravel()[where], score_map.ravel()[where]
+    value = np.where(over.ravel()[where], value, np.float32(0.0))
     order = np.lexsort((-value, label))
-    label, value = label[order], value[order]
-    area = np.bincount(label, minlength=count)
-    first = np.concatenate([[0], np.cumsum(area)[:-1]])
-    rank = np.arange(label.size) - first[label]
-    top = rank < _PEAK_PIXELS
-    total = np.bincount(label[top], weights=value[top], minlength=count)
-    score = total / np.maximum(np.minimum(area, _PEAK_PIXELS), 1)
+    where, label, value = where[order], label[order], value[order]
+    first = np.flatnonzero(np.diff(label, prepend=-1))
+    y, x = np.divmod(where, score_map.shape[1])
+    low = np.stack([np.minimum.reduceat(x, first), np.minimum.reduceat(y, first)], axis=1)
+    high = np.stack([np.maximum.reduceat(x, first), np.maximum.reduceat(y, first)], axis=1) + 1
+    score, area = _scores(value, first)
+    side_limit = rules.max_side_share * np.array([score_map.shape[1], score_map.shape[0]])
+    passes = (score >= rules.threshold) & (area >= rules.min_area) & (high - low <= side_limit).all(axis=1)
+    return np.concatenate([low, high], axis=1)[passes].astype(np.float32), score[passes]
+
+
+def _scores(value: F32, first: npt.NDArray[np.intp]) -> tuple[F32, npt.NDArray[np.intp]]:
+    """Mean of the highest pixels of each region, and how many of its pixels are over the limit.
+
+    `value` holds the regions' pixels one region after the other, highest first, zero where a pixel was only
+    closed over; `first` is where each region begins.
+    """
+    area = np.add.reduceat((value > 0.0).astype(np.intp), first)
+    rank = np.arange(value.size) - np.repeat(first, np.diff(first, append=value.size))
+    total = np.add.reduceat(np.where(rank < _PEAK_PIXELS, value, np.float32(0.0)), first)
+    score = total / np.clip(area, 1, _PEAK_PIXELS)
     return score.astype(np.float32), area
 
 

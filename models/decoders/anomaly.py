@@ -49,7 +49,7 @@ class AnomalyDecoder:
                 raise ModelError(
                     f"a map of {output.shape} at scale {scale} for an image of {width} x {height} px"
                 )
-            maps.append(np.nan_to_num(output[:rows, :columns], nan=0.0, posinf=0.0, neginf=0.0))
+            maps.append(np.ascontiguousarray(output[:rows, :columns]))
         edges, score = boxes_from_maps(maps, self._scales, self._rules)
         box = placement.to_image(edges)
         wide_enough = (box[:, 2:] - box[:, :2] >= self._min_side_px).any(axis=1)
