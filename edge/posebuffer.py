@@ -1,0 +1,519 @@
+"""Where the camera was and how it looked at the instant of a frame: interpolated, or a reason why not.
+
+`PoseHistory` keeps the last minute of telemetry of one platform; any number of `PoseBuffer`s (one per
+sensor, each with its mount) read it. A pose is interpolated between the samples before and after the
+instant, in local metres and by slerp; it is extrapolated over a quarter of a second at most, and never is it
+the latest sample.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from edge import gimbal
+from edge.gimbal import GimbalAttitude
+from skywarden import geodesy, rotations
+from skywarden.clock import NS_PER_S
+from skywarden.errors import InputError
+from skywarden.messages import GimbalPose, PlatformPose
+from skywarden.pose import CameraPose, FloatArray, NoPose, PoseSigmas
+
+Quaternion = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoseLimits:
+    """How far from a sample a pose is still believed.
+
+    Attributes:
+        stale_s: the nearest sample of position, attitude and gimbal may be so old.
+        extrapolate_s: beyond the last sample (or before the first) at most so far.
+        history_s: samples older than the newest by this are forgotten.
+        max_samples: per stream, whatever their times say.
+        turn_acceleration_dps2: how hard an aircraft or gimbal may turn between samples; makes the attitude
+            sigma grow with the distance between them (a t1 t2 / 2, position.md 1.4).
+    """
+
+    stale_s: float = 0.5
+    extrapolate_s: float = 0.25
+    history_s: float = 60.0
+    max_samples: int = 20_000
+    turn_acceleration_dps2: float = 20.0
+
+
+class Mount(Protocol):
+    """How the camera is fixed; `edge.config.MountConfig` is one."""
+
+    @property
+    def kind(self) -> Literal["gimbal", "fixed"]: ...
+    @property
+    def roll_deg(self) -> float: ...
+    @property
+    def pitch_deg(self) -> float: ...
+    @property
+    def yaw_deg(self) -> float: ...
+    @property
+    def gimbal_axes(self) -> Literal["earth", "body"]: ...
+
+
+class PositionSample(NamedTuple):
+    """Position at one instant; sigmas are one-sigma metres as the receiver told, or None."""
+
+    time_ns: int
+    received_ns: int
+    latitude_deg: float
+    longitude_deg: float
+    alt_hae_m: float
+    alt_msl_m: float
+    alt_rel_m: float
+    velocity_ned_mps: tuple[float, float, float]
+    heading_deg: float | None
+    horizontal_m: float | None
+    vertical_m: float | None
+
+
+class AttitudeSample(NamedTuple):
+    """Attitude of the body at one instant, and its body rates in radians per second."""
+
+    time_ns: int
+    q_ned_body: Quaternion
+    rates_rps: tuple[float, float, float]
+
+
+class GimbalSample(NamedTuple):
+    """What a gimbal said; `convention` tells how `numbers` are to be read.
+
+    gimbal_device: flags, w, x, y, z, delta yaw rad or NaN. mount_orientation: roll, pitch, yaw, absolute yaw
+    deg or NaN. mount_status: pitch, roll, yaw in centidegrees.
+    """
+
+    time_ns: int
+    convention: Literal["gimbal_device", "mount_orientation", "mount_status"]
+    numbers: tuple[float, ...]
+
+
+class _Timed(Protocol):
+    @property
+    def time_ns(self) -> int: ...
+
+
+SampleT = TypeVar("SampleT", bound=_Timed)
+
+
+class Samples(Generic[SampleT]):
+    """Samples in order of time, bounded in number and in age."""
+
+    def __init__(self, limits: PoseLimits) -> None:
+        self._history_ns = int(limits.history_s * NS_PER_S)
+        self._max = limits.max_samples
+        self._times: list[int] = []
+        self._samples: list[SampleT] = []
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def add(self, sample: SampleT) -> None:
+        """Insert in order of time; a second sample of the same instant replaces the first."""
+        index = bisect_left(self._times, sample.time_ns)
+        if index < len(self._times) and self._times[index] == sample.time_ns:
+            self._samples[index] = sample
+            return
+        self._times.insert(index, sample.time_ns)
+        self._samples.insert(index, sample)
+        if len(self._times) >= self._max or self._times[-1] - self._times[0] > 1.25 * self._history_ns:
+            self._forget()
+
+    def around(self, time_ns: int) -> tuple[SampleT | None, SampleT | None]:
+        """The last sample at or before, and the first one after (either may be missing)."""
+        index = bisect_right(self._times, time_ns)
+        before = self._samples[index - 1] if index else None
+        after = self._samples[index] if index < len(self._samples) else None
+        return before, after
+
+    @property
+    def latest(self) -> SampleT | None:
+        """The newest sample."""
+        return self._samples[-1] if self._samples else None
+
+    def _forget(self) -> None:
+        """Drop a quarter at once, so that dropping costs little per sample."""
+        cut = bisect_left(self._times, self._times[-1] - self._history_ns)
+        if len(self._times) >= self._max:
+            cut = max(cut, self._max // 4)
+        del self._times[:cut], self._samples[:cut]
+
+
+class PoseHistory:
+    """Telemetry of one platform as far as poses need it; fed by `edge.telemetry`.
+
+    Attributes:
+        datum_alarm: the sentence of a height datum alarm, or None.
+        no_fix_since_ns: since when the receiver has had no fix, or None.
+        home_alt_hae_m: height of the take-off place as the autopilot told it.
+    """
+
+    def __init__(self, limits: PoseLimits | None = None) -> None:
+        self.limits = limits or PoseLimits()
+        self.positions: Samples[PositionSample] = Samples(self.limits)
+        self.attitudes: Samples[AttitudeSample] = Samples(self.limits)
+        self.gimbals: dict[str, Samples[GimbalSample]] = {}
+        self.datum_alarm: str | None = None
+        self.no_fix_since_ns: int | None = None
+        self.home_alt_hae_m: float | None = None
+
+    def add_position(self, sample: PositionSample) -> None:
+        """A checked position."""
+        self.positions.add(sample)
+
+    def add_attitude(self, sample: AttitudeSample) -> None:
+        """A checked attitude."""
+        self.attitudes.add(sample)
+
+    def add_gimbal(self, sample: GimbalSample) -> None:
+        """What a gimbal said."""
+        self.gimbals.setdefault(sample.convention, Samples(self.limits)).add(sample)
+
+
+class _RefusedError(Exception):
+    """Why there is no pose: one of the reasons of `skywarden.pose.NoPose`, and the numbers."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    """A position at an instant and what it came from."""
+
+    latitude_deg: float
+    longitude_deg: float
+    alt_hae_m: float
+    alt_msl_m: float
+    alt_rel_m: float
+    velocity_ned_mps: FloatArray
+    heading_deg: float | None
+    horizontal_m: float | None
+    vertical_m: float | None
+    received_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Turn:
+    """An attitude at an instant, how fast it turns and how far it may be from the truth."""
+
+    q: Quaternion
+    rate_dps: float
+    spread_deg: float
+
+
+class PoseBuffer:
+    """Poses of one sensor. `history` is shared and fed by someone else."""
+
+    def __init__(
+        self, history: Callable[[], PoseHistory | None], *, mount: Mount, sigmas: PoseSigmas
+    ) -> None:
+        self._history = history
+        self._mount = mount
+        self._sigmas = sigmas
+
+    def covers(self, time_ns: int) -> bool:
+        """Whether every stream that the pose needs has a sample at or after `time_ns`."""
+        history = self._history()
+        if history is None:
+            return False
+        streams: list[_Timed | None] = [history.positions.latest, history.attitudes.latest]
+        if self._mount.kind == "gimbal":
+            streams.append(_newest_gimbal(history))
+        return all(latest is not None and latest.time_ns >= time_ns for latest in streams)
+
+    def pose_at(self, time_ns: int) -> CameraPose | NoPose:
+        """The camera's pose at `time_ns` (UTC), or the reason why there is none."""
+        try:
+            return self._pose(_known(self._history()), time_ns)
+        except _RefusedError as refused:
+            return NoPose(time_ns=time_ns, reason=refused.reason, detail=refused.detail)
+
+    def platform_pose_at(self, time_ns: int, *, platform_id: str, sortie_id: str) -> PlatformPose:
+        """The platform's own pose for the ground; what is not known is None, `reason` says why."""
+        return platform_pose_at(self._history(), time_ns, platform_id=platform_id, sortie_id=sortie_id)
+
+    def gimbal_pose_at(self, time_ns: int, *, platform_id: str, sensor_id: str) -> GimbalPose | None:
+        """How the sensor's gimbal (or fixed mount) points in north-east-down; None when not known."""
+        try:
+            history = _known(self._history())
+            turn = self._head(history, time_ns, _attitude_at(history, time_ns))
+        except _RefusedError:
+            return None
+        return GimbalPose(
+            platform_id=platform_id,
+            sensor_id=sensor_id,
+            time_ns=time_ns,
+            q_ned_gimbal=turn[0].q,
+            source=turn[1],
+        )
+
+    def _pose(self, history: PoseHistory, time_ns: int) -> CameraPose:
+        place = _position_at(history, time_ns)
+        body = _attitude_at(history, time_ns)
+        head, source = self._head(history, time_ns, body)
+        boresight = self._angles() if self._mount.kind == "gimbal" else (0.0, 0.0, 0.0)
+        attitude = GimbalAttitude(q_ned_gimbal=head.q, source=source)
+        return CameraPose(
+            time_ns=time_ns,
+            latitude_deg=place.latitude_deg,
+            longitude_deg=place.longitude_deg,
+            alt_hae_m=place.alt_hae_m,
+            rotation_ned_from_camera=gimbal.ned_from_camera(attitude, boresight),
+            velocity_ned_mps=place.velocity_ned_mps,
+            angular_rate_dps=head.rate_dps,
+            sigmas=self._sigmas_at(place, head),
+            level_alt_hae_m=_level_alt(history, place),
+            source=source,
+        )
+
+    def _head(self, history: PoseHistory, time_ns: int, body: _Turn) -> tuple[_Turn, str]:
+        if self._mount.kind == "fixed":
+            try:
+                fixed = gimbal.from_fixed_mount(self._angles(), q_ned_body=body.q)
+            except InputError as error:
+                raise _RefusedError("no_attitude", str(error)) from error
+            return replace(body, q=fixed.q_ned_gimbal), fixed.source
+        return _gimbal_at(history, time_ns, is_body=self._mount.gimbal_axes == "body")
+
+    def _angles(self) -> tuple[float, float, float]:
+        return self._mount.roll_deg, self._mount.pitch_deg, self._mount.yaw_deg
+
+    def _sigmas_at(self, place: _Place, head: _Turn) -> PoseSigmas:
+        base = self._sigmas
+        horizontal = base.horizontal_m if place.horizontal_m is None else place.horizontal_m
+        vertical = base.vertical_m if place.vertical_m is None else place.vertical_m
+        return replace(
+            base,
+            horizontal_m=horizontal,
+            vertical_m=vertical,
+            tilt_deg=float(np.hypot(base.tilt_deg, head.spread_deg)),
+            heading_deg=float(np.hypot(base.heading_deg, head.spread_deg)),
+        )
+
+
+def platform_pose_at(
+    history: PoseHistory | None, time_ns: int, *, platform_id: str, sortie_id: str
+) -> PlatformPose:
+    """As `PoseBuffer.platform_pose_at`, for a history without a sensor."""
+    place: _Place | None = None
+    body: _Turn | None = None
+    reason: str | None = None
+    try:
+        place = _position_at(_known(history), time_ns)
+    except _RefusedError as refused:
+        reason = f"{refused.reason}: {refused.detail}"
+    try:
+        body = _attitude_at(_known(history), time_ns)
+    except _RefusedError as refused:
+        reason = reason or f"{refused.reason}: {refused.detail}"
+    north, east, down = (float(part) for part in place.velocity_ned_mps) if place else (0.0, 0.0, 0.0)
+    return PlatformPose(
+        platform_id=platform_id,
+        sortie_id=sortie_id,
+        time_ns=time_ns,
+        received_ns=place.received_ns if place else time_ns,
+        latitude_deg=place.latitude_deg if place else None,
+        longitude_deg=place.longitude_deg if place else None,
+        alt_hae_m=place.alt_hae_m if place else None,
+        alt_msl_m=place.alt_msl_m if place else None,
+        alt_rel_m=place.alt_rel_m if place else None,
+        heading_deg=_heading(place, body),
+        course_deg=float(np.degrees(np.arctan2(east, north))) % 360.0
+        if place and np.hypot(north, east) > 0.5
+        else None,
+        speed_mps=float(np.hypot(north, east)) if place else None,
+        climb_mps=-down if place else None,
+        q_ned_body=body.q if body else None,
+        reason=reason[:512] if reason else None,
+    )
+
+
+def _heading(place: _Place | None, body: _Turn | None) -> float | None:
+    if body is not None:
+        return float(rotations.euler_deg_from_quaternion(body.q)[2]) % 360.0
+    return place.heading_deg if place else None
+
+
+def _known(history: PoseHistory | None) -> PoseHistory:
+    if history is None:
+        raise _RefusedError("no_telemetry", "no autopilot has been heard, or several and none is configured")
+    return history
+
+
+def _bracket(
+    samples: Samples[SampleT], time_ns: int, limits: PoseLimits, what: str, missing: str, stale: str
+) -> tuple[SampleT, SampleT, float]:
+    """The two samples around `time_ns` and where between them it lies (0..1).
+
+    Both are the same at an end and at a gap that is too wide to interpolate over. Raises `_RefusedError` when
+    the nearest is too old or there is none.
+    """
+    before, after = samples.around(time_ns)
+    if before is None and after is None:
+        raise _RefusedError(missing, f"no {what} has been heard")
+    since_s = (time_ns - before.time_ns) / NS_PER_S if before is not None else float("inf")
+    until_s = (after.time_ns - time_ns) / NS_PER_S if after is not None else float("inf")
+    if min(since_s, until_s) > limits.stale_s:
+        raise _RefusedError(stale, f"the nearest {what} is {min(since_s, until_s):.2f} s away")
+    if before is not None and after is not None and since_s + until_s <= 2 * limits.stale_s:
+        return before, after, since_s / (since_s + until_s)
+    end = before if since_s <= until_s else after
+    assert end is not None
+    if min(since_s, until_s) > limits.extrapolate_s:
+        raise _RefusedError(
+            stale,
+            f"the {'last' if end is before else 'next'} {what} is {min(since_s, until_s):.2f} s away, "
+            f"more than the {limits.extrapolate_s:.2f} s over which it may be carried",
+        )
+    return end, end, 0.0
+
+
+def _position_at(history: PoseHistory, time_ns: int) -> _Place:
+    if history.datum_alarm is not None:
+        raise _RefusedError("datum_alarm", history.datum_alarm)
+    if history.no_fix_since_ns is not None and time_ns >= history.no_fix_since_ns:
+        lost_s = (time_ns - history.no_fix_since_ns) / NS_PER_S
+        raise _RefusedError("no_fix", f"the receiver has had no fix for {lost_s:.1f} s")
+    missing = "no_telemetry" if history.positions.latest is None else "telemetry_stale"
+    a, b, fraction = _bracket(
+        history.positions, time_ns, history.limits, "position", missing, "telemetry_stale"
+    )
+    velocity = _mixed(a.velocity_ned_mps, b.velocity_ned_mps, fraction)
+    if a is b:
+        offset = velocity * ((time_ns - a.time_ns) / NS_PER_S)
+    else:
+        there = (b.latitude_deg, b.longitude_deg, b.alt_hae_m)
+        end = geodesy.ned_from_geodetic(there, a.latitude_deg, a.longitude_deg, a.alt_hae_m)
+        offset = end * fraction
+    latitude, longitude, alt_hae = geodesy.geodetic_from_ned(
+        offset, a.latitude_deg, a.longitude_deg, a.alt_hae_m
+    )
+    climbed = float(alt_hae) - a.alt_hae_m
+    nearest = a if fraction <= 0.5 else b
+    return _Place(
+        latitude_deg=float(latitude),
+        longitude_deg=float(longitude),
+        alt_hae_m=float(alt_hae),
+        alt_msl_m=a.alt_msl_m + climbed,
+        alt_rel_m=a.alt_rel_m + (climbed if a is b else fraction * (b.alt_rel_m - a.alt_rel_m)),
+        velocity_ned_mps=velocity,
+        heading_deg=nearest.heading_deg,
+        horizontal_m=nearest.horizontal_m,
+        vertical_m=nearest.vertical_m,
+        received_ns=max(a.received_ns, b.received_ns),
+    )
+
+
+def _attitude_at(history: PoseHistory, time_ns: int) -> _Turn:
+    missing = "no_telemetry" if history.positions.latest is None else "no_attitude"
+    a, b, fraction = _bracket(
+        history.attitudes, time_ns, history.limits, "attitude", missing, "telemetry_stale"
+    )
+    if a is not b:
+        return _between(a.q_ned_body, a.time_ns, b.q_ned_body, b.time_ns, fraction, history.limits)
+    away_s = (time_ns - a.time_ns) / NS_PER_S
+    turned = rotations.quaternion_from_matrix(
+        rotations.matrix_from_vector_rad(np.asarray(a.rates_rps, dtype=np.float64) * away_s)
+    )
+    return _Turn(
+        q=_quaternion(rotations.multiply(a.q_ned_body, turned)),
+        rate_dps=float(np.degrees(np.linalg.norm(a.rates_rps))),
+        spread_deg=0.5 * history.limits.turn_acceleration_dps2 * away_s**2,
+    )
+
+
+def _gimbal_at(history: PoseHistory, time_ns: int, *, is_body: bool) -> tuple[_Turn, str]:
+    """The gimbal's head by the best convention that has samples around the instant."""
+    refusal = _RefusedError("gimbal_stale", "no gimbal has been heard")
+    for convention in ("gimbal_device", "mount_orientation", "mount_status"):
+        samples = history.gimbals.get(convention)
+        if samples is None:
+            continue
+        try:
+            a, b, fraction = _bracket(
+                samples, time_ns, history.limits, "gimbal attitude", "gimbal_stale", "gimbal_stale"
+            )
+            start = _resolved(history, a, is_body=is_body)
+            if a is not b:
+                end = _resolved(history, b, is_body=is_body)
+                q0, q1 = start.q_ned_gimbal, end.q_ned_gimbal
+                return _between(q0, a.time_ns, q1, b.time_ns, fraction, history.limits), start.source
+            away_s = (time_ns - a.time_ns) / NS_PER_S
+            spread = 0.5 * history.limits.turn_acceleration_dps2 * away_s**2
+            return _Turn(q=start.q_ned_gimbal, rate_dps=0.0, spread_deg=spread), start.source
+        except _RefusedError as refused:
+            refusal = refused
+    raise refusal
+
+
+def _resolved(history: PoseHistory, sample: GimbalSample, *, is_body: bool) -> GimbalAttitude:
+    """What the sample means in north-east-down, with the aircraft's attitude at the sample's own instant."""
+    try:
+        q_ned_body: Quaternion | None = _attitude_at(history, sample.time_ns).q
+    except _RefusedError:
+        q_ned_body = None
+    n = sample.numbers
+    try:
+        if sample.convention == "gimbal_device":
+            return gimbal.from_gimbal_device(
+                int(n[0]),
+                (n[1], n[2], n[3], n[4]),
+                None if np.isnan(n[5]) else n[5],
+                q_ned_body=q_ned_body,
+                has_body_roll_pitch=is_body,
+            )
+        if sample.convention == "mount_orientation":
+            absolute = None if np.isnan(n[3]) else n[3]
+            return gimbal.from_mount_orientation(n[0], n[1], n[2], absolute, q_ned_body=q_ned_body)
+        return gimbal.from_mount_status(
+            int(n[0]), int(n[1]), int(n[2]), q_ned_body=q_ned_body, has_body_roll_pitch=is_body
+        )
+    except InputError as error:
+        raise _RefusedError("gimbal_stale", str(error)) from error
+
+
+def _between(
+    q0: Quaternion, t0_ns: int, q1: Quaternion, t1_ns: int, fraction: float, limits: PoseLimits
+) -> _Turn:
+    """Slerp, its rate, and how far a turn of bounded acceleration strays from it: a (t - t0)(t1 - t) / 2."""
+    step_s = (t1_ns - t0_ns) / NS_PER_S
+    return _Turn(
+        q=_quaternion(rotations.slerp(q0, q1, fraction)),
+        rate_dps=float(rotations.angle_between_deg(q0, q1)) / step_s,
+        spread_deg=0.5 * limits.turn_acceleration_dps2 * fraction * (1 - fraction) * step_s**2,
+    )
+
+
+def _level_alt(history: PoseHistory, place: _Place) -> float | None:
+    """Height of the take-off place: what relative altitude counts from, else home."""
+    if np.isfinite(place.alt_rel_m):
+        return place.alt_hae_m - place.alt_rel_m
+    return history.home_alt_hae_m
+
+
+def _newest_gimbal(history: PoseHistory) -> GimbalSample | None:
+    """The newest sample of the best convention that is heard at all."""
+    for convention in ("gimbal_device", "mount_orientation", "mount_status"):
+        if convention in history.gimbals:
+            return history.gimbals[convention].latest
+    return None
+
+
+def _mixed(a: tuple[float, float, float], b: tuple[float, float, float], fraction: float) -> FloatArray:
+    start = np.asarray(a, dtype=np.float64)
+    mixed: FloatArray = start + fraction * (np.asarray(b, dtype=np.float64) - start)
+    return mixed
+
+
+def _quaternion(q: FloatArray) -> Quaternion:
+    return float(q[0]), float(q[1]), float(q[2]), float(q[3])
