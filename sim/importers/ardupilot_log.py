@@ -29,8 +29,7 @@ def import_ardupilot(source: Path, out: Path, options: ImportOptions, progress: 
     try:
         _read(reader, source, log, progress)
     finally:
-        reader.data_map.close()
-        reader.filehandle.close()
+        reader.close()
     counts = dict(sorted(log.counts.items()))
     if not log.samples:
         raise InputError(

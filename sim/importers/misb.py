@@ -96,6 +96,11 @@ def _import(
     samples.sort(key=lambda sample: sample.time_ns)
     samples = with_velocity(samples)
     notes = _notes(usable, counts, azimuth_is_true=azimuth_is_true)
+    if options.takeoff_alt_msl_m is None:
+        notes.append(
+            "the metadata tell no height above the take-off place, so level ground is not known; "
+            "give the ground's height above sea level with --takeoff-alt-msl-m to get positions"
+        )
     sensors = []
     times: list[int | None] = []
     sigma_s = 0.0

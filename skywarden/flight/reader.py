@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from skywarden.camera import CameraModel
-from skywarden.errors import FlightError
+from skywarden.errors import FlightError, InputError
 from skywarden.flight.decoding import Image, read_image, read_video
 from skywarden.flight.schema import (
     AIS,
@@ -71,8 +71,10 @@ class FlightReader:
         path = safe_path(self.path, TELEMETRY)
         if not path.is_file() or path.stat().st_size == 0:
             return
-        for time_ns, frame in read_tlog(path):
-            yield time_ns, bytes(frame)
+        try:
+            yield from read_tlog(path)
+        except InputError as error:
+            self._note(f"{TELEMETRY} holds nothing that can be read: {error}")
 
     def frames(self, sensor_id: str | None = None) -> Iterator[FrameRef]:
         """The frames of one sensor (or of all) in recorded order; raises `FlightError` on a bad line."""
