@@ -1,5 +1,312 @@
-"""x"""
+"""`skywarden models`: list, check, run on images, bench, and the golden section of a description."""
 
-from cyclopts import App
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-app = App(name="models")
+import msgspec
+from cyclopts import App, Parameter
+
+from skywarden.errors import InputError, ModelError, UsageError
+
+if TYPE_CHECKING:
+    from models.detection import DetectionBatch
+    from models.network import NetworkDetector
+
+MAX_IMAGE_BYTES = 512 * 1024 * 1024
+
+app = App(
+    name="models",
+    help="Detectors: list them, check them, run them on images, measure them.",
+    help_epilogue=(
+        "Examples:\n\n"
+        "    skywarden models list\n"
+        "    skywarden models check anomaly\n"
+        "    skywarden models run anomaly frames/*.jpg --out drawn\n"
+        "    skywarden models run ./my-model frame.png --json\n"
+        "    skywarden models bench anomaly --width 1920 --height 1080"
+    ),
+)
+
+Folders = Annotated[tuple[Path, ...], Parameter(name="--folder", negative="")]
+Providers = Annotated[tuple[str, ...], Parameter(name="--provider", negative="")]
+
+
+@app.command(name="list")
+def list_models(*, folder: Folders = (), json: bool = False) -> int:
+    """List every model that is described in the package and in further folders.
+
+    Exits with 3 when a description is broken.
+
+    Parameters
+    ----------
+    folder
+        A further folder of models (`NAME/model.toml`); may be given more than once, comes before the
+        package's.
+    json
+        Print a list of objects with name, task, sha256 and more.
+    """
+    from models.catalogue import find_models
+
+    catalogue = find_models(folder)
+    rows = [
+        {
+            "name": entry.description.name,
+            "task": entry.description.task,
+            "version": entry.description.version,
+            "sha256": entry.description.sha256,
+            "labels": list(entry.description.allowed_labels),
+            "licence": entry.description.licence,
+            "summary": entry.description.summary,
+            "file": str(entry.file),
+            "is_present": entry.is_present,
+        }
+        for entry in catalogue.entries
+    ]
+    if json:
+        _print_json(rows)
+    else:
+        _print_table(rows)
+    for place, why in catalogue.broken:
+        sys.stderr.write(f"skywarden: {place}: {why}\n")
+    return 3 if catalogue.broken else 0
+
+
+@app.command
+def check(
+    model: str, *, folder: Folders = (), provider: Providers = (), threads: int = 1, json: bool = False
+) -> int:
+    """Load a model as the edge would; exits with 1 and says what is wrong.
+
+    Parameters
+    ----------
+    model
+        A name from `models list`, a folder with a model.toml, or an ONNX file.
+    folder
+        A further folder of models.
+    provider
+        Execution provider in order of preference: tensorrt, cuda, openvino, coreml, xnnpack, cpu.
+    threads
+        Threads of one inference.
+    json
+        Print one object.
+    """
+    detector = _load(model, folder, provider, threads)
+    report = {
+        "name": detector.description.name,
+        "model_id": detector.model_id,
+        "sha256": detector.description.sha256,
+        "labels": list(detector.labels),
+        "providers": list(detector.provider_report.used),
+        "refused": dict(detector.provider_report.refused),
+        "is_ok": True,
+    }
+    if json:
+        _print_json(report)
+    else:
+        print(
+            f"{detector.model_id}: sha256, inputs, outputs and golden image are right; {detector.provider_report}"
+        )
+    return 0
+
+
+@app.command
+def run(
+    model: str,
+    images: Annotated[list[Path], Parameter(consume_multiple=True)],
+    *,
+    out: Path | None = None,
+    folder: Folders = (),
+    provider: Providers = (),
+    threads: int = 1,
+    json: bool = False,
+) -> int:
+    """Detect in image files. Exits with 3 when an image could not be read; the others are still done.
+
+    Parameters
+    ----------
+    model
+        A name from `models list`, a folder with a model.toml, or an ONNX file.
+    images
+        Image files.
+    out
+        Write each image with its boxes drawn into this folder, as PNG.
+    folder
+        A further folder of models.
+    provider
+        Execution provider in order of preference.
+    threads
+        Threads of one inference.
+    json
+        One JSON object per image and line.
+    """
+    if not images:
+        raise UsageError("no image given; name one or more files")
+    detector = _load(model, folder, provider, threads)
+    unread = 0
+    for path in images:
+        try:
+            image = _read_image(path)
+            batch = detector.detect(image)
+        except InputError as error:
+            if isinstance(error, ModelError):
+                raise
+            unread += 1
+            sys.stderr.write(f"skywarden: {error}\n")
+            continue
+        if out is not None:
+            _draw(image, batch, out / f"{path.stem}.png")
+        _print_batch(path, detector, batch, json)
+    return 3 if unread else 0
+
+
+@app.command
+def bench(
+    model: str,
+    *,
+    width: int = 1920,
+    height: int = 1080,
+    rounds: int = 20,
+    folder: Folders = (),
+    provider: Providers = (),
+    threads: int = 1,
+    json: bool = False,
+) -> int:
+    """Measure one model on this machine: whole detection and the bare network, interleaved, medians.
+
+    Parameters
+    ----------
+    model
+        A name from `models list`, a folder with a model.toml, or an ONNX file.
+    width
+        Of the made-up frame, in pixels.
+    height
+        Of the made-up frame, in pixels.
+    rounds
+        How often each is measured.
+    folder
+        A further folder of models.
+    provider
+        Execution provider in order of preference.
+    threads
+        Threads of one inference.
+    json
+        Print one object.
+    """
+    from models.speed import measure_detector
+
+    if not (1 <= rounds <= 10_000 and 16 <= width <= 16_384 and 16 <= height <= 16_384):
+        raise UsageError(f"{rounds} rounds at {width} x {height}; 1 to 10000 rounds, sides 16 to 16384 px")
+    figures = measure_detector(_load(model, folder, provider, threads), (width, height), rounds)
+    if json:
+        _print_json(figures)
+    else:
+        for name, value in figures.items():
+            print(f"{name:24} {value}")
+    return 0
+
+
+@app.command
+def golden(model: str, *, folder: Folders = ()) -> int:
+    """Print the sha256 and the [golden] section for a model.toml, as this machine computes them now.
+
+    Parameters
+    ----------
+    model
+        A folder with a model.toml whose sha256 or golden section is to be renewed.
+    folder
+        A further folder of models.
+    """
+    from models.catalogue import resolve
+    from models.golden import as_toml, measure
+    from models.letterbox import make_fit
+    from models.session import ModelSession, read_model, sha256_of
+
+    description, file = resolve(model, folder)
+    data = read_model(file)
+    session = ModelSession(data, origin=str(file))
+    print(f'sha256 = "{sha256_of(data)}"\n')
+    print(as_toml(measure(session, make_fit(description.input)), description.golden.tolerance), end="")
+    return 0
+
+
+def _load(model: str, folder: tuple[Path, ...], provider: tuple[str, ...], threads: int) -> "NetworkDetector":
+    from models.catalogue import load_detector
+
+    return load_detector(model, folders=folder, providers=provider or ("cpu",), threads=threads)
+
+
+def _read_image(path: Path) -> Any:
+    import cv2
+    import numpy as np
+
+    try:
+        size = path.stat().st_size
+        if not 0 < size <= MAX_IMAGE_BYTES:
+            raise InputError(f"{path}: {size} bytes; an image has 1 to {MAX_IMAGE_BYTES}")
+        data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except cv2.error as error:
+        raise InputError(f"{path}: OpenCV refuses it ({error.err})") from error
+    if image is None:
+        raise InputError(f"{path}: is no image that OpenCV can read")
+    return image
+
+
+def _draw(image: Any, batch: "DetectionBatch", path: Path) -> None:
+    import cv2
+
+    drawn = image.copy()
+    for box, score, label in zip(batch.box_px, batch.score, batch.label_index, strict=True):
+        x0, y0, x1, y1 = (round(float(edge)) for edge in box)
+        cv2.rectangle(drawn, (x0 - 3, y0 - 3), (x1 + 3, y1 + 3), (0, 255, 255), 1)
+        text = f"{batch.labels[label]} {score:.2f}"
+        cv2.putText(drawn, text, (x0 - 3, y0 - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 255, 255), 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), drawn):
+        raise InputError(f"{path}: cannot be written")
+
+
+def _print_batch(path: Path, detector: "NetworkDetector", batch: "DetectionBatch", json: bool) -> None:
+    found = [
+        {
+            "label": batch.labels[label],
+            "score": round(float(score), 4),
+            "box_px": [round(float(edge), 2) for edge in box],
+        }
+        for box, score, label in zip(batch.box_px, batch.score, batch.label_index, strict=True)
+    ]
+    if json:
+        line = {"image": str(path), "model_id": detector.model_id, "detections": found}
+        sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+        return
+    print(f"{path}: {len(found)} found")
+    for one in found:
+        print(f"  {one['score']:.2f} {one['label']} {one['box_px']}")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        for row in rows:
+            state = "present" if row["is_present"] else "absent"
+            print(f"{row['name']}\t{row['task']}\t{state}\t{row['sha256']}\t{','.join(row['labels'])}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "task", "file", "sha256", "labels", "what it is"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        state = "present" if row["is_present"] else "absent"
+        table.add_row(
+            row["name"], row["task"], state, row["sha256"][:16], ", ".join(row["labels"]), row["summary"]
+        )
+    Console().print(table)

@@ -1,5 +1,7 @@
 """A detector that is a network: fit the image in, run it, decode what comes out."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,7 +9,7 @@ from models.decoders import make_decoder
 from models.description import InputDescription, ModelDescription
 from models.detection import DetectionBatch
 from models.golden import verify
-from models.letterbox import make_fit, require_image
+from models.letterbox import Placement, make_fit, require_image
 from models.session import ModelSession, ProviderReport
 
 
@@ -44,9 +46,17 @@ class NetworkDetector:
 
     def detect(self, image_bgr_u8: npt.NDArray[np.uint8]) -> DetectionBatch:
         """As `Detector.detect` says."""
+        tensor, placement = self.place(image_bgr_u8)
+        return self._decoder.decode(self.run_network(tensor), placement)
+
+    def place(self, image_bgr_u8: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], Placement]:
+        """First part of `detect`: the input tensor, valid until the next call, and where the image lies."""
         require_image(image_bgr_u8)
-        tensor, placement = self._fit.place(image_bgr_u8)
-        return self._decoder.decode(self._session.run(tensor), placement)
+        return self._fit.place(image_bgr_u8)
+
+    def run_network(self, tensor: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
+        """Second part of `detect`: the network's raw outputs for an input tensor."""
+        return self._session.run(tensor)
 
     def warm_up(self) -> None:
         """Run once on an empty image."""
