@@ -1,7 +1,7 @@
 """The two local sockets between the worker's core and its vision processes, and what travels on them.
 
-Core to vision: every MAVLink frame with its reception time. Vision to core: messages, signs of life and images
-to record. Both are ZeroMQ over Unix sockets in a private folder of the worker; nothing of it leaves the machine.
+Core to vision: every MAVLink frame with its reception time. Vision to core: messages, signs of life and
+images to record. Both are ZeroMQ over Unix sockets in a private folder; nothing of it leaves the machine.
 """
 
 import struct

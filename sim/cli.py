@@ -1,0 +1,188 @@
+"""`skywarden sim` (replay, import, render), `skywarden analyze` and `skywarden demo`."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from cyclopts import App, Parameter
+
+from skywarden.errors import UsageError
+from skywarden.progress import progress_bar
+
+app = App(
+    name="sim",
+    help="Replay recorded flights, import foreign logs, render scenarios.",
+    help_epilogue=(
+        "Examples:\n\n"
+        "    skywarden sim import DJI_0001.MP4 --out flight --hfov-deg 73\n"
+        "    skywarden sim replay flight --mavlink udpout:127.0.0.1:14550 --frames ./inbox --as-live\n"
+        "    skywarden sim render coast-and-hill --platform uav01 --out flight --seconds 60"
+    ),
+)
+Quiet = Annotated[bool, Parameter(alias="-q", help="No progress bar.")]
+AsJson = Annotated[bool, Parameter(name="--json", help="Print the result as one JSON object.")]
+
+
+def _print_json(value: object) -> None:
+    tree = (
+        dataclasses.asdict(value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type)
+        else value
+    )
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(tree), indent=2).decode() + "\n")
+
+
+analyze_app = App(name="analyze", help="Run the edge chain over a recorded flight, offline.")
+
+
+@analyze_app.default
+def analyze(
+    flight: Path,
+    *,
+    out: Path | None = None,
+    model: str = "anomaly",
+    threads: int = 1,
+    min_score: float = 0.0,
+    terrain: Path | None = None,
+    sea: bool = False,
+    frame_lag_s: float | None = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Detect, locate and track over a whole flight; the same flight gives the same bytes every time.
+
+    Writes `detections.jsonl`, `tracks.jsonl`, `sightings.geojson` and their SHA-256 in `MANIFEST.sha256`.
+
+    Example: `skywarden analyze F --out results --terrain S36E149.hgt`
+
+    Parameters
+    ----------
+    flight
+        A flight folder (`skywarden sim import` makes one from other recordings).
+    out
+        Folder for the results; `analysis` inside the flight when not given.
+    model
+        Detector of the zoo, or folder of one.
+    threads
+        Processor threads for inference.
+    min_score
+        Drop detections below; 0 takes the model's own threshold.
+    terrain
+        GeoTIFF, .hgt, tile or folder; without it the ground is level at the take-off height.
+    sea
+        Rays meet the sea surface.
+    frame_lag_s
+        How much later frames are stamped than taken; overrides what the flight says.
+    """
+    from sim.analyze import AnalyzeOptions
+    from sim.analyze import analyze as run
+    from skywarden.terrain import SeaSurface, Surface, load_terrain
+
+    if terrain is not None and sea:
+        raise UsageError("give one of --terrain and --sea")
+    surface: Surface | None = load_terrain(terrain) if terrain else SeaSurface() if sea else None
+    options = AnalyzeOptions(
+        model=model, threads=threads, min_score=min_score, surface=surface, frame_lag_s=frame_lag_s
+    )
+    target = out or flight / "analysis"
+    with progress_bar("analyzing", is_quiet=quiet) as report:
+        found = run(flight, target, options, progress=report)
+    if json:
+        _print_json(found)
+        return 0
+    sys.stdout.write(
+        f"{found.flight}: {found.frames} frames, {found.detections} detections "
+        f"({found.located} with a position), {found.tracks} tracks, {found.sightings} sightings\n"
+    )
+    for name, digest in sorted(found.sha256.items()):
+        sys.stdout.write(f"  {target / name}  sha256 {digest}\n")
+    for problem in found.problems:
+        sys.stderr.write(f"{problem}\n")
+    return 0
+
+
+@app.command(name="import")
+def import_(
+    source: Path,
+    *,
+    out: Path,
+    platform_id: Annotated[str | None, Parameter(name="--platform")] = None,
+    hfov_deg: float | None = None,
+    calibration: Path | None = None,
+    mount: Literal["nadir", "forward", "gimbal"] | None = None,
+    frame_lag_s: float | None = None,
+    start: str | None = None,
+    utc_offset_hours: float | None = None,
+    takeoff_alt_msl_m: float | None = None,
+    sequence: str | None = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Make a flight folder from a foreign recording; its kind is recognised by its content.
+
+    Reads: tlog with image folder and calibration, MP4 with DJI SRT, MPEG-TS with KLV (MISB ST 0601, 0104),
+    GoPro MP4 with GPMF, ArduPilot .bin, PX4 .ulg, SeaDronesSee JSON with frames.
+
+    Parameters
+    ----------
+    source
+        File or folder of the recording.
+    out
+        The flight folder to make; must be empty or absent.
+    platform_id
+        Name of the platform; taken from the recording or its name when not given.
+    hfov_deg
+        Horizontal field of view, where the recording does not tell it; without one there are no positions.
+    calibration
+        JSON file with intrinsics: ours, or K and D as OpenCV names them.
+    mount
+        How the camera sits, where the recording does not say: looking straight down, ahead, or on a gimbal.
+    frame_lag_s
+        How much later frames are stamped than taken.
+    start
+        RFC 3339 time of the first frame, for recordings without a date.
+    utc_offset_hours
+        Zone of local times in the recording.
+    takeoff_alt_msl_m
+        Height of the take-off place above sea level, for recordings that know only heights above it.
+    sequence
+        Which part of a collection (SeaDronesSee: the name of a video).
+    """
+    from sim.importers import import_flight
+    from skywarden.flight.schema import FixedMount, GimbalMount
+    from skywarden.times import parse_rfc3339
+
+    mounts = {
+        None: None,
+        "nadir": FixedMount(pitch_deg=-90.0),
+        "forward": FixedMount(),
+        "gimbal": GimbalMount(),
+    }
+    with progress_bar("importing", is_quiet=quiet) as report:
+        found = import_flight(
+            source,
+            out,
+            platform_id=platform_id,
+            hfov_deg=hfov_deg,
+            calibration=calibration,
+            mount=mounts[mount],
+            frame_lag_s=frame_lag_s,
+            start_utc_ns=parse_rfc3339(start) if start else None,
+            utc_offset_hours=utc_offset_hours,
+            takeoff_alt_msl_m=takeoff_alt_msl_m,
+            sequence=sequence,
+            progress=report,
+        )
+    if json:
+        _print_json(found)
+        return 0
+    frames = ", ".join(f"{count} frames of {name}" for name, count in sorted(found.frame_counts.items()))
+    sys.stdout.write(
+        f"{found.path}: {found.kind}; sortie {found.sortie_id}, {found.telemetry_count} MAVLink frames"
+        f"{', ' if frames else ''}{frames}\n"
+    )
+    for note in found.notes:
+        sys.stdout.write(f"  {note}\n")
+    return 0

@@ -55,11 +55,13 @@ _SHARED = {
 }
 
 
-def _register_rooms() -> None:
+def build_app() -> App:
+    """The whole command with every room's subcommands registered (not yet imported)."""
     for name, place in _SHARED.items():
         app.command(place, name=name, help=_SUMMARIES[name])
     for point in sorted(entry_points(group="skywarden.commands"), key=lambda found: found.name):
         app.command(point.value, name=point.name, help=_SUMMARIES.get(point.name))
+    return app
 
 
 @app.command
@@ -107,9 +109,8 @@ def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
 def main() -> NoReturn:
     """Run the command line; our own errors become one sentence on stderr and their exit code."""
     signal.signal(signal.SIGTERM, _terminate)
-    _register_rooms()
     try:
-        app()
+        build_app()()
     except SkywardenError as error:
         sys.stderr.write(f"skywarden: {error}\n")
         sys.exit(error.exit_code)

@@ -41,14 +41,27 @@ def configure_logs(style: LogFormat = "auto", *, verbosity: int = 0) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+    root = logging.getLogger()
+    root.handlers = [_ToStructlog()]
+    root.setLevel(max(level, logging.INFO) if verbosity < 1 else level)
+
+
+class _ToStructlog(logging.Handler):
+    """Hands what libraries log by the standard module to structlog, so that there is one stream."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = structlog.get_logger(record.name)
+        logger.log(record.levelno, record.getMessage(), exc_info=record.exc_info or None)
 
 
 def _chosen(style: LogFormat) -> LogFormat:
     if style != "auto":
         return style
     inherited = os.environ.get("SKYWARDEN_LOG_FORMAT")
-    if inherited == "json" or inherited == "console":
-        return inherited
+    if inherited == "json":
+        return "json"
+    if inherited == "console":
+        return "console"
     return "console" if sys.stderr.isatty() else "json"
 
 

@@ -1,0 +1,80 @@
+"""One question of one person: where is this pixel? Answers with numbers and their uncertainty."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edge.locate import Locator
+from skywarden.camera import CameraModel
+from skywarden.geoid import undulation_m
+from skywarden.pose import CameraPose, PoseSigmas
+from skywarden.rotations import matrix_from_euler_deg
+from skywarden.terrain import LevelSurface, SeaSurface, Surface, load_terrain
+
+BODY_FROM_CAMERA = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+"""A camera that looks along the nose: its forward is body forward, its right is right, its down is down."""
+
+
+class LocateQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """A camera, its pose as roll, pitch and true heading in degrees, and a pixel (or the image centre)."""
+
+    latitude_deg: float
+    longitude_deg: float
+    alt_hae_m: float | None
+    alt_msl_m: float | None
+    euler_deg: tuple[float, float, float]
+    size_px: tuple[int, int]
+    hfov_deg: float
+    pixel: tuple[float, float] | None
+    terrain: Path | None
+    level_hae_m: float | None
+    sigmas: PoseSigmas = PoseSigmas()
+
+
+def answer(question: LocateQuestion) -> dict[str, Any]:
+    """Position with CE90, LE90 and slant range, or a bearing; `status` is "ok" or the reason."""
+    camera = CameraModel.from_hfov(*question.size_px, question.hfov_deg)
+    height_m = question.alt_hae_m
+    if height_m is None:
+        assert question.alt_msl_m is not None, "the command line asks for one of both"
+        undulation = float(undulation_m(question.latitude_deg, question.longitude_deg))
+        height_m = question.alt_msl_m + undulation
+    pose = CameraPose(
+        time_ns=0,
+        latitude_deg=question.latitude_deg,
+        longitude_deg=question.longitude_deg,
+        alt_hae_m=height_m,
+        rotation_ned_from_camera=matrix_from_euler_deg(*question.euler_deg) @ BODY_FROM_CAMERA,
+        velocity_ned_mps=np.zeros(3),
+        angular_rate_dps=0.0,
+        sigmas=question.sigmas,
+        level_alt_hae_m=question.level_hae_m,
+        source="asked",
+    )
+    pixel = question.pixel or (camera.cx, camera.cy)
+    found = Locator(camera, _surface(question)).locate(pose, np.array([pixel]), np.array([1.0]))
+    out: dict[str, Any] = {
+        "status": str(found.status[0]),
+        "azimuth_deg": round(float(found.azimuth_deg[0]), 3),
+        "elevation_deg": round(float(found.elevation_deg[0]), 3),
+    }
+    if found.status[0] == "ok":
+        out |= {
+            "latitude_deg": round(float(found.latitude_deg[0]), 7),
+            "longitude_deg": round(float(found.longitude_deg[0]), 7),
+            "alt_hae_m": round(float(found.alt_hae_m[0]), 1),
+            "ce90_m": round(float(found.ce90_m[0]), 1),
+            "le90_m": round(float(found.le90_m[0]), 1),
+            "slant_range_m": round(float(found.slant_range_m[0]), 1),
+        }
+    return out
+
+
+def _surface(question: LocateQuestion) -> Surface:
+    if question.terrain is not None:
+        return load_terrain(question.terrain)
+    if question.level_hae_m is not None:
+        return LevelSurface(question.level_hae_m)
+    return SeaSurface()

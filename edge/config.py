@@ -1,0 +1,238 @@
+"""The edge worker's one TOML file as frozen structs; every key is explained in docs/reference/configuration.md."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from edge.cameras.config import CameraConfig
+from edge.downlink import LinkConfig
+from edge.mavlink_port import MavlinkConfig
+from edge.track import TrackerConfig
+from skywarden.camera import CameraModel
+from skywarden.config import Config
+from skywarden.errors import ConfigError, GeometryError, InputError
+
+Name = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_\-]+$")]
+Positive = Annotated[float, Meta(gt=0.0, le=1e6)]
+Sigma = Annotated[float, Meta(ge=0.0, le=1e3)]
+
+
+class LensConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The camera's geometry: either a horizontal field of view, or a calibration.
+
+    Attributes:
+        width_px: image width that the numbers below belong to; frames of another size are scaled.
+        height_px: image height.
+        hfov_deg: horizontal field of view, for a camera without calibration.
+        fx: focal length in pixels, horizontal.
+        fy: focal length in pixels, vertical.
+        cx: principal point, pixels from the centre of the upper-left pixel.
+        cy: principal point, vertical.
+        distortion: Brown coefficients k1, k2, p1, p2, k3 (OpenCV's order); empty for none.
+    """
+
+    width_px: Annotated[int, Meta(ge=16, le=65_535)]
+    height_px: Annotated[int, Meta(ge=16, le=65_535)]
+    hfov_deg: Annotated[float, Meta(gt=0.5, lt=175.0)] | None = None
+    fx: Positive | None = None
+    fy: Positive | None = None
+    cx: float | None = None
+    cy: float | None = None
+    distortion: tuple[float, ...] = ()
+
+    def model(self) -> CameraModel:
+        """The camera model; raises `ConfigError` when neither a field of view nor a focal length is given."""
+        try:
+            if self.fx is not None:
+                return CameraModel(
+                    width_px=self.width_px,
+                    height_px=self.height_px,
+                    fx=self.fx,
+                    fy=self.fy if self.fy is not None else self.fx,
+                    cx=self.cx if self.cx is not None else (self.width_px - 1) / 2,
+                    cy=self.cy if self.cy is not None else (self.height_px - 1) / 2,
+                    distortion=self.distortion,
+                )
+            if self.hfov_deg is not None:
+                return CameraModel.from_hfov(self.width_px, self.height_px, self.hfov_deg)
+        except (InputError, GeometryError) as error:
+            raise ConfigError(f"sensor.lens: {error}") from error
+        raise ConfigError("sensor.lens needs hfov_deg, or fx (and fy, cx, cy) of a calibration")
+
+
+class MountConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the camera is fixed to the platform.
+
+    Attributes:
+        kind: "gimbal" follows the gimbal that MAVLink reports; "fixed" is bolted to the body.
+        roll_deg: of the camera's optical axis against the body (fixed) or the gimbal's head (boresight).
+        pitch_deg: -90 looks straight down; with yaw 0 the top of the image is then the front of the platform.
+        yaw_deg: clockwise from the nose, seen from above.
+        gimbal_axes: "earth" for gimbals that report as MAVLink says; "body" for ArduPilot's servo backend.
+    """
+
+    kind: Literal["gimbal", "fixed"] = "gimbal"
+    roll_deg: Annotated[float, Meta(ge=-180.0, le=180.0)] = 0.0
+    pitch_deg: Annotated[float, Meta(ge=-180.0, le=180.0)] = 0.0
+    yaw_deg: Annotated[float, Meta(ge=-360.0, le=360.0)] = 0.0
+    gimbal_axes: Literal["earth", "body"] = "earth"
+
+
+class SigmaConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One-sigma errors that go into every position; measure yours, the defaults are a consumer drone's.
+
+    Attributes:
+        horizontal_m: GNSS, per horizontal axis, where the receiver does not tell.
+        vertical_m: GNSS height, where the receiver does not tell.
+        tilt_deg: line of sight from roll and pitch.
+        heading_deg: about the vertical.
+        boresight_deg: camera against gimbal or body.
+        time_offset_s: frame time against telemetry time.
+        surface_m: height of what the rays meet; not given: 3 m on land, 0.5 m at sea.
+        pixel_px: where in the image the object stands.
+    """
+
+    horizontal_m: Sigma = 1.5
+    vertical_m: Sigma = 3.0
+    tilt_deg: Sigma = 0.5
+    heading_deg: Sigma = 2.0
+    boresight_deg: Sigma = 0.3
+    time_offset_s: Sigma = 0.06
+    surface_m: Sigma | None = None
+    pixel_px: Sigma = 2.0
+
+
+class ModelConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which detector runs.
+
+    Attributes:
+        name: a model of the zoo (`skywarden models list`), or the path of a folder with model.onnx and model.toml.
+        threads: processor threads for inference; leave one core to the rest.
+        min_score: detections below are dropped; 0 takes the model's own threshold.
+        max_detections: at most so many of the best are kept per frame.
+    """
+
+    name: str = "anomaly"
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+    min_score: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    max_detections: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class SurfaceConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the camera's rays meet.
+
+    Attributes:
+        kind: "terrain" needs `path`; "sea" is the geoid plus the tide; "level" is level ground at the take-off height.
+        path: tile or folder of tiles (`skywarden terrain build` makes them; .hgt works as it is).
+        tide_m: sea level above the geoid.
+    """
+
+    kind: Literal["terrain", "sea", "level"] = "level"
+    path: str | None = None
+    tide_m: Annotated[float, Meta(ge=-20.0, le=20.0)] = 0.0
+
+
+class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One camera with everything that is needed to see and to locate with it.
+
+    Attributes:
+        camera: where its images come from.
+        lens: its geometry; without one there are detections but no positions.
+        mount: how it is fixed.
+        model: which detector runs on it.
+        surface: what its rays meet.
+        sigma: its error budget.
+        tracker: how detections become tracks.
+    """
+
+    camera: CameraConfig
+    lens: LensConfig | None = None
+    mount: MountConfig = MountConfig()
+    model: ModelConfig = ModelConfig()
+    surface: SurfaceConfig = SurfaceConfig()
+    sigma: SigmaConfig = SigmaConfig()
+    tracker: TrackerConfig = TrackerConfig()
+
+
+class SightingConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When looks become sightings.
+
+    Attributes:
+        interval_s: a track gives a sighting at most so often, unless a look is much better placed.
+        chip_interval_s: a track gives a new chip at most so often.
+        pose_wait_s: a frame waits so long for the telemetry that brackets it.
+    """
+
+    interval_s: Annotated[float, Meta(ge=0.0, le=3600.0)] = 0.5
+    chip_interval_s: Annotated[float, Meta(ge=0.0, le=3600.0)] = 10.0
+    pose_wait_s: Annotated[float, Meta(ge=0.0, le=5.0)] = 0.6
+
+
+class RecorderConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is kept aboard, as a flight folder that replays.
+
+    Attributes:
+        is_on: whether to record.
+        folder: where flight folders go; empty for `flights` in the state folder.
+        frames_per_s: at most so many images a second are kept; 0 keeps none.
+        jpeg_quality: of the images kept.
+        min_free_bytes: recording of images stops below this much free space, telemetry goes on.
+    """
+
+    is_on: bool = True
+    folder: str = ""
+    frames_per_s: Annotated[float, Meta(ge=0.0, le=120.0)] = 2.0
+    jpeg_quality: Annotated[int, Meta(ge=1, le=100)] = 90
+    min_free_bytes: Annotated[int, Meta(ge=0)] = 2_000_000_000
+
+
+class MetricsConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The worker's own web port, for Prometheus and for health checks.
+
+    Attributes:
+        listen: address and port of /metrics, /healthz and /readyz; empty for none; port 0 takes a free one.
+    """
+
+    listen: str = "127.0.0.1:9608"
+
+
+class EdgeConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything one edge worker needs to know.
+
+    Attributes:
+        platform_id: the platform's name; the ground enrols the link key under it.
+        state: folder for outbox, keys and flights; empty for systemd's or the user's state folder.
+        mavlink: where telemetry comes from.
+        sensor: one section per camera.
+        sighting: when looks become sightings.
+        link: the way to the ground.
+        recorder: what is kept aboard.
+        metrics: the worker's own web port.
+        is_exercise: marks every sighting EXERCISE.
+    """
+
+    platform_id: Name
+    state: str = ""
+    mavlink: MavlinkConfig = MavlinkConfig()
+    sensor: tuple[SensorConfig, ...] = ()
+    sighting: SightingConfig = SightingConfig()
+    link: LinkConfig = LinkConfig()
+    recorder: RecorderConfig = RecorderConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    is_exercise: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse two sensors of one name and terrain without a path."""
+        names = [sensor.camera.sensor_id for sensor in self.sensor]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two sensors share a name among {', '.join(names)}")
+        for sensor in self.sensor:
+            if sensor.surface.kind == "terrain" and not sensor.surface.path:
+                raise ValueError(
+                    f"sensor {sensor.camera.sensor_id}: surface.kind is terrain but path is missing"
+                )
+
+    def state_dir(self, default: Path) -> Path:
+        """The folder for outbox, keys and flights."""
+        return Path(self.state) if self.state else default / self.platform_id

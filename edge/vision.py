@@ -1,0 +1,395 @@
+"""From one frame and one pose to messages: detect, locate, track, log. A plain object; time is in the frames.
+
+`detect` is the costly part and needs no pose; `finish` needs the pose at the frame's own instant, which the
+caller may have to wait for. Same frames and poses in, same messages out.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from edge.chips import cut_chip
+from edge.locate import Locations, Locator, bearing_message, forward_azimuth_deg, position_message
+from edge.plane import LocalPlane
+from edge.sightings import SightingLog
+from edge.track import Measurement, Tracker, TrackerConfig, TrackState
+from models.detection import DetectionBatch
+from models.detector import Detector
+from skywarden import messages
+from skywarden.camera import CameraModel
+from skywarden.clock import NS_PER_S
+from skywarden.messages import Message
+from skywarden.pose import CameraPose, NoPose
+from skywarden.terrain import Surface
+from skywarden.uncertainty import ce90_m
+
+MAX_LOCATORS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensorIds:
+    """Whose frames these are; `incarnation` counts restarts, so that ids never repeat within a sortie."""
+
+    platform_id: str
+    sortie_id: str
+    sensor_id: str
+    incarnation: int = 0
+
+    @property
+    def prefix(self) -> str:
+        """What track and sighting ids begin with."""
+        restarted = f".r{self.incarnation}" if self.incarnation else ""
+        return f"{self.sortie_id}.{self.sensor_id}{restarted}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionSettings:
+    """What one sensor's chain is made of.
+
+    Attributes:
+        camera: lens model, `None` for an uncalibrated camera: detections without positions.
+        surface: what rays meet; `None` for level ground at the height that the pose names.
+        pixel_sigma_px: where in the image an object stands, one sigma; a tenth of the box is added.
+    """
+
+    camera: CameraModel | None
+    surface: Surface | None = None
+    pixel_sigma_px: float = 2.0
+    min_score: float = 0.0
+    max_detections: int = 100
+    sighting_interval_s: float = 0.5
+    chip_interval_s: float = 10.0
+    is_exercise: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """One image, (H, W, 3) BGR uint8; `time_ns` is the exposure as best known, lag taken off.
+
+    `fault` says why the image must not be trusted (frozen, black, corrupt).
+    """
+
+    frame_number: int
+    time_ns: int
+    received_ns: int
+    image: npt.NDArray[np.uint8]
+    fault: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """A frame and what the detector answered, waiting for the pose at `frame.time_ns`."""
+
+    frame: Frame
+    batch: DetectionBatch
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """What one frame came to: the messages to hand on, and where each of its detections lies.
+
+    `locations` is `None` when nothing could be located; `reasons` then holds why, one word per detection.
+    """
+
+    messages: list[Message]
+    batch: DetectionBatch
+    locations: Locations | None
+    reasons: list[str]
+
+
+class VisionNode:
+    """The chain of one sensor: detector, locator, tracker, sighting log."""
+
+    def __init__(
+        self,
+        ids: SensorIds,
+        settings: VisionSettings,
+        detector: Detector,
+        tracker: TrackerConfig | None = None,
+    ) -> None:
+        self._ids = ids
+        self._settings = settings
+        self._detector = detector
+        self._tracker = Tracker(tracker)
+        self._plane: LocalPlane | None = None
+        self._log = SightingLog(interval_s=settings.sighting_interval_s)
+        self._chip_ns: dict[int, int] = {}
+        self._heights: dict[int, tuple[float, float, messages.Surface]] = {}
+        self._locators: dict[tuple[int, int], Locator] = {}
+
+    def detect(self, frame: Frame) -> Seen:
+        """Run the detector; a frame with a fault gives no detections."""
+        if frame.fault is not None:
+            batch = _nothing(self._detector.labels)
+        else:
+            batch = self._detector.detect(frame.image)
+            wanted = int((batch.score >= self._settings.min_score).sum())
+            batch = _first(batch, min(wanted, self._settings.max_detections))
+        return Seen(frame=frame, batch=batch)
+
+    def finish(self, seen: Seen, pose: CameraPose | NoPose) -> Outcome:
+        """Everything that the frame says once its pose is known (or known to be unknown)."""
+        frame, batch = seen.frame, seen.batch
+        out: list[Message] = [self._detections(seen)]
+        locator = self._locator(frame, pose)
+        if isinstance(pose, NoPose) or locator is None:
+            reason = pose.reason if isinstance(pose, NoPose) else "uncalibrated_camera"
+            reasons = [reason] * len(batch)
+            out.append(self._frame_info(frame, reason=frame.fault or reason))
+            out.extend(self._unlocated(seen, range(len(batch)), reasons, None, None))
+            return Outcome(messages=out, batch=batch, locations=None, reasons=reasons)
+        out.append(self._frame_info(frame, locator=locator, pose=pose))
+        locations = locator.locate(pose, _centres(batch), self._pixel_sigma(batch))
+        out.extend(self._track(seen, pose, locations))
+        reasons = [str(status) for status in locations.status]
+        lost = [index for index, reason in enumerate(reasons) if reason != "ok"]
+        out.extend(self._unlocated(seen, lost, reasons, locations, pose))
+        return Outcome(messages=out, batch=batch, locations=locations, reasons=reasons)
+
+    def _track(self, seen: Seen, pose: CameraPose, locations: Locations) -> list[Message]:
+        if self._plane is None:
+            self._plane = LocalPlane(pose.latitude_deg, pose.longitude_deg)
+        measurements = self._measurements(seen.batch, locations)
+        states = self._tracker.update(seen.frame.time_ns, measurements, forward_azimuth_deg(pose))
+        out: list[Message] = []
+        for state in states:
+            index = state.detection_index
+            position = None if index is None else position_message(locations, index)
+            if position is not None:
+                height = (position.alt_hae_m, position.covariance_enu_m2[5], position.surface)
+                self._heights[state.number] = height
+            if state.status != "tentative" and (state.status != "dropped" or state.was_confirmed):
+                out.append(self._track_message(state))
+            if index is None:
+                continue
+            look = self._look(seen, index, f"t{state.number}", locations, pose)
+            logged = self._log.look(state.number, look, is_confirmed=state.status == "confirmed")
+            out.extend(logged)
+            if logged and self._chip_due(state, seen.frame.time_ns):
+                out.append(self._chip(seen.frame, logged[-1]))
+        self._forget({state.number for state in states if state.status == "dropped"})
+        return out
+
+    def _measurements(self, batch: DetectionBatch, locations: Locations) -> list[Measurement]:
+        assert self._plane is not None
+        located = [index for index in range(len(batch)) if locations.status[index] == "ok"]
+        east_north = self._plane.east_north_m(locations.latitude_deg, locations.longitude_deg)
+        return [
+            Measurement(
+                east_m=float(east_north[index, 0]),
+                north_m=float(east_north[index, 1]),
+                covariance_m2=locations.covariance_enu_m2[index, :2, :2],
+                label=batch.labels[batch.label_index[index]],
+                score=float(batch.score[index]),
+                detection_index=index,
+            )
+            for index in located
+        ]
+
+    def _track_message(self, state: TrackState) -> messages.Track:
+        assert self._plane is not None
+        latitude_deg, longitude_deg = self._plane.geodetic(state.east_m, state.north_m)
+        covariance = state.covariance_m2
+        height_m, up_m2, surface = self._heights[state.number]
+        velocity = state.velocity_covariance_m2ps2
+        return messages.Track(
+            track_id=f"{self._ids.prefix}.t{state.number}",
+            platform_id=self._ids.platform_id,
+            sortie_id=self._ids.sortie_id,
+            sensor_id=self._ids.sensor_id,
+            time_ns=state.time_ns,
+            first_ns=state.first_ns,
+            status=state.status,
+            label=state.label,
+            score=min(1.0, max(0.0, state.score)),
+            look_count=state.look_count,
+            position=messages.Position(
+                latitude_deg=latitude_deg,
+                longitude_deg=longitude_deg,
+                alt_hae_m=height_m,
+                covariance_enu_m2=(
+                    float(covariance[0, 0]),
+                    float(covariance[0, 1]),
+                    0.0,
+                    float(covariance[1, 1]),
+                    0.0,
+                    up_m2,
+                ),
+                ce90_m=float(ce90_m(covariance)),
+                le90_m=1.6448536 * up_m2**0.5,
+                surface=surface,
+            ),
+            course_deg=state.course_deg if state.is_moving else None,
+            speed_mps=state.speed_mps if state.is_moving else None,
+            velocity_covariance_en_m2ps2=(
+                float(velocity[0, 0]),
+                float(velocity[0, 1]),
+                float(velocity[1, 1]),
+            ),
+        )
+
+    def _look(
+        self, seen: Seen, index: int, track_suffix: str, locations: Locations | None, pose: CameraPose | None
+    ) -> messages.Sighting:
+        frame, batch = seen.frame, seen.batch
+        x0, y0, x1, y1 = (float(value) for value in batch.box_px[index])
+        position = bearing = slant_range_m = size_m = place = None
+        reason: str | None = "no_telemetry"
+        if locations is not None:
+            position = position_message(locations, index)
+            bearing = None if position else bearing_message(locations, index)
+            reason = None if position else locations.status[index]
+        if locations is not None and position is not None:
+            slant_range_m = float(locations.slant_range_m[index])
+            size_m = self._size_m(x1 - x0, y1 - y0, slant_range_m)
+        if pose is not None:
+            place = (pose.latitude_deg, pose.longitude_deg, pose.alt_hae_m)
+        return messages.Sighting(
+            sighting_id=f"{self._ids.prefix}.{track_suffix}.f{frame.frame_number}",
+            track_id=f"{self._ids.prefix}.{track_suffix}",
+            platform_id=self._ids.platform_id,
+            sortie_id=self._ids.sortie_id,
+            sensor_id=self._ids.sensor_id,
+            frame_number=frame.frame_number,
+            time_ns=frame.time_ns,
+            label=batch.labels[batch.label_index[index]],
+            score=float(np.clip(batch.score[index], 0.0, 1.0)),
+            model_id=self._detector.model_id,
+            box_px=(x0, y0, x1, y1),
+            position=position,
+            bearing=bearing,
+            no_position_reason=reason,
+            slant_range_m=slant_range_m,
+            platform_position=place,
+            size_m=size_m,
+            is_exercise=self._settings.is_exercise,
+        )
+
+    def _unlocated(
+        self,
+        seen: Seen,
+        indices: Iterable[int],
+        reasons: Sequence[str],
+        locations: Locations | None,
+        pose: CameraPose | None,
+    ) -> list[Message]:
+        out: list[Message] = []
+        for index in indices:
+            look = self._look(seen, index, f"u{seen.frame.frame_number}-{index}", locations, pose)
+            look = msgspec.structs.replace(look, no_position_reason=reasons[index])
+            out.extend(self._log.unlocated(look, look.bearing.azimuth_deg if look.bearing else None))
+        return out
+
+    def _size_m(self, width_px: float, height_px: float, slant_range_m: float) -> tuple[float, float] | None:
+        camera = self._settings.camera
+        if camera is None:
+            return None
+        return (slant_range_m * width_px / camera.fx, slant_range_m * height_px / camera.fy)
+
+    def _chip_due(self, state: TrackState, time_ns: int) -> bool:
+        last_ns = self._chip_ns.get(state.number)
+        return last_ns is None or time_ns - last_ns >= self._settings.chip_interval_s * NS_PER_S
+
+    def _chip(self, frame: Frame, sighting: messages.Sighting) -> messages.Chip:
+        number = int(sighting.track_id.rpartition(".t")[2])
+        self._chip_ns[number] = frame.time_ns
+        return cut_chip(
+            frame.image,
+            sighting.box_px,
+            sighting_id=sighting.sighting_id,
+            platform_id=self._ids.platform_id,
+            time_ns=frame.time_ns,
+        )
+
+    def _forget(self, numbers: set[int]) -> None:
+        self._log.forget(numbers)
+        for number in numbers:
+            self._chip_ns.pop(number, None)
+            self._heights.pop(number, None)
+
+    def _detections(self, seen: Seen) -> messages.Detections:
+        batch = seen.batch
+        return messages.Detections(
+            platform_id=self._ids.platform_id,
+            sortie_id=self._ids.sortie_id,
+            sensor_id=self._ids.sensor_id,
+            frame_number=seen.frame.frame_number,
+            time_ns=seen.frame.time_ns,
+            model_id=self._detector.model_id,
+            labels=batch.labels,
+            box_px_f32=batch.box_px.astype("<f4").tobytes(),
+            score_f32=batch.score.astype("<f4").tobytes(),
+            label_index_u8=batch.label_index.tobytes(),
+        )
+
+    def _frame_info(
+        self,
+        frame: Frame,
+        *,
+        locator: Locator | None = None,
+        pose: CameraPose | None = None,
+        reason: str | None = None,
+    ) -> messages.FrameInfo:
+        footprint: tuple[tuple[float, float], ...] = ()
+        centre = None
+        if locator is not None and pose is not None:
+            footprint = locator.footprint(pose)
+            centre = locator.frame_centre(pose)
+        return messages.FrameInfo(
+            platform_id=self._ids.platform_id,
+            sortie_id=self._ids.sortie_id,
+            sensor_id=self._ids.sensor_id,
+            frame_number=frame.frame_number,
+            time_ns=frame.time_ns,
+            received_ns=frame.received_ns,
+            width_px=frame.image.shape[1],
+            height_px=frame.image.shape[0],
+            footprint=footprint,
+            frame_centre=centre,
+            no_position_reason=reason or frame.fault,
+        )
+
+    def _locator(self, frame: Frame, pose: CameraPose | NoPose) -> Locator | None:
+        camera = self._settings.camera
+        if camera is None or isinstance(pose, NoPose):
+            return None
+        height_px, width_px = frame.image.shape[:2]
+        key = (width_px, height_px)
+        if key not in self._locators:
+            if len(self._locators) >= MAX_LOCATORS:
+                self._locators.clear()
+            self._locators[key] = Locator(camera.scaled_to(width_px, height_px), self._settings.surface)
+        return self._locators[key]
+
+    def _pixel_sigma(self, batch: DetectionBatch) -> npt.NDArray[np.float64]:
+        sides = np.minimum(batch.box_px[:, 2] - batch.box_px[:, 0], batch.box_px[:, 3] - batch.box_px[:, 1])
+        sigma: npt.NDArray[np.float64] = np.hypot(self._settings.pixel_sigma_px, 0.1 * sides)
+        return sigma
+
+
+def _first(batch: DetectionBatch, count: int) -> DetectionBatch:
+    if count >= len(batch):
+        return batch
+    return DetectionBatch(
+        box_px=batch.box_px[:count],
+        score=batch.score[:count],
+        label_index=batch.label_index[:count],
+        labels=batch.labels,
+    )
+
+
+def _nothing(labels: tuple[str, ...]) -> DetectionBatch:
+    return DetectionBatch(
+        box_px=np.zeros((0, 4), dtype=np.float32),
+        score=np.zeros(0, dtype=np.float32),
+        label_index=np.zeros(0, dtype=np.uint8),
+        labels=labels,
+    )
+
+
+def _centres(batch: DetectionBatch) -> npt.NDArray[np.float64]:
+    boxes = batch.box_px.astype(np.float64)
+    return np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2], axis=1)

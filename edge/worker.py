@@ -1,0 +1,294 @@
+"""The worker's core: telemetry, recording, outbox, link and the watch over the vision processes.
+
+One working loop ties them: it takes MAVLink frames from the port's thread, hands them to the vision processes,
+takes their answers, commits what must not be lost, and tells systemd, Prometheus and the autopilot that it
+turns. Detection runs in processes of its own (edge/vision_process.py): a crash in a decoder or in inference
+loses no telemetry and nothing that was committed.
+"""
+
+import signal
+import tempfile
+import threading
+from collections import deque
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from edge.bus import ALIVE, IMAGE, MESSAGE, Alive, CoreBus, Endpoints, decode_alive, decode_note
+from edge.conditions import ConditionBoard
+from edge.config import EdgeConfig, SensorConfig
+from edge.downlink import Downlink
+from edge.mavlink_port import MavlinkPort
+from edge.metrics import Metrics, MetricsServer
+from edge.outbox import Outbox
+from edge.recorder import Recorder
+from edge.supervisor import Child, python_module
+from edge.systemd import Notifier
+from edge.telemetry import TelemetryNode
+from skywarden import wire
+from skywarden.clock import NS_PER_S, Clock
+from skywarden.errors import WireError
+from skywarden.messages import Health, Message
+from skywarden.times import basic_utc
+from skywarden.topics import topic_of
+
+log = structlog.get_logger("edge")
+
+MAX_WAITING_FRAMES = 20_000
+POSE_PERIOD_NS = NS_PER_S // 2
+TEND_PERIOD_NS = NS_PER_S // 10
+STATUS_PERIOD_NS = NS_PER_S
+HANG_S = 10.0
+
+
+class EdgeWorker:
+    """Runs one platform's sortie until it is told to stop."""
+
+    def __init__(self, config: EdgeConfig, config_path: Path, state: Path, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self.sortie_id = f"{basic_utc(clock.utc_ns())}_{config.platform_id}"
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._private = tempfile.TemporaryDirectory(prefix="skywarden-")
+        self._endpoints = Endpoints.in_folder(Path(self._private.name))
+        self._bus = CoreBus(self._endpoints)
+        self._telemetry = TelemetryNode(config.mavlink, platform_id=config.platform_id)
+        self._waiting: deque[tuple[int, bytes]] = deque(maxlen=MAX_WAITING_FRAMES)
+        self._board = ConditionBoard(config.platform_id)
+        self._outbox = Outbox(
+            state / "outbox.sqlite", config.platform_id, max_bytes=config.link.outbox_max_bytes
+        )
+        self._downlink = self._make_downlink(state)
+        flights = Path(config.recorder.folder) if config.recorder.folder else state / "flights"
+        self._recorder = Recorder(config, self.sortie_id, flights)
+        self._port = MavlinkPort(config.mavlink, on_frame=self._heard)
+        self._metrics = Metrics(config.platform_id)
+        self._web = MetricsServer(config.metrics.listen, self._metrics, self._is_ready)
+        self._notifier = Notifier()
+        self._stop = threading.Event()
+        self._config_path = config_path
+        self._alive: dict[str, Alive] = {}
+        self._children = {sensor.camera.sensor_id: self._child(sensor) for sensor in config.sensor}
+        self._next_pose_ns = self._next_tend_ns = self._next_status_ns = 0
+
+    def run(self) -> None:
+        """Work until `stop` or a signal; returns after a clean stop (at most 5 s)."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._port.start()
+        if self._downlink is not None:
+            self._downlink.start()
+        self._web.start()
+        self._notifier.ready(f"sortie {self.sortie_id}")
+        log.info(
+            "started",
+            sortie=self.sortie_id,
+            mavlink=self._config.mavlink.connection,
+            sensors=sorted(self._children),
+            recording=str(self._recorder.path or "off"),
+            metrics=self._web.address,
+        )
+        try:
+            while not self._stop.is_set():
+                self._turn()
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """Ask the working loop to end; may be called from any thread."""
+        self._stop.set()
+
+    def _turn(self) -> None:
+        self._pass_telemetry()
+        self._take_results(timeout_ms=5)
+        now_ns = self._clock.monotonic_ns()
+        if now_ns >= self._next_tend_ns:
+            self._next_tend_ns = now_ns + TEND_PERIOD_NS
+            self._tend(now_ns)
+        if now_ns >= self._next_pose_ns:
+            self._next_pose_ns = now_ns + POSE_PERIOD_NS
+            self._send_pose()
+        if now_ns >= self._next_status_ns:
+            self._next_status_ns = now_ns + STATUS_PERIOD_NS
+            self._report(now_ns)
+
+    def _heard(self, received_ns: int, raw: bytes) -> None:
+        if len(self._waiting) == MAX_WAITING_FRAMES:
+            self._metrics.telemetry_overflow.inc()
+        self._waiting.append((received_ns, raw))
+
+    def _pass_telemetry(self) -> None:
+        for _ in range(len(self._waiting)):
+            received_ns, raw = self._waiting.popleft()
+            self._recorder.telemetry(received_ns, raw)
+            self._bus.publish(received_ns, raw)
+            self._telemetry.handle(received_ns, raw)
+            self._metrics.telemetry.inc()
+
+    def _take_results(self, timeout_ms: int) -> None:
+        durable: list[tuple[str, int, bytes]] = []
+        for parts in self._bus.receive(timeout_ms):
+            try:
+                self._take(parts, durable)
+            except WireError as error:
+                log.error("a vision process said something unreadable", error=str(error))
+        if durable:
+            self._outbox.append_many(durable)
+
+    def _take(self, parts: list[bytes], durable: list[tuple[str, int, bytes]]) -> None:
+        kind, sensor_id = parts[0], parts[1].decode()
+        if kind == MESSAGE:
+            topic_name, body = parts[2].decode(), parts[3]
+            message = wire.decode(topic_name, body)
+            self._metrics.count_message(topic_name)
+            if isinstance(message, Health):
+                self._note(message)
+            elif topic_of(message).policy == "durable":
+                durable.append((topic_name, self._clock.utc_ns(), body))
+            else:
+                self._offer(topic_name, message, body)
+        elif kind == ALIVE:
+            self._alive[sensor_id] = decode_alive(parts[2])
+            self._children[sensor_id].alive(self._clock.monotonic_ns())
+        elif kind == IMAGE:
+            note = decode_note(parts[2])
+            self._recorder.image(sensor_id, note.frame_number, note.stamp_ns, parts[3], note.suffix)
+
+    def _note(self, health: Health) -> None:
+        if health.state == "ok":
+            self._say(self._board.end(health.component, health.condition, health.time_ns, health.text))
+        else:
+            self._say(
+                self._board.begin(
+                    health.component,
+                    health.condition,
+                    health.state,
+                    health.text,
+                    health.time_ns,
+                    health.values,
+                )
+            )
+
+    def _say(self, health: Health | None) -> None:
+        """Log a condition's begin or end, and send it to the ground."""
+        if health is None:
+            return
+        write = log.info if health.state == "ok" else log.warning
+        write(health.condition, component=health.component, state=health.state, text=health.text)
+        self._outbox.append("health", health.time_ns, wire.encode(health))
+
+    def _tend(self, now_ns: int) -> None:
+        utc_ns = self._clock.utc_ns()
+        for name, child in self._children.items():
+            state = child.tend(now_ns)
+            self._say(
+                self._board.set(
+                    state != "running",
+                    f"vision.{name}",
+                    "not_running",
+                    "failed" if state == "degraded" else "degraded",
+                    f"the vision process {child.last_end}; start {child.start_count + 1} follows"
+                    if state == "waiting"
+                    else f"the vision process {child.last_end} too often; tried once a minute",
+                    utc_ns,
+                )
+            )
+        self._recorder.tend(now_ns)
+        self._port.beat(self._board.worst)
+
+    def _send_pose(self) -> None:
+        pose = self._telemetry.platform_pose(self._config.platform_id, self.sortie_id, self._clock.utc_ns())
+        if pose is not None:
+            self._offer("pose", pose, wire.encode(pose))
+
+    def _offer(self, topic_name: str, message: Message, body: bytes) -> None:
+        if self._downlink is not None:
+            self._downlink.offer_newest(topic_name, newest_key(message), self._clock.utc_ns(), body)
+
+    def _report(self, now_ns: int) -> None:
+        utc_ns = self._clock.utc_ns()
+        for health in self._telemetry.conditions(utc_ns):
+            self._note(health)
+        fault = self._recorder.fault
+        self._say(self._board.set(fault is not None, "recorder", "stopped", "failed", fault or "", utc_ns))
+        self._say(
+            self._board.set(
+                not self._recorder.has_space,
+                "recorder",
+                "disk_full",
+                "degraded",
+                f"less than {self._config.recorder.min_free_bytes / 1e9:.1f} GB free: images are not kept",
+                utc_ns,
+            )
+        )
+        if self._downlink is not None:
+            self._note(self._downlink.health(utc_ns))
+        self._note(self._outbox.health(utc_ns))
+        self._metrics.update(self._alive, self._outbox.state(), self._is_link_up(), self._children)
+        self._notifier.alive(self._summary())
+
+    def _summary(self) -> str:
+        rates = " ".join(f"{name} {alive.frames_per_s:.1f}/s" for name, alive in sorted(self._alive.items()))
+        return f"{self.sortie_id}: {rates or 'no frames yet'}, {self._outbox.state().held} waiting to be sent"
+
+    def _make_downlink(self, state: Path) -> Downlink | None:
+        if not self._config.link.ground:
+            log.warning("no ground station configured (link.ground): what is found waits in the outbox")
+            return None
+        key_pair = self._config.link.key_pair(state)
+        return Downlink(self._config.link, self._outbox, key_pair, clock=self._clock)
+
+    def _is_link_up(self) -> bool:
+        return self._downlink is not None and self._downlink.state().is_up
+
+    def _is_ready(self) -> bool:
+        return all(name in self._alive for name in self._children) and self._telemetry.is_heard
+
+    def _child(self, sensor: SensorConfig) -> Child:
+        sensor_id = sensor.camera.sensor_id
+
+        def argv(start: int) -> list[str]:
+            before = self._alive.get(sensor_id)
+            return [
+                *python_module("edge.vision_process"),
+                *("--config", str(self._config_path), "--sensor", sensor_id, "--sortie", self.sortie_id),
+                *("--telemetry", self._endpoints.telemetry, "--results", self._endpoints.results),
+                *("--incarnation", str(start), "--first-frame", str(_next_frame(before, start))),
+            ]
+
+        return Child(f"vision.{sensor_id}", argv, hang_s=HANG_S)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop.set()
+
+    def _close(self) -> None:
+        self._notifier.stopping()
+        for child in self._children.values():
+            child.stop(timeout_s=2.0)
+        self._port.stop()
+        self._pass_telemetry()
+        self._take_results(timeout_ms=0)
+        if self._downlink is not None:
+            self._downlink.stop()
+        self._recorder.close()
+        self._outbox.close()
+        self._web.stop()
+        self._bus.close()
+        self._private.cleanup()
+        log.info("stopped", sortie=self.sortie_id, telemetry=self._recorder.telemetry_count)
+
+
+def newest_key(message: Message) -> str:
+    """Of which things only the latest message matters: a track, a sensor, the platform."""
+    for name in ("track_id", "sensor_id", "platform_id"):
+        if name in message.__struct_fields__:
+            return str(getattr(message, name))
+    return ""
+
+
+def _next_frame(before: Alive | None, start: int) -> int:
+    """Frame numbers rise through a sortie, also over restarts: a gap of 1000 covers frames never reported."""
+    if start == 0:
+        return 0
+    return (before.last_frame_number if before else 0) + 1000 * start
