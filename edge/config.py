@@ -1,4 +1,4 @@
-"""The edge worker's one TOML file as frozen structs; every key is explained in docs/reference/configuration.md."""
+"""The edge worker's one TOML file as frozen structs; each key: docs/reference/configuration.md."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -107,7 +107,7 @@ class ModelConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Which detector runs.
 
     Attributes:
-        name: a model of the zoo (`skywarden models list`), or the path of a folder with model.onnx and model.toml.
+        name: a model of the zoo (`skywarden models list`), or the path of a folder of one.
         threads: processor threads for inference; leave one core to the rest.
         min_score: detections below are dropped; 0 takes the model's own threshold.
         max_detections: at most so many of the best are kept per frame.
@@ -123,7 +123,8 @@ class SurfaceConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What the camera's rays meet.
 
     Attributes:
-        kind: "terrain" needs `path`; "sea" is the geoid plus the tide; "level" is level ground at the take-off height.
+        kind: "terrain" needs `path`; "sea" is the geoid plus the tide; "level" is level ground at the
+            take-off height.
         path: tile or folder of tiles (`skywarden terrain build` makes them; .hgt works as it is).
         tide_m: sea level above the geoid.
     """

@@ -1,4 +1,4 @@
-"""The worker's own web port: /metrics for Prometheus, /healthz and /readyz for whoever watches the service."""
+"""The worker's own web port: /metrics for Prometheus, /healthz and /readyz for who watches the service."""
 
 import threading
 from collections.abc import Callable, Mapping

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class AnalyzeOptions:
     min_score: float = 0.0
     surface: Surface | None = None
     frame_lag_s: float | None = None
-    sigmas: PoseSigmas = PoseSigmas()
+    sigmas: PoseSigmas = field(default_factory=PoseSigmas)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +63,13 @@ class AnalyzeReport:
 
 
 def analyze(
-    flight: Path, out: Path, options: AnalyzeOptions = AnalyzeOptions(), progress: Progress | None = None
+    flight: Path, out: Path, options: AnalyzeOptions | None = None, progress: Progress | None = None
 ) -> AnalyzeReport:
     """Write `detections.jsonl`, `tracks.jsonl`, `sightings.geojson` and `MANIFEST.sha256` into `out`.
 
     Raises `FlightError` when the flight has no images or cannot be read, `ModelError` for the model.
     """
+    options = options or AnalyzeOptions()
     reader = FlightReader(flight)
     sensors = [sensor for sensor in reader.info.sensors if sensor.media]
     if not sensors:
@@ -237,7 +238,7 @@ def _track_row(track_id: str, states: list[Track]) -> dict[str, Any]:
 
 
 def sighting_feature(sighting: Sighting) -> dict[str, Any]:
-    """One sighting as an RFC 7946 feature; without a position its geometry is null and the reason stands in it."""
+    """One sighting as an RFC 7946 feature; without a position its geometry is null and the reason is told."""
     position = sighting.position
     properties: dict[str, Any] = {
         "sighting_id": sighting.sighting_id,
