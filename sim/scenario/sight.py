@@ -1,7 +1,8 @@
 """Where the pixels of a camera meet the world: exact rays onto the relief, on a lattice, then drawn out.
 
 The step from north-east-down metres at the camera to latitude, longitude and height is the second-order
-expansion about the camera (Torge, Geodesy, 6.2); a test holds it within 0.03 m of the exact transformation at 3 km.
+expansion about the camera (Torge, Geodesy, 6.2); a test holds it within 0.03 m of the exact transformation at
+3 km.
 """
 
 import math
