@@ -1,7 +1,8 @@
 """A stream of bytes into MAVLink frames: hostile input, bounded memory, no intact frame lost.
 
 A candidate that fails (wrong checksum, unknown flag, cut off) costs one byte: the search goes on behind its
-start byte. So a frame that was cut short by the radio never takes the next, intact one with it.
+start byte. So a frame that was cut short by the radio never takes the next, intact one with it. Behind noise,
+an unfinished candidate does not hold up complete frames that follow it.
 
 A frame with an id that the dialect does not know has no checksum that could be verified. It is believed only
 in sequence: its sender has sent verified frames, it starts where the last frame ended, the next one starts
@@ -117,18 +118,22 @@ class Framer:
         size = len(buffer)
         frames: list[Frame] = []
         position = expected = 0
+        waiting = -1
         while match := _STX.search(buffer, position):
             start = match.start()
             if start > expected:
                 self._is_in_sequence = False
             end = _frame_end(buffer, start, size)
             if end > size:
-                if not is_end:
+                if self._is_in_sequence and not is_end:
+                    waiting = start
                     break
+                waiting = start if waiting < 0 else waiting
                 position = start + 1
                 continue
             frame = self._frame_at(buffer, start, end, size, is_end)
             if frame is _UNDECIDED:
+                waiting = start
                 break
             if frame is None:
                 self._is_in_sequence = False
@@ -136,12 +141,11 @@ class Framer:
                 continue
             self.counts.skipped_bytes += start - expected
             position = expected = end
+            waiting = -1
             self._is_in_sequence = True
             if self._passes(frame):
                 frames.append(frame)
-        else:
-            start = size
-        self._keep(buffer, expected, start if not is_end else size)
+        self._keep(buffer, expected, size if is_end or waiting < 0 else waiting)
         return frames
 
     def _keep(self, buffer: bytes, expected: int, start: int) -> None:
@@ -190,7 +194,7 @@ class Framer:
         )
 
     def _is_plausible(self, buffer: bytes, start: int, header: int, msgid: int) -> bool:
-        """An unknown id of a verified sender; one with a start byte inside is more likely a cut-off header."""
+        """An unknown id of a verified sender; one with a start byte in it is rather a cut-off header."""
         if msgid >> 8 & 0xFF in (STX_V1, STX_V2) or msgid >> 16 in (STX_V1, STX_V2):
             return False
         first = start + (3 if header == 6 else 5)

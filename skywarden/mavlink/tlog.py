@@ -165,6 +165,8 @@ class _BlockScan:
         self._size = size
         self._limit = limit
         self._pieces: list[tuple[Ints, Ints, Ints]] = []
+        if self._lead and scanner._last_us is None:
+            scanner._last_us = self._first_stamp()
         self._prefix: int | None = None
         self._prefix_changes = 0
         self._use_prefix()
@@ -187,6 +189,20 @@ class _BlockScan:
             return RecordIndex(offset=empty, length=empty, time_us=empty)
         offset, length, time_us = (np.concatenate(column) for column in zip(*self._pieces, strict=True))
         return RecordIndex(offset=offset, length=length, time_us=time_us)
+
+    def _first_stamp(self) -> int | None:
+        """The stamp of a damaged or unknown first record, where a good second one vouches for it."""
+        if self._size < MAX_RECORD_BYTES or self._view[STAMP_BYTES] not in (STX_V1, STX_V2):
+            return None
+        second = STAMP_BYTES + _frame_length(self._view, STAMP_BYTES)
+        offset = second + STAMP_BYTES
+        if offset + MAX_FRAME_BYTES > self._size or self._view[offset] not in (STX_V1, STX_V2):
+            return None
+        first_us = int.from_bytes(self._view[:STAMP_BYTES], "big")
+        second_us = int.from_bytes(self._view[second:offset], "big")
+        is_near = first_us < _LAST_US and abs(second_us - first_us) <= MAX_STAMP_STEP_US
+        end = offset + _frame_length(self._view, offset)
+        return first_us if is_near and self._has_good_checksum(offset, end) else None
 
     def _use_prefix(self) -> None:
         """Find candidate records: a start byte after a stamp with the upper 16 bits of the last one."""
@@ -212,7 +228,7 @@ class _BlockScan:
         """Accept candidates from `first` to the next break in the sequence; returns the next position."""
         last = int(self._breaks[np.searchsorted(self._breaks, first)])
         start, end = int(self._starts[last]), int(self._ends[last])
-        if self._is_trusted(start + self._lead, end):
+        if self._is_trusted(last, start + self._lead, end):
             self._accept(first, last + 1)
             return end
         self._accept(first, last)
@@ -220,18 +236,27 @@ class _BlockScan:
             self._scanner.bad_crc += int(self._msgid(start + self._lead) in CRC_EXTRA)
         return self._recover(start, start + self._lead + 1)
 
-    def _is_trusted(self, offset: int, end: int) -> bool:
-        """The last record before a break counts when its checksum holds or another record follows it."""
+    def _is_trusted(self, candidate: int, offset: int, end: int) -> bool:
+        """The last record before a break counts when its checksum holds, or another record follows it.
+
+        The latter only when no intact record begins inside: then this one was cut off and swallowed it.
+        """
         if end > self._size:
             return False
         if self._has_good_checksum(offset, end):
             return True
+        following = int(np.searchsorted(self._starts, end))
+        if any(self._is_good_record(inner) for inner in range(candidate + 1, following)):
+            return False
         if self._lead and end == self._size:
             return True
-        following = int(np.searchsorted(self._starts, end))
         if following >= len(self._starts) or self._starts[following] != end:
             return False
-        return bool(self._lead) or self._has_good_checksum(end, int(self._ends[following]))
+        return bool(self._lead) or self._is_good_record(following)
+
+    def _is_good_record(self, candidate: int) -> bool:
+        end = int(self._ends[candidate])
+        return end <= self._size and self._has_good_checksum(int(self._starts[candidate]) + self._lead, end)
 
     def _recover(self, position: int, search_from: int) -> int:
         """Take the next frame with a good checksum at or after `search_from`; returns the next position."""
