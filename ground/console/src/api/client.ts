@@ -76,7 +76,9 @@ export async function fetchSnapshot(): Promise<Snapshot> {
 }
 
 export async function fetchLayers(): Promise<MapLayer[]> {
-  return readItems(await ask('api/v1/layers'), (item) => decodeLayer(item, ORIGIN))[0];
+  const [layers] = readItems(await ask('api/v1/layers'), (item) => decodeLayer(item, ORIGIN));
+  // A name is an id here; a second layer of the same name would stop the map.
+  return [...new Map(layers.map((layer) => [layer.name, layer])).values()];
 }
 
 /** One contact with its newest sightings (at most 200). */

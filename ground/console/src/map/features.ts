@@ -1,16 +1,17 @@
 // From the picture to what the map draws: pure functions, GeoJSON out, no map library here.
 import type { Contact, LonLat, Platform, Position, Track } from '../api/types';
 import { contactGlyph } from './glyphs';
-import { destination, ellipseRing, grow, wedgeRing, type Box } from './geometry';
+import { destination, ellipseRing, grow, wedgeRing, wedgeSides, type Box } from './geometry';
 
 type Feature = GeoJSON.Feature;
 
 /** A bearing says nothing about distance: its wedge is drawn this far, fading out in steps. */
+const WEDGE_FAR_M = 4800;
 const WEDGE_STEPS_M: readonly [number, number][] = [
   [0, 1200],
   [1200, 2400],
   [2400, 3600],
-  [3600, 4800],
+  [3600, WEDGE_FAR_M],
 ];
 /** The vector of a moving thing shows where it will be after this time at its present speed. */
 const VECTOR_S = 60;
@@ -38,6 +39,11 @@ function line(id: string, points: LonLat[], properties: GeoJSON.GeoJsonPropertie
 
 function area(id: string, ring: LonLat[], properties: GeoJSON.GeoJsonProperties = {}): Feature {
   return { type: 'Feature', properties: { id, ...properties }, geometry: { type: 'Polygon', coordinates: [ring] } };
+}
+
+/** As in the lists: labels begin with a capital letter. */
+function titled(label: string): string {
+  return label.charAt(0).toUpperCase() + label.slice(1);
 }
 
 function closed(ring: LonLat[]): LonLat[] {
@@ -97,7 +103,7 @@ export function trackFeatures(tracks: Iterable<Track>, isStale: (track: Track) =
     const at = lonLatOf(track.position);
     const stale = isStale(track);
     const isOwn = track.contact_id === null;
-    if (isOwn) out.points.push(point(track.track_id, at, { icon: `track-${track.status}`, label: track.label, stale }));
+    if (isOwn) out.points.push(point(track.track_id, at, { icon: `track-${track.status}`, label: titled(track.label), stale }));
     const shared = { status: track.status, stale, contact: !isOwn };
     if (track.trail.length > 1) out.lines.push(line(track.track_id, track.trail, { ...shared, part: 'trail' }));
     const vector = vectorOf(at, track.course_deg, track.speed_mps);
@@ -123,7 +129,7 @@ export function contactFeatures(contact: Contact): ContactFeatures {
     const shape = ellipse ?? { semi_major_m: ce90_m, semi_minor_m: ce90_m, azimuth_deg: 0 };
     const vector = vectorOf(at, contact.course_deg, contact.speed_mps);
     return {
-      mark: point(id, at, { icon: `${glyph}-${contact.review}`, label: contact.label, score: contact.score }),
+      mark: point(id, at, { icon: `${glyph}-${contact.review}`, label: titled(contact.label), score: contact.score }),
       uncertainty: area(id, ellipseRing(at, shape)),
       wedge: [],
       vector: vector ? line(id, vector) : null,
@@ -135,11 +141,20 @@ export function contactFeatures(contact: Contact): ContactFeatures {
   const wedge = WEDGE_STEPS_M.map(([near, far], step) => ({
     ...area(`${id}#${step}`, wedgeRing(bearing, from, near, far), { contact: id, step }),
   }));
-  const axis = line(`${id}#axis`, [from, destination(from, bearing.azimuth_deg, 4800)], {
+  const axis = line(`${id}#axis`, [from, destination(from, bearing.azimuth_deg, WEDGE_FAR_M)], {
     contact: id,
-    label: contact.label,
+    label: titled(contact.label),
   });
   return { mark: null, uncertainty: null, wedge: [...wedge, axis], vector: null };
+}
+
+/** How a selected bearing is marked: filled, with its two sides, without an end. */
+export function selectedWedge(contact: Contact): Feature[] {
+  const { bearing } = contact;
+  if (!bearing?.from) return [];
+  const [left, right] = wedgeSides(bearing, bearing.from, WEDGE_FAR_M);
+  const ring = wedgeRing(bearing, bearing.from, 0, WEDGE_FAR_M);
+  return [area('wedge', ring, { open: true }), line('left', left), line('right', right)];
 }
 
 /** The box that holds all that is known to be somewhere; null when nothing is. */

@@ -48,6 +48,16 @@ export function wedgeRing(bearing: Bearing, from: LonLat, near_m: number, far_m:
   return [...ring, ring[0] as LonLat];
 }
 
+/** The two sides of a bearing's sector out to `far_m`: open at the end, because the distance is not known. */
+export function wedgeSides(bearing: Bearing, from: LonLat, far_m: number): [LonLat[], LonLat[]] {
+  const ring = wedgeRing(bearing, from, 0, far_m);
+  const arc = ring.slice(0, -2);
+  return [
+    [from, arc[0] as LonLat],
+    [from, arc[arc.length - 1] as LonLat],
+  ];
+}
+
 /** Least longitude, least latitude, greatest longitude, greatest latitude. */
 export type Box = [number, number, number, number];
 

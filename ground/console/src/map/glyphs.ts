@@ -3,7 +3,8 @@ export type Glyph = 'hull' | 'plot' | 'diamond' | 'ring' | 'aircraft' | 'aircraf
 
 /** Outlines in a box of 24 by 24. */
 export const OUTLINES: Record<Glyph, string> = {
-  hull: 'M12 2.6C15.4 6 17.2 9.4 17.2 13.2V19.6Q17.2 21 15.8 21H8.2Q6.8 21 6.8 19.6V13.2C6.8 9.4 8.6 6 12 2.6Z',
+  // Seen from the side and symmetric: from above it would seem to say which way the vessel heads.
+  hull: 'M2.6 13H8V5.4H16V13H21.4L18 20.2H6Z',
   plot: 'M5.6 4.4H18.4Q19.6 4.4 19.6 5.6V18.4Q19.6 19.6 18.4 19.6H5.6Q4.4 19.6 4.4 18.4V5.6Q4.4 4.4 5.6 4.4Z',
   diamond: 'M12 2.8L21.2 12L12 21.2L2.8 12Z',
   ring: 'M12 4A8 8 0 1 1 12 20A8 8 0 1 1 12 4Z',

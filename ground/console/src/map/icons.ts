@@ -10,6 +10,7 @@ interface Paint {
   dash?: number[];
   dot?: boolean;
   cross?: boolean;
+  halo?: number;
   scale: number;
 }
 
@@ -25,7 +26,7 @@ function contactPaints(colors: MapColors): Record<string, Paint> {
 }
 
 function allPaints(colors: MapColors): Record<string, Paint> {
-  const aircraft = { stroke: colors.halo, width: 1.4, scale: 1.28 };
+  const aircraft = { stroke: colors.halo, width: 1.6, halo: 1, scale: 1.25 };
   const stale = { stroke: colors.muted, fill: colors.halo, width: 2, scale: 1.2, dash: [3, 2.4] };
   const track = { glyph: 'track', stroke: colors.track, width: 2.4, scale: 0.92 } as const;
   return {
@@ -41,7 +42,7 @@ function allPaints(colors: MapColors): Record<string, Paint> {
 }
 
 function draw(paint: Paint, colors: MapColors, ratio: number): ImageData {
-  const side = Math.ceil(24 * paint.scale + 8);
+  const side = Math.ceil(24 * paint.scale + 4);
   const canvas = document.createElement('canvas');
   canvas.width = canvas.height = side * ratio;
   const pen = canvas.getContext('2d') as CanvasRenderingContext2D;
@@ -51,7 +52,7 @@ function draw(paint: Paint, colors: MapColors, ratio: number): ImageData {
   pen.lineJoin = 'round';
   const outline = new Path2D(OUTLINES[paint.glyph]);
   pen.strokeStyle = colors.halo;
-  pen.lineWidth = paint.width + 3.2;
+  pen.lineWidth = paint.width + (paint.halo ?? 3);
   pen.stroke(outline);
   pen.fillStyle = paint.fill;
   pen.fill(outline);

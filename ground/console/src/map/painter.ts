@@ -6,7 +6,7 @@ import { age } from '../format/time';
 import { STALE_S, type Kind, type Picture } from '../state/picture.svelte';
 import type { Selection } from '../state/view.svelte';
 import { DiffedSource } from './diffed';
-import { contactFeatures, lonLatOf, platformFeatures, platformPoint, trackFeatures, type ContactFeatures } from './features';
+import { contactFeatures, lonLatOf, platformFeatures, platformPoint, selectedWedge, trackFeatures, type ContactFeatures } from './features';
 import { destination } from './geometry';
 import type { SourceName } from './style';
 
@@ -147,7 +147,7 @@ export class Painter {
       if (!contact) return [];
       const features = this.#featuresOf(contact);
       if (contact.position) return [ring(lonLatOf(contact.position)), ...(features.uncertainty ? [features.uncertainty] : [])];
-      return features.wedge.filter((feature) => feature.geometry.type === 'Polygon');
+      return selectedWedge(contact);
     }
     if (selection?.kind === 'track') {
       const track = this.picture.tracks.get(selection.id);

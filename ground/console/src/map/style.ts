@@ -93,6 +93,15 @@ function geojsonLayers(layer: MapLayer, colors: MapColors): LayerSpecification[]
       layout: { 'line-join': 'round' },
       paint: { 'line-color': stroke, 'line-width': line_width ?? 1, 'line-opacity': common },
     },
+  ];
+}
+
+/** Points and names of a layer, above pictures such as shaded relief. */
+function nameLayers(layer: MapLayer, colors: MapColors): LayerSpecification[] {
+  const source = `agency:${layer.name}`;
+  const common = layer.style.opacity ?? 1;
+  const stroke = layer.style.color ?? colors.muted;
+  return [
     {
       id: `${source}:point`,
       type: 'circle',
@@ -127,7 +136,7 @@ function label(id: string, source: SourceName, field: unknown, colors: MapColors
       'text-font': FONT,
       'text-size': 12,
       'text-max-width': 14,
-      'text-padding': 3,
+      'text-padding': 1,
       ...extra,
     },
     paint: { 'text-color': colors.ink, 'text-halo-color': colors.halo, 'text-halo-width': 1.6, 'text-halo-blur': 0.4 },
@@ -257,11 +266,7 @@ function motionLayers(colors: MapColors): LayerSpecification[] {
 }
 
 function markLayers(colors: MapColors): LayerSpecification[] {
-  const always = { 'icon-allow-overlap': true, 'icon-ignore-placement': true } as const;
-  const besides = {
-    'text-variable-anchor': ['left', 'right', 'top', 'bottom'],
-    'text-justify': 'auto',
-  };
+  const always = { 'icon-allow-overlap': true, 'icon-padding': 0 } as const;
   return [
     {
       id: 'selected-area-fill',
@@ -274,7 +279,7 @@ function markLayers(colors: MapColors): LayerSpecification[] {
       id: 'selected-area',
       type: 'line',
       source: 'selected',
-      filter: ['==', ['geometry-type'], 'Polygon'],
+      filter: ['all', ['!=', ['geometry-type'], 'Point'], ['!', ['has', 'open']]],
       paint: { 'line-color': colors.accent, 'line-width': 2 },
     },
     {
@@ -283,7 +288,7 @@ function markLayers(colors: MapColors): LayerSpecification[] {
       source: 'selected',
       filter: ['==', ['geometry-type'], 'Point'],
       paint: {
-        'circle-radius': 19,
+        'circle-radius': 18,
         'circle-color': 'rgba(0,0,0,0)',
         'circle-stroke-color': colors.accent,
         'circle-stroke-width': 2.5,
@@ -313,16 +318,27 @@ function markLayers(colors: MapColors): LayerSpecification[] {
         ...always,
       },
     },
-    { ...label('track-label', 'tracks', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 0.9, 'text-size': 11 }), minzoom: 14 } as LayerSpecification,
-    label('wedge-label', 'wedges', ['get', 'label'], colors, { 'symbol-placement': 'line', 'text-offset': [0, -0.8] }),
-    label('contact-label', 'contacts', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 1.25 }),
+    // On top and never left out: a platform without its name is worse than a crowded corner.
     label('platform-label', 'platforms', ['get', 'label'], colors, {
       'text-variable-anchor': ['top', 'bottom', 'right', 'left'],
       'text-radial-offset': 1.6,
       'text-size': 12.5,
       'text-font': ['Inter Variable Semibold', ...FONT],
-      'symbol-sort-key': 0,
+      'text-allow-overlap': true,
     }),
+  ];
+}
+
+/** Labels lie below the marks: MapLibre places from the top down, so labels give way to marks and not the reverse. */
+function labelLayers(colors: MapColors): LayerSpecification[] {
+  const besides = {
+    'text-variable-anchor': ['left', 'right', 'top', 'bottom'],
+    'text-justify': 'auto',
+  };
+  return [
+    { ...label('track-label', 'tracks', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 0.9, 'text-size': 11 }), minzoom: 14 } as LayerSpecification,
+    label('wedge-label', 'wedges', ['get', 'label'], colors, { 'symbol-placement': 'line', 'text-offset': [0, -0.8] }),
+    label('contact-label', 'contacts', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 1.6 }),
   ];
 }
 
@@ -344,6 +360,8 @@ export function buildStyle(layers: MapLayer[], colors: MapColors, isDark: boolea
       ...shapes.filter((layer) => layer.style.role === 'line').flatMap((layer) => geojsonLayers(layer, colors)),
       ...surfaceLayers(colors),
       ...motionLayers(colors),
+      ...shapes.flatMap((layer) => nameLayers(layer, colors)),
+      ...labelLayers(colors),
       ...markLayers(colors),
     ],
   };

@@ -41,7 +41,7 @@ export const en = {
     unreviewed: 'Unreviewed',
     confirmed: 'Confirmed',
     rejected: 'Rejected',
-    unreviewedLong: 'Unreviewed: no person has checked this contact.',
+    unreviewedLong: 'No person has checked this contact.',
   },
 
   score: {
@@ -73,7 +73,7 @@ export const en = {
     seen: 'Seen',
     noPosition: 'No position',
     bearingOnly: (azimuth: string, sigma: string): string => `Bearing ${azimuth} ± ${sigma}`,
-    ce90: (value: string): string => `±${value}`,
+    ce90: (value: string): string => `CE90 ±${value}`,
     ce90Title: 'CE90: the truth lies within this radius in 90 % of cases',
     more: (count: number): string => `${count} more`,
   },
@@ -103,7 +103,7 @@ export const en = {
     noPosition: 'No position',
     noReason: 'The platform gave no reason.',
     bearing: 'Bearing',
-    bearingFrom: 'from',
+    bearingFrom: 'Seen from',
     elevation: 'Elevation',
     motion: 'Motion',
     course: 'Course',
