@@ -1,0 +1,272 @@
+"""`skywarden ground`: serve, let platforms in and out, look, export."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from skywarden.errors import UsageError
+
+if TYPE_CHECKING:
+    from ground.config import GroundConfig
+
+Json = Annotated[bool, Parameter(name="--json")]
+Verbose = Annotated[int, Parameter(name=["--verbose", "-v"], count=True)]
+
+app = App(
+    name="ground",
+    help="The ground station: serve, enrol platforms, export.\n\n"
+    "Examples: `skywarden ground serve`; `skywarden ground enrol uav07 swpub1:...`;\n"
+    "`skywarden ground export sightings --format geojson > sightings.geojson`",
+)
+export = App(name="export", help="Write what the store holds, for other programs.")
+app.command(export)
+
+
+@app.command
+def serve(
+    *,
+    state: Path | None = None,
+    http: str | None = None,
+    link: str | None = None,
+    layers: Path | None = None,
+    config: Path | None = None,
+    insecure_http: bool = False,
+    verbose: Verbose = 0,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
+    log_format: Literal["auto", "console", "json"] = "auto",
+) -> int:
+    """Run the ground station until it is told to stop; needs no configuration.
+
+    Parameters
+    ----------
+    state: folder for store, keys and platforms (default: $XDG_STATE_HOME/skywarden/ground).
+    http: HOST:PORT of console and API (default 127.0.0.1:8600; port 0 takes a free one).
+    link: HOST:PORT where platforms connect (default 127.0.0.1:5690).
+    layers: folder of map layers.
+    config: TOML file with any of these and more.
+    insecure_http: serve on an address that others can reach, without accounts and TLS.
+    verbose: log more.
+    quiet: log warnings and errors only.
+    log_format: how log lines on stderr look.
+    """
+    from ground.serve import start_ground
+    from skywarden.logs import configure_logs
+
+    configure_logs(log_format, verbosity=-1 if quiet else verbose)
+    settings = _settings(config, state=state, http=http, link=link, layers=layers, insecure=insecure_http)
+    handle = start_ground(settings)
+    try:
+        print(f"console      {handle.http_url}")
+        print(f"link         {handle.link_address}")
+        print(f"station key  {handle.server_public_key}", flush=True)
+        while not handle.wait(0.5):
+            pass
+    finally:
+        handle.stop()
+    return 0
+
+
+@app.command
+def enrol(
+    platform: str,
+    public_key: str,
+    *,
+    replace: bool = False,
+    state: Path | None = None,
+    config: Path | None = None,
+) -> int:
+    """Let PLATFORM in with PUBLIC_KEY; a running station knows within a second.
+
+    Parameters
+    ----------
+    platform: the platform's id, as in its edge.toml.
+    public_key: its key, `swpub1:...`, or a file that holds it (`skywarden keys show` prints it).
+    replace: put this key in place of the one that is enrolled.
+    state: the station's state folder.
+    config: the station's TOML file.
+    """
+    from ground.authenticator import enrol as let_in
+    from ground.serve import authorized_dir
+    from skywarden.keys import read_public
+
+    folder = authorized_dir(_settings(config, state=state).state_dir())
+    one = let_in(folder, platform, read_public(public_key), replace=replace)
+    print(f"{one.platform_id} is let in; compare the fingerprint with the platform's: {one.fingerprint}")
+    return 0
+
+
+@app.command
+def revoke(platform: str, *, state: Path | None = None, config: Path | None = None) -> int:
+    """Let PLATFORM in no more; a running station refuses what it sends within a second.
+
+    Parameters
+    ----------
+    platform: the platform's id.
+    state: the station's state folder.
+    config: the station's TOML file.
+    """
+    from ground.authenticator import revoke as shut_out
+    from ground.serve import authorized_dir
+
+    shut_out(authorized_dir(_settings(config, state=state).state_dir()), platform)
+    print(f"{platform} is let in no more")
+    return 0
+
+
+@app.command
+def status(*, state: Path | None = None, config: Path | None = None, json_: Json = False) -> int:
+    """Show the station's key, who is let in and what the store holds; works while it runs.
+
+    Parameters
+    ----------
+    state: the station's state folder.
+    config: the station's TOML file.
+    json_: print one JSON object.
+    """
+    found = _status(_settings(config, state=state).state_dir())
+    if json_:
+        print(json.dumps(found))
+        return 0
+    for name in ("state", "station_key", "fingerprint"):
+        print(f"{name.replace('_', ' '):<14}{found[name]}")
+    for name, number in found["counts"].items():
+        print(f"{name:<14}{number}")
+    for one in found["platforms"]:
+        key = f"let in with {one['fingerprint']}" if one["fingerprint"] else "not let in"
+        print(f"{'platform':<14}{one['platform_id']}  {key}  last heard {one['last_heard'] or 'never'}")
+    return 0
+
+
+@export.command
+def sightings(
+    *,
+    format: Literal["geojson"] = "geojson",
+    output: Path | None = None,
+    limit: int = 1_000_000,
+    state: Path | None = None,
+    config: Path | None = None,
+) -> int:
+    """Write sightings, newest first, as RFC 7946 GeoJSON.
+
+    Parameters
+    ----------
+    format: the file format.
+    output: file to write; standard output when absent.
+    limit: at most so many.
+    state: the station's state folder.
+    config: the station's TOML file.
+    """
+    return _export("sightings", output, limit, _settings(config, state=state).state_dir())
+
+
+@export.command
+def contacts(
+    *,
+    format: Literal["geojson"] = "geojson",
+    output: Path | None = None,
+    limit: int = 1_000_000,
+    state: Path | None = None,
+    config: Path | None = None,
+) -> int:
+    """Write contacts, newest first, as RFC 7946 GeoJSON.
+
+    Parameters
+    ----------
+    format: the file format.
+    output: file to write; standard output when absent.
+    limit: at most so many.
+    state: the station's state folder.
+    config: the station's TOML file.
+    """
+    return _export("contacts", output, limit, _settings(config, state=state).state_dir())
+
+
+def _settings(
+    path: Path | None,
+    *,
+    state: Path | None = None,
+    http: str | None = None,
+    link: str | None = None,
+    layers: Path | None = None,
+    insecure: bool = False,
+) -> "GroundConfig":
+    """File and environment, then what the command line says."""
+    import msgspec
+
+    from ground.config import GroundConfig
+    from skywarden.config import load_config
+
+    loaded = load_config(GroundConfig, path, prefix="GROUND")
+    given: dict[str, str | bool] = {}
+    if state is not None:
+        given["state"] = str(state)
+    if http is not None:
+        given["http"] = http
+    if link is not None:
+        given["link"] = link
+    if layers is not None:
+        given["layers"] = str(layers)
+    if insecure:
+        given["insecure_http"] = True
+    return msgspec.structs.replace(loaded, **given)
+
+
+def _status(state_dir: Path) -> dict[str, Any]:
+    from ground.authenticator import AllowList
+    from ground.serve import authorized_dir, server_key_path, store_path
+    from ground.store import SqliteReader
+    from skywarden.keys import load_or_create_key_file
+    from skywarden.times import rfc3339
+
+    key = load_or_create_key_file(server_key_path(state_dir))
+    reader = SqliteReader(store_path(state_dir))
+    has_store = store_path(state_dir).exists()
+    counts = reader.counts() if has_store else None
+    heard = {one.platform_id: one.last_heard_ns for one in reader.platforms()} if has_store else {}
+    reader.close()
+    prints = {one.platform_id: one.fingerprint for one in AllowList(authorized_dir(state_dir)).enrolled()}
+    return {
+        "state": str(state_dir),
+        "station_key": key.public_text,
+        "fingerprint": key.fingerprint,
+        "counts": {name: getattr(counts, name) for name in counts.__slots__} if counts else {},
+        "platforms": [
+            {
+                "platform_id": name,
+                "fingerprint": prints.get(name),
+                "last_heard": rfc3339(heard[name]) if name in heard else None,
+            }
+            for name in sorted({*heard, *prints})
+        ],
+    }
+
+
+def _export(what: str, output: Path | None, limit: int, state_dir: Path) -> int:
+    from ground import views
+    from ground.api import feature_collection
+    from ground.serve import store_path
+    from ground.store import Filter, SqliteReader
+
+    if limit < 1:
+        raise UsageError(f"--limit {limit} leaves nothing to write")
+    reader = SqliteReader(store_path(state_dir))
+    wanted = Filter(limit=limit)
+    if what == "sightings":
+        stored, matched = reader.sightings(wanted)
+        collection = feature_collection([views.view_sighting(one) for one in stored], matched)
+    else:
+        found, matched = reader.contacts(wanted)
+        collection = feature_collection([views.view_contact(one) for one in found], matched)
+    reader.close()
+    text = collection.model_dump_json(by_alias=True)
+    if output is None:
+        sys.stdout.write(text + "\n")
+    else:
+        part = output.with_name(output.name + ".part")
+        part.write_text(text + "\n", encoding="utf-8")
+        part.replace(output)
+        print(f"{collection.number_returned} {what} in {output}", file=sys.stderr)
+    return 0

@@ -1,0 +1,299 @@
+"""Puts the ground station together: keys, store, link, picture, web; starts and stops all of it in order."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import uvicorn
+import zmq
+
+from ground.api import Station, create_app
+from ground.authenticator import AllowList, Authenticator, enrol, prove_refusal
+from ground.config import GroundConfig, host_and_port, is_loopback
+from ground.contacts import ContactBook
+from ground.live import LivePicture
+from ground.metrics import GroundMetrics
+from ground.receiver import Receiver
+from ground.store import SqliteStore, Store
+from ground.views import LINK_STALE_S, POSE_STALE_S
+from skywarden import keys
+from skywarden.clock import Clock, SystemClock
+from skywarden.errors import ConfigError, LinkError
+
+_log = structlog.get_logger("ground.serve")
+
+_Stop = Callable[[], None]
+
+_TICK_S = 1.0
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def store_path(state_dir: Path) -> Path:
+    """Where the store lies."""
+    return state_dir / "store.sqlite"
+
+
+def authorized_dir(state_dir: Path) -> Path:
+    """Where the public keys of the platforms lie that are let in."""
+    return state_dir / "authorized"
+
+
+def server_key_path(state_dir: Path) -> Path:
+    """Where the station's own key lies."""
+    return state_dir / "keys" / "server.key"
+
+
+class GroundHandle:
+    """A running ground station; `stop` ends it within 5 s, whatever its readers do."""
+
+    def __init__(
+        self,
+        *,
+        state_dir: Path,
+        http_address: str,
+        link_address: str,
+        server_public_key: str,
+        store: Store,
+        picture: LivePicture,
+        receiver: Receiver,
+        authenticator: Authenticator,
+        parts: "_Parts",
+    ) -> None:
+        self.state_dir = state_dir
+        self.http_address = http_address
+        self.link_address = link_address
+        self.server_public_key = server_public_key
+        self.store = store
+        self.picture = picture
+        self.receiver = receiver
+        self.authenticator = authenticator
+        self._parts = parts
+
+    @property
+    def http_url(self) -> str:
+        """Where the console and the API are."""
+        return f"http://{self.http_address}"
+
+    def enrol(self, platform_id: str, public_key: str) -> None:
+        """Let a platform in (`swpub1:...`), as `skywarden ground enrol` does."""
+        enrol(authorized_dir(self.state_dir), platform_id, keys.parse_public(public_key))
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until `stop` is called or a part has ended for good; False after `timeout_s`."""
+        return self._parts.ended.wait(timeout_s)
+
+    def stop(self) -> None:
+        """End everything: readers, web, link, store. May be called twice."""
+        self._parts.stop()
+
+
+class _Parts:
+    """What has been started, ended in the opposite order."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self._stops: list[tuple[str, _Stop]] = []
+        self._lock = threading.Lock()
+
+    def add(self, name: str, stop: _Stop) -> None:
+        self._stops.append((name, stop))
+
+    def stop(self) -> None:
+        with self._lock:
+            self.ended.set()
+            while self._stops:
+                name, stop = self._stops.pop()
+                began_s = time.monotonic()
+                stop()
+                if time.monotonic() - began_s > 2.5:
+                    _log.warning("a part was slow to end", part=name)
+
+
+def start_ground(config: GroundConfig, clock: Clock | None = None) -> GroundHandle:
+    """Start a ground station and return when it takes records and answers requests.
+
+    Raises `ConfigError` (an address others can reach without `insecure_http`), `LinkError` (address in use,
+    keys, the self-test of the authenticator), `StoreError`. Nothing is left running then.
+    """
+    clock = clock or SystemClock()
+    http_host, http_port = host_and_port(config.http, "http")
+    link_host, link_port = host_and_port(config.link, "link")
+    if not is_loopback(http_host) and not config.insecure_http:
+        raise ConfigError(
+            f"http = {config.http!r} can be reached by others, and there are no accounts and no TLS yet: use "
+            "127.0.0.1 with a tunnel, or say --insecure-http if the network itself is trusted"
+        )
+    parts = _Parts()
+    try:
+        return _started(config, clock, (http_host, http_port), (link_host, link_port), parts)
+    except BaseException:
+        parts.stop()
+        raise
+
+
+def _started(
+    config: GroundConfig, clock: Clock, http: tuple[str, int], link: tuple[str, int], parts: _Parts
+) -> GroundHandle:
+    state_dir = config.state_dir()
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    server_key = keys.load_or_create_key_file(server_key_path(state_dir))
+    allow_list = AllowList(authorized_dir(state_dir))
+    horizon_s = config.contacts.horizon_s
+    store = SqliteStore(store_path(state_dir), ContactBook(config.contacts), horizon_s=horizon_s)
+    parts.add("store", store.close)
+    picture = LivePicture(first_revision=clock.utc_ns() // 1_000)
+    store.settle(picture.next_revision())
+    picture.restore(store.platforms(), store.health())
+    receiver, authenticator, link_address = _start_link(
+        server_key, allow_list, store, picture, clock, link, parts
+    )
+    station_problems = _problems(receiver, authenticator)
+    metrics = GroundMetrics(receiver, authenticator, picture, store, clock)
+    web_socket = _listening(*http)
+    parts.add("web socket", web_socket.close)
+    station = Station(
+        store=store,
+        picture=picture,
+        clock=clock,
+        problems=station_problems,
+        metrics=metrics.text,
+        layers_dir=config.layers_dir(),
+        console_dir=config.console_dir(),
+        allowed_hosts=_LOOPBACK_NAMES if is_loopback(http[0]) else None,
+        link_address=link_address,
+        server_public_key=server_key.public_text,
+        started_ns=clock.utc_ns(),
+    )
+    _start_web(station, web_socket, parts)
+    _start_ticker(picture, clock, parts)
+    http_address = _shown_address(http[0], web_socket.getsockname()[1])
+    _log.info("ground station runs", http=http_address, link=link_address, state=str(state_dir))
+    return GroundHandle(
+        state_dir=state_dir,
+        http_address=http_address,
+        link_address=link_address,
+        server_public_key=server_key.public_text,
+        store=store,
+        picture=picture,
+        receiver=receiver,
+        authenticator=authenticator,
+        parts=parts,
+    )
+
+
+def _start_link(
+    server_key: keys.KeyPair,
+    allow_list: AllowList,
+    store: Store,
+    picture: LivePicture,
+    clock: Clock,
+    link: tuple[str, int],
+    parts: _Parts,
+) -> tuple[Receiver, Authenticator, str]:
+    """Authenticator first, then the port, then the proof that a stranger is refused, then reception."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    parts.add("zeromq", lambda: context.destroy(linger=0))
+    authenticator = Authenticator(context, allow_list)
+    parts.add("authenticator", authenticator.stop)
+    authenticator.start()
+    receiver = Receiver(context, server_key, allow_list, store, picture, clock)
+    parts.add("receiver", receiver.stop)
+    address = receiver.bind(*link)
+    port = address.rpartition(":")[2]
+    knock = "127.0.0.1" if link[0] in ("0.0.0.0", "*", "::") else address.rpartition(":")[0]
+    prove_refusal(context, f"tcp://{knock}:{port}", server_key.public, authenticator)
+    receiver.start()
+    return receiver, authenticator, address
+
+
+def _problems(receiver: Receiver, authenticator: Authenticator) -> Callable[[], list[str]]:
+    def problems() -> list[str]:
+        found = []
+        if not receiver.is_alive:
+            found.append("nothing is received: the receiver has ended")
+        if not authenticator.is_alive:
+            found.append("nobody new is let in: the authenticator is down")
+        if receiver.store_problem is not None:
+            found.append(f"records are not stored, platforms keep them: {receiver.store_problem}")
+        if receiver.counts.forks:
+            found.append(
+                f"{receiver.counts.forks} records came with a number that was taken (kept in quarantine): a "
+                "platform's outbox was restored from a copy, or someone forges"
+            )
+        return found
+
+    return problems
+
+
+def _start_web(station: Station, listening: socket.socket, parts: _Parts) -> None:
+    app, stream = create_app(station)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+            timeout_keep_alive=15,
+            limit_concurrency=512,
+            h11_max_incomplete_event_size=32_768,
+            ws="none",
+        )
+    )
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listening]}, name="ground.web", daemon=True
+    )
+
+    def stop() -> None:
+        stream.close()
+        server.should_exit = True
+        thread.join(3.0)
+        if thread.is_alive():
+            server.force_exit = True
+            thread.join(1.0)
+
+    parts.add("web", stop)
+    thread.start()
+    end_s = time.monotonic() + 5.0
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > end_s:
+            raise LinkError("the web server did not start within 5 s")
+        time.sleep(0.005)
+
+
+def _start_ticker(picture: LivePicture, clock: Clock, parts: _Parts) -> None:
+    stopping = threading.Event()
+
+    def run() -> None:
+        while not stopping.wait(_TICK_S):
+            picture.tick(clock.monotonic_ns() / 1e9, clock.utc_ns(), LINK_STALE_S, POSE_STALE_S)
+
+    thread = threading.Thread(target=run, name="ground.ticker", daemon=True)
+
+    def stop() -> None:
+        stopping.set()
+        thread.join(1.0)
+
+    parts.add("ticker", stop)
+    thread.start()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise LinkError(f"http address {host}:{port} cannot be used ({error.strerror})") from error
+    listening.set_inheritable(False)
+    return listening
+
+
+def _shown_address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,732 @@
+"""The ground's memory: what it must do (`Store`), and SQLite behind it (`SqliteStore`).
+
+Nothing in `Store` is more than PostgreSQL with PostGIS could do. Raw records are kept as they came, once;
+sightings, chips and health are indexes on them, so a body is decoded when it is read. One connection writes,
+under one lock (in practice only the receiver's thread); readers have connections of their own.
+"""
+
+import contextlib
+import fcntl
+import os
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+import structlog
+
+from ground.contacts import Contact, ContactNode
+from ground.schema import as_store_errors, open_for_reading, open_for_writing
+from ground.sequences import SequenceSet
+from skywarden.errors import StoreError, WireError
+from skywarden.messages import Ack, Chip, Health, Message, Sighting
+from skywarden.wire import Record, decode, encode
+
+_log = structlog.get_logger("ground.store")
+
+Outcome = Literal["stored", "duplicate", "fork", "quarantined"]
+BBox = tuple[float, float, float, float]
+_MAX_READERS = 8
+_contact_decoder = msgspec.msgpack.Decoder(Contact)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrival:
+    """One record as it came; `message` is its decoded body, or `None` with the `reason` why it is poison."""
+
+    record: Record
+    message: Message | None
+    received_ns: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ingested:
+    """What a commit did, arrival by arrival."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """Contacts that changed, with their revision, and ids that are no more."""
+
+    contacts: tuple["StoredContact", ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filter:
+    """What to list: UTC ns, `bbox` west, south, east, north in degrees (west > east crosses 180)."""
+
+    bbox: BBox | None = None
+    label: str | None = None
+    platform_id: str | None = None
+    contact_id: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    limit: int = 100
+    offset: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredSighting:
+    """A sighting with what the ground knows beyond it."""
+
+    sighting: Sighting
+    received_ns: int
+    contact_id: str | None
+    chip_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredContact:
+    """A contact with its best chip and the revision at which it last changed."""
+
+    contact: Contact
+    best_chip_id: str | None
+    revision: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredPlatform:
+    """A platform that was heard at some time."""
+
+    platform_id: str
+    last_heard_ns: int
+    sortie_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreCounts:
+    """How much there is."""
+
+    platforms: int
+    contacts: int
+    sightings: int
+    chips: int
+    records: int
+    quarantined: int
+
+
+class StoreReader(Protocol):
+    """Questions; safe from any thread."""
+
+    def contacts(self, wanted: Filter) -> tuple[list[StoredContact], int]:
+        """Contacts, newest first, and how many match without limit and offset."""
+        ...
+
+    def contact(self, contact_id: str) -> StoredContact | None:
+        """One contact."""
+        ...
+
+    def sightings(self, wanted: Filter) -> tuple[list[StoredSighting], int]:
+        """Sightings, newest first, and how many match without limit and offset."""
+        ...
+
+    def sightings_of_ids(self, sighting_ids: Sequence[str]) -> list[StoredSighting]:
+        """These sightings, as far as there are such."""
+        ...
+
+    def chip(self, chip_id: str) -> Chip | None:
+        """One chip with its image."""
+        ...
+
+    def contact_of_track(self, track_id: str) -> str | None:
+        """The contact that this track belongs to."""
+        ...
+
+    def platforms(self) -> list[StoredPlatform]:
+        """Platforms ever heard, by id."""
+        ...
+
+    def health(self) -> list[Health]:
+        """The latest word on every condition."""
+        ...
+
+    def counts(self) -> StoreCounts:
+        """How much there is."""
+        ...
+
+
+class Store(StoreReader, Protocol):
+    """Questions and the one way in."""
+
+    def ingest(self, arrivals: Sequence[Arrival]) -> Ingested:
+        """Make records durable in one transaction; after it returns they may be acknowledged."""
+        ...
+
+    def settle(self, revision: int) -> Settled:
+        """Bring the contacts up to date with the sightings ingested since."""
+        ...
+
+    def acknowledgement(self, platform_id: str, boot_id: str, about: Sequence[int]) -> Ack:
+        """What is committed of one outbox, at least as far as `about` goes."""
+        ...
+
+    def sequence_state(self, platform_id: str) -> tuple[int, int, int]:
+        """Records stored, missing below the last, and the last number, of a platform's newest outbox."""
+        ...
+
+    def note_heard(self, heard: dict[str, tuple[int, str | None]]) -> None:
+        """Remember when (UTC ns) and on which sortie platforms were last heard."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
+class SqliteReader:
+    """`StoreReader` over the file of a `SqliteStore`, also of one that another process writes.
+
+    Raises `StoreError` on anything that SQLite refuses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._readers: queue.LifoQueue[Any] = queue.LifoQueue(_MAX_READERS)
+        self._is_closed = False
+
+    def contacts(self, wanted: Filter) -> tuple[list[StoredContact], int]:
+        """See `StoreReader`."""
+        where, values = _contact_conditions(wanted)
+        with self._reader() as db:
+            matched = db.execute(f"SELECT count(*) FROM contacts c {where}", values).get
+            rows = db.execute(
+                f"SELECT {_CONTACT_COLUMNS} FROM contacts c {where} "
+                "ORDER BY c.last_ns DESC, c.contact_id LIMIT ? OFFSET ?",
+                (*values, wanted.limit, wanted.offset),
+            ).fetchall()
+        return [_contact_of(row) for row in rows], matched
+
+    def contact(self, contact_id: str) -> StoredContact | None:
+        """See `StoreReader`."""
+        with self._reader() as db:
+            row = db.execute(
+                f"SELECT {_CONTACT_COLUMNS} FROM contacts c WHERE c.contact_id = ?", (contact_id,)
+            ).get
+        return _contact_of(row) if row is not None else None
+
+    def sightings(self, wanted: Filter) -> tuple[list[StoredSighting], int]:
+        """See `StoreReader`."""
+        source, where, values = _sighting_conditions(wanted)
+        with self._reader() as db:
+            matched = db.execute(f"SELECT count(*) FROM {source} {where}", values).get
+            rows = db.execute(
+                f"SELECT {_SIGHTING_COLUMNS} FROM {source} JOIN records r USING(record_key) {where} "
+                "ORDER BY s.time_ns DESC, s.sighting_key DESC LIMIT ? OFFSET ?",
+                (*values, wanted.limit, wanted.offset),
+            ).fetchall()
+        return [_sighting_of(row) for row in rows], matched
+
+    def sightings_of_ids(self, sighting_ids: Sequence[str]) -> list[StoredSighting]:
+        """See `StoreReader`."""
+        query = (
+            f"SELECT {_SIGHTING_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
+            "WHERE s.sighting_id = ?"
+        )
+        with self._reader() as db:
+            rows = [db.execute(query, (sighting_id,)).get for sighting_id in sighting_ids]
+        return [_sighting_of(row) for row in rows if row is not None]
+
+    def chip(self, chip_id: str) -> Chip | None:
+        """See `StoreReader`."""
+        with self._reader() as db:
+            body = db.execute(
+                "SELECT r.body FROM chips JOIN records r USING(record_key) WHERE chip_id = ?", (chip_id,)
+            ).get
+        if body is None:
+            return None
+        chip = _decoded("chip", body)
+        assert isinstance(chip, Chip)
+        return chip
+
+    def contact_of_track(self, track_id: str) -> str | None:
+        """See `StoreReader`."""
+        with self._reader() as db:
+            contact_id: str | None = db.execute(
+                "SELECT contact_id FROM contact_tracks WHERE track_id = ?", (track_id,)
+            ).get
+        return contact_id
+
+    def platforms(self) -> list[StoredPlatform]:
+        """See `StoreReader`."""
+        with self._reader() as db:
+            rows = db.execute(
+                "SELECT platform_id, last_heard_ns, sortie_id FROM platforms ORDER BY platform_id"
+            ).fetchall()
+        return [StoredPlatform(platform_id=row[0], last_heard_ns=row[1], sortie_id=row[2]) for row in rows]
+
+    def health(self) -> list[Health]:
+        """See `StoreReader`."""
+        with self._reader() as db:
+            bodies = db.execute(
+                "SELECT body FROM health ORDER BY platform_id, component, condition"
+            ).fetchall()
+        found = [_decoded("health", body) for (body,) in bodies]
+        return [health for health in found if isinstance(health, Health)]
+
+    def counts(self) -> StoreCounts:
+        """See `StoreReader`."""
+        tables = ("platforms", "contacts", "sightings", "chips", "records", "quarantine")
+        with self._reader() as db:
+            numbers = [db.execute(f"SELECT count(*) FROM {table}").get for table in tables]
+        return StoreCounts(
+            platforms=numbers[0],
+            contacts=numbers[1],
+            sightings=numbers[2],
+            chips=numbers[3],
+            records=numbers[4],
+            quarantined=numbers[5],
+        )
+
+    def close(self) -> None:
+        """Close the reading connections."""
+        self._is_closed = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._readers.get_nowait().close()
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[Any]:
+        if self._is_closed:
+            raise StoreError(f"{self._path}: the store is closed")
+        try:
+            db = self._readers.get_nowait()
+        except queue.Empty:
+            db = open_for_reading(self._path)
+        try:
+            with as_store_errors(self._path):
+                yield db
+        finally:
+            try:
+                if self._is_closed:
+                    raise queue.Full
+                self._readers.put_nowait(db)
+            except queue.Full:
+                db.close()
+
+
+@dataclass(slots=True)
+class _Stream:
+    key: int
+    numbers: SequenceSet = field(default_factory=SequenceSet)
+
+
+class SqliteStore(SqliteReader):
+    """`Store` in one SQLite file, through APSW: WAL, `synchronous=FULL`, one writer.
+
+    `contacts` is fed every sighting of a commit and, on opening, those of the last `horizon_s`. Raises
+    `StoreError` when another process has the store, or its file is damaged, newer, or another program's.
+    """
+
+    def __init__(self, path: Path, contacts: ContactNode, *, horizon_s: float = 86_400.0) -> None:
+        super().__init__(path)
+        self._lock = threading.RLock()
+        self._contacts = contacts
+        self._horizon_ns = int(horizon_s * 1e9)
+        self._streams: dict[tuple[str, str], _Stream] = {}
+        self._newest_boot: dict[str, str] = {}
+        self._newest_ns = 0
+        self._owed: dict[str, Contact] = {}
+        self._owed_removals: set[str] = set()
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._guard = _exclusive(path.with_name(path.name + ".lock"))
+        try:
+            self._db = open_for_writing(path)
+            with as_store_errors(path):
+                self._load_recent()
+                for boot_id, platform_id in self._db.execute(
+                    "SELECT boot_id, platform_id FROM streams ORDER BY stream_key"
+                ).fetchall():
+                    self._newest_boot[platform_id] = boot_id
+        except BaseException:
+            os.close(self._guard)
+            raise
+
+    def ingest(self, arrivals: Sequence[Arrival]) -> Ingested:
+        """See `Store`; raises `StoreError` and keeps nothing of the call when the disk refuses."""
+        with self._lock:
+            try:
+                with self._transaction() as db:
+                    outcomes = tuple(self._insert(db, arrival) for arrival in arrivals)
+            except BaseException:
+                self._streams.clear()  # may have seen numbers that were rolled back
+                raise
+            for arrival, outcome in zip(arrivals, outcomes, strict=True):
+                self._streams[_stream_name(arrival.record)].numbers.add(arrival.record.seq)
+                if outcome == "stored" and isinstance(arrival.message, Sighting):
+                    self._feed(arrival.message)
+        return Ingested(outcomes=outcomes)
+
+    def settle(self, revision: int) -> Settled:
+        """See `Store`."""
+        with self._lock:
+            changes = self._contacts.settle()
+            self._owed.update({contact.contact_id: contact for contact in changes.changed})
+            self._owed_removals.update(changes.removed)
+            if not self._owed and not self._owed_removals:
+                return Settled(contacts=(), removed=())
+            removed: set[str] = set()
+            with self._transaction() as db:
+                for contact in self._owed.values():
+                    removed |= self._put_contact(db, contact, revision)
+                doubtful = (removed | self._owed_removals) - {one.contact_id for one in changes.changed}
+                removed = {one for one in doubtful if self._drop_if_empty(db, one)}
+                stored = [
+                    _contact_of(
+                        db.execute(
+                            f"SELECT {_CONTACT_COLUMNS} FROM contacts c WHERE c.contact_id = ?",
+                            (contact.contact_id,),
+                        ).get
+                    )
+                    for contact in self._owed.values()
+                    if contact.contact_id not in removed
+                ]
+            self._owed.clear()
+            self._owed_removals.clear()
+        return Settled(contacts=tuple(stored), removed=tuple(sorted(removed)))
+
+    def acknowledgement(self, platform_id: str, boot_id: str, about: Sequence[int]) -> Ack:
+        """See `Store`."""
+        with self._lock, as_store_errors(self._path):
+            numbers = self._stream(platform_id, boot_id).numbers
+            return numbers.acknowledgement(platform_id, boot_id, about)
+
+    def sequence_state(self, platform_id: str) -> tuple[int, int, int]:
+        """See `Store`."""
+        with self._lock, as_store_errors(self._path):
+            boot_id = self._newest_boot.get(platform_id)
+            if boot_id is None:
+                return 0, 0, 0
+            numbers = self._stream(platform_id, boot_id).numbers
+            return len(numbers), numbers.missing_count, numbers.last
+
+    def note_heard(self, heard: dict[str, tuple[int, str | None]]) -> None:
+        """See `Store`."""
+        if not heard:
+            return
+        with self._lock, self._transaction() as db:
+            db.executemany(
+                "INSERT INTO platforms VALUES (?, ?, ?) ON CONFLICT(platform_id) DO UPDATE SET "
+                "last_heard_ns = max(last_heard_ns, excluded.last_heard_ns), "
+                "sortie_id = coalesce(excluded.sortie_id, sortie_id)",
+                [(platform_id, time_ns, sortie) for platform_id, (time_ns, sortie) in heard.items()],
+            )
+
+    def close(self) -> None:
+        """See `Store`."""
+        super().close()
+        with self._lock:
+            self._db.close()
+            if self._guard >= 0:
+                os.close(self._guard)
+                self._guard = -1
+
+    def _insert(self, db: Any, arrival: Arrival) -> Outcome:
+        record = arrival.record
+        stream = self._stream(record.platform_id, record.boot_id)
+        if record.seq in stream.numbers:
+            return self._again(db, stream, arrival)
+        if stream.key == 0:
+            db.execute(
+                "INSERT OR IGNORE INTO streams(platform_id, boot_id, first_ns) VALUES (?, ?, ?)",
+                (record.platform_id, record.boot_id, arrival.received_ns),
+            )
+            stream_key = db.execute(
+                "SELECT stream_key FROM streams WHERE platform_id = ? AND boot_id = ?", _stream_name(record)
+            ).get
+        else:
+            stream_key = stream.key
+        db.execute(
+            "INSERT OR IGNORE INTO records(stream_key, seq, topic, time_ns, received_ns, body) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (stream_key, record.seq, record.topic, record.time_ns, arrival.received_ns, record.body),
+        )
+        if db.changes() == 0:  # twice in one call
+            return self._again(db, _Stream(stream_key), arrival)
+        record_key = db.last_insert_rowid()
+        if arrival.message is None:
+            self._quarantine(db, arrival, arrival.reason or "not valid")
+            return "quarantined"
+        self._index(db, record_key, arrival.message, arrival.received_ns)
+        return "stored"
+
+    def _again(self, db: Any, stream: _Stream, arrival: Arrival) -> Outcome:
+        """The number again: the same bytes are a duplicate, other bytes a fork that overwrites nothing."""
+        before = db.execute(
+            "SELECT topic, body FROM records WHERE stream_key = ? AND seq = ?",
+            (stream.key, arrival.record.seq),
+        ).get
+        if before == (arrival.record.topic, arrival.record.body):
+            return "duplicate"
+        known = db.execute(
+            "SELECT 1 FROM quarantine WHERE platform_id = ? AND boot_id = ? AND seq = ? AND body = ?",
+            (*_stream_name(arrival.record), arrival.record.seq, arrival.record.body),
+        ).get
+        if known is None:
+            self._quarantine(db, arrival, "another record with this number is stored")
+        return "fork"
+
+    def _quarantine(self, db: Any, arrival: Arrival, reason: str) -> None:
+        record = arrival.record
+        db.execute(
+            "INSERT INTO quarantine(platform_id, boot_id, seq, topic, received_ns, reason, body) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*_stream_name(record), record.seq, record.topic, arrival.received_ns, reason[:500], record.body),
+        )
+
+    def _index(self, db: Any, record_key: int, message: Message, received_ns: int) -> None:
+        if isinstance(message, Sighting):
+            self._index_sighting(db, record_key, message, received_ns)
+        elif isinstance(message, Chip):
+            track = db.execute(
+                "SELECT track_id, score FROM sightings WHERE sighting_id = ?", (message.sighting_id,)
+            ).get
+            db.execute(
+                "INSERT OR IGNORE INTO chips VALUES (?, ?, ?, ?, ?)",
+                (message.chip_id, record_key, message.sighting_id, *(track or (None, None))),
+            )
+        elif isinstance(message, Health):
+            db.execute(
+                "INSERT INTO health VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "time_ns = excluded.time_ns, body = excluded.body WHERE excluded.time_ns >= health.time_ns",
+                (message.platform_id, message.component, message.condition, message.time_ns, encode(message)),
+            )
+
+    def _index_sighting(self, db: Any, record_key: int, sighting: Sighting, received_ns: int) -> None:
+        place = sighting.position
+        latitude = place.latitude_deg if place is not None else None
+        longitude = place.longitude_deg if place is not None else None
+        db.execute(
+            "INSERT OR IGNORE INTO sightings(sighting_id, record_key, track_id, platform_id, label, score, "
+            "time_ns, received_ns, latitude_deg, longitude_deg) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                sighting.sighting_id,
+                record_key,
+                sighting.track_id,
+                sighting.platform_id,
+                sighting.label,
+                sighting.score,
+                sighting.time_ns,
+                received_ns,
+                latitude,
+                longitude,
+            ),
+        )
+        if db.changes() == 0:
+            return
+        if place is not None:
+            db.execute(
+                "INSERT INTO sighting_places VALUES (?, ?, ?, ?, ?)",
+                (db.last_insert_rowid(), longitude, longitude, latitude, latitude),
+            )
+        db.execute(
+            "UPDATE chips SET track_id = ?, score = ? WHERE sighting_id = ?",
+            (sighting.track_id, sighting.score, sighting.sighting_id),
+        )
+
+    def _put_contact(self, db: Any, contact: Contact, revision: int) -> set[str]:
+        """Write one contact; the ids of those that lost tracks to it."""
+        place = contact.position
+        db.execute(
+            "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                contact.contact_id,
+                contact.label,
+                contact.first_ns,
+                contact.last_ns,
+                place.latitude_deg if place is not None else None,
+                place.longitude_deg if place is not None else None,
+                revision,
+                encode(contact),
+            ),
+        )
+        losers: set[str] = set()
+        for track_id in contact.track_ids:
+            before = db.execute("SELECT contact_id FROM contact_tracks WHERE track_id = ?", (track_id,)).get
+            if before == contact.contact_id:
+                continue
+            if before is not None:
+                losers.add(before)
+            platform_id = db.execute(
+                "SELECT platform_id FROM sightings WHERE track_id = ? LIMIT 1", (track_id,)
+            ).get
+            db.execute(
+                "INSERT OR REPLACE INTO contact_tracks VALUES (?, ?, ?)",
+                (track_id, contact.contact_id, platform_id or ""),
+            )
+        return losers
+
+    def _drop_if_empty(self, db: Any, contact_id: str) -> bool:
+        if db.execute("SELECT 1 FROM contact_tracks WHERE contact_id = ? LIMIT 1", (contact_id,)).get:
+            return False
+        db.execute("DELETE FROM contacts WHERE contact_id = ?", (contact_id,))
+        return True
+
+    def _feed(self, sighting: Sighting) -> None:
+        """Hand a sighting to the contacts, with all of its track when that was not in memory."""
+        if not self._contacts.knows(sighting.track_id):
+            rows = self._db.execute(
+                "SELECT r.body FROM sightings s JOIN records r USING(record_key) WHERE s.track_id = ?",
+                (sighting.track_id,),
+            )
+            self._feed_bodies(rows)
+        self._contacts.add(sighting)
+        if sighting.time_ns > self._newest_ns + self._horizon_ns // 24:
+            self._newest_ns = sighting.time_ns
+            self._contacts.forget_before(self._newest_ns - self._horizon_ns)
+
+    def _load_recent(self) -> None:
+        self._newest_ns = self._db.execute("SELECT coalesce(max(time_ns), 0) FROM sightings").get
+        self._feed_bodies(
+            self._db.execute(
+                "SELECT r.body FROM sightings s JOIN records r USING(record_key) WHERE s.track_id IN "
+                "(SELECT track_id FROM sightings WHERE time_ns >= ?1 UNION SELECT track_id FROM sightings "
+                "WHERE track_id NOT IN (SELECT track_id FROM contact_tracks))",
+                (self._newest_ns - self._horizon_ns,),
+            )
+        )
+
+    def _feed_bodies(self, rows: Any) -> None:
+        for (body,) in rows:
+            sighting = _decoded("sighting", body)
+            if isinstance(sighting, Sighting):
+                self._contacts.add(sighting)
+
+    def _stream(self, platform_id: str, boot_id: str) -> _Stream:
+        stream = self._streams.get((platform_id, boot_id))
+        if stream is None or stream.key == 0:
+            key = self._db.execute(
+                "SELECT stream_key FROM streams WHERE platform_id = ? AND boot_id = ?", (platform_id, boot_id)
+            ).get
+            stream = _Stream(key or 0)
+            if key is not None:
+                rows = self._db.execute("SELECT seq FROM records WHERE stream_key = ? ORDER BY seq", (key,))
+                for (seq,) in rows:
+                    stream.numbers.add(seq)
+                self._newest_boot[platform_id] = boot_id
+            self._streams[platform_id, boot_id] = stream
+        return stream
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        with as_store_errors(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+
+_CONTACT_COLUMNS = (
+    "c.body, c.revision, (SELECT h.chip_id FROM contact_tracks t JOIN chips h USING(track_id) "
+    "WHERE t.contact_id = c.contact_id ORDER BY h.score DESC, h.chip_id LIMIT 1)"
+)
+_SIGHTING_COLUMNS = (
+    "r.body, s.received_ns, (SELECT t.contact_id FROM contact_tracks t WHERE t.track_id = s.track_id), "
+    "(SELECT h.chip_id FROM chips h WHERE h.sighting_id = s.sighting_id ORDER BY h.chip_id LIMIT 1)"
+)
+
+
+def _contact_of(row: tuple[bytes, int, str | None]) -> StoredContact:
+    try:
+        contact = _contact_decoder.decode(memoryview(row[0])[1:])
+    except (msgspec.DecodeError, ValueError) as error:
+        raise StoreError(f"a stored contact does not decode ({error}); the store is damaged") from error
+    return StoredContact(contact=contact, revision=row[1], best_chip_id=row[2])
+
+
+def _sighting_of(row: tuple[bytes, int, str | None, str | None]) -> StoredSighting:
+    sighting = _decoded("sighting", row[0])
+    assert isinstance(sighting, Sighting)
+    return StoredSighting(sighting=sighting, received_ns=row[1], contact_id=row[2], chip_id=row[3])
+
+
+def _decoded(topic: str, body: bytes) -> Message:
+    try:
+        return decode(topic, body)
+    except WireError as error:
+        raise StoreError(f"a stored {topic} does not decode ({error}); the store is damaged") from error
+
+
+def _stream_name(record: Record) -> tuple[str, str]:
+    return record.platform_id, record.boot_id
+
+
+def _contact_conditions(wanted: Filter) -> tuple[str, list[Any]]:
+    terms: list[str] = []
+    values: list[Any] = []
+    _add_box(wanted.bbox, "c", terms, values)
+    for term, value in (
+        ("c.label = ?", wanted.label),
+        ("c.last_ns >= ?", wanted.since_ns),
+        ("c.first_ns <= ?", wanted.until_ns),
+        ("c.contact_id = ?", wanted.contact_id),
+        (
+            "c.contact_id IN (SELECT contact_id FROM contact_tracks WHERE platform_id = ?)",
+            wanted.platform_id,
+        ),
+    ):
+        if value is not None:
+            terms.append(term)
+            values.append(value)
+    return ("WHERE " + " AND ".join(terms) if terms else ""), values
+
+
+def _sighting_conditions(wanted: Filter) -> tuple[str, str, list[Any]]:
+    """Tables, conditions and values. The R*Tree holds float32: it answers by overlap (it rounds outwards),
+    and the exact columns decide."""
+    terms: list[str] = []
+    values: list[Any] = []
+    source = "sightings s"
+    if wanted.bbox is not None:
+        west, south, east, north = wanted.bbox
+        if west <= east:
+            source = "sighting_places p JOIN sightings s USING(sighting_key)"
+            terms.append("p.east >= ? AND p.west <= ? AND p.north >= ? AND p.south <= ?")
+            values += [west, east, south, north]
+        _add_box(wanted.bbox, "s", terms, values)
+    for term, value in (
+        ("s.label = ?", wanted.label),
+        ("s.platform_id = ?", wanted.platform_id),
+        ("s.time_ns >= ?", wanted.since_ns),
+        ("s.time_ns <= ?", wanted.until_ns),
+        ("s.track_id IN (SELECT track_id FROM contact_tracks WHERE contact_id = ?)", wanted.contact_id),
+    ):
+        if value is not None:
+            terms.append(term)
+            values.append(value)
+    return source, ("WHERE " + " AND ".join(terms) if terms else ""), values
+
+
+def _add_box(bbox: BBox | None, table: str, terms: list[str], values: list[Any]) -> None:
+    if bbox is None:
+        return
+    west, south, east, north = bbox
+    join = "AND" if west <= east else "OR"
+    terms.append(
+        f"({table}.longitude_deg >= ? {join} {table}.longitude_deg <= ?) "
+        f"AND {table}.latitude_deg BETWEEN ? AND ?"
+    )
+    values += [west, east, south, north]
+
+
+def _exclusive(path: Path) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be made ({error.strerror})") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StoreError(f"{path.with_suffix('')}: another ground station uses this store") from error
+    return descriptor
