@@ -106,7 +106,8 @@ def check(
         _print_json(report)
     else:
         print(
-            f"{detector.model_id}: sha256, inputs, outputs and golden image are right; {detector.provider_report}"
+            f"{detector.model_id}: sha256, inputs, outputs and golden image are right; "
+            f"{detector.provider_report}"
         )
     return 0
 

@@ -17,6 +17,7 @@ from models.session import TensorSpec
 from skywarden.errors import ModelError
 
 _MAX_LOG_SIZE = 12.0
+_MAX_OFFSET = 1e6
 _HEAD = 5
 
 
@@ -57,10 +58,11 @@ class YoloxDecoder:
         place = np.flatnonzero(rows[:, 4] >= self._threshold)
         rows = rows[place]
         best = np.argmax(rows[:, _HEAD:], axis=1)
-        score = rows[:, 4] * rows[np.arange(len(rows)), _HEAD + best]
+        certainty = np.clip(rows[np.arange(len(rows)), _HEAD + best], 0.0, 1.0)
+        score = np.clip(rows[:, 4], 0.0, 1.0) * certainty
         label = self._label_of_class[best]
         chosen = np.flatnonzero(
-            (score >= self._threshold) & (label >= 0) & np.isfinite(rows[:, :4]).all(axis=1)
+            (score >= self._threshold) & (label >= 0) & (np.abs(rows[:, :4]) < _MAX_OFFSET).all(axis=1)
         )
         if chosen.size > self._rules.max_candidates:
             chosen = chosen[np.argsort(-score[chosen], kind="stable")[: self._rules.max_candidates]]
