@@ -1,5 +1,6 @@
 """Imports telemetry logs as they are, alone or with a folder of images and a calibration beside them."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from skywarden.camera import CameraModel
 from skywarden.errors import InputError
 from skywarden.flight import ClockNote, FixedMount, FlightWriter
 from skywarden.mavlink.dialect import MESSAGES, STX_V1
-from skywarden.mavlink.tlog import is_intact, is_raw_stream, read_blocks, read_tlog
+from skywarden.mavlink.tlog import STAMP_BYTES, is_intact, is_raw_stream, read_blocks, read_tlog
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
 NADIR = FixedMount(pitch_deg=-90.0)
@@ -26,7 +27,7 @@ _UNKNOWN_LAG_SIGMA_S = 0.3
 
 @dataclass(frozen=True, kw_only=True)
 class TelemetryCounts:
-    """What stands in a log: intact frames by message name, those that fail, first and last time."""
+    """What stands in a log: intact frames by message name, those that fail, first and last time, strays."""
 
     by_name: dict[str, int]
     bad_checksums: int
@@ -34,10 +35,15 @@ class TelemetryCounts:
     total: int
     first_ns: int
     last_ns: int
+    stray_bytes: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """The counts for a report, messages by name."""
-        extra = {"bad_checksum": self.bad_checksums, "unknown_id": self.unknown}
+        extra = {
+            "bad_checksum": self.bad_checksums,
+            "unknown_id": self.unknown,
+            "stray_bytes": self.stray_bytes,
+        }
         return self.by_name | {name: count for name, count in extra.items() if count}
 
 
@@ -60,6 +66,7 @@ def count_frames(records: Iterator[tuple[int, bytes]], progress: Progress) -> Te
             progress(total, 0, "reading telemetry")
     if total == 0:
         raise InputError("the telemetry log holds no MAVLink frame")
+    progress(total, total, "reading telemetry")
     return TelemetryCounts(
         by_name=dict(sorted(names.items())),
         bad_checksums=bad,
@@ -68,6 +75,21 @@ def count_frames(records: Iterator[tuple[int, bytes]], progress: Progress) -> Te
         first_ns=first,
         last_ns=last,
     )
+
+
+def _count_log(source: Path, progress: Progress) -> TelemetryCounts:
+    """Count a log with stamps, and the bytes in it that belong to no whole record."""
+    in_records = 0
+
+    def records() -> Iterator[tuple[int, bytes]]:
+        nonlocal in_records
+        for time_ns, raw in read_tlog(source):
+            in_records += STAMP_BYTES + len(raw)
+            yield time_ns, raw
+
+    counts = count_frames(records(), progress)
+    stray = max(0, source.stat().st_size - in_records)
+    return dataclasses.replace(counts, stray_bytes=stray)
 
 
 def message_id(raw: bytes) -> int:
@@ -79,7 +101,7 @@ def import_tlog(source: Path, out: Path, options: ImportOptions, progress: Progr
     """A telemetry log alone; a stream without time stamps is stamped by its messages' time since boot."""
     if is_raw_stream(source):
         return _import_raw(source, out, options, progress)
-    counts = count_frames(read_tlog(source), progress)
+    counts = _count_log(source, progress)
     with open_flight(
         out,
         options,
@@ -99,7 +121,7 @@ def import_folder(source: Path, out: Path, options: ImportOptions, progress: Pro
     logs = sorted(source.glob("*.tlog"))
     if len(logs) != 1:
         raise InputError(f"{source}: holds {len(logs)} telemetry logs; exactly one is needed")
-    counts = count_frames(read_tlog(logs[0]), progress)
+    counts = _count_log(logs[0], progress)
     images = timed_images(source)
     calibration = options.calibration or _calibration_in(source)
     width, height = _size(images[0][1])
@@ -251,6 +273,8 @@ def _count_notes(counts: TelemetryCounts) -> list[str]:
         notes.append(
             f"{counts.unknown} MAVLink frames have ids that the dialect does not know; kept, not used"
         )
+    if counts.stray_bytes:
+        notes.append(f"{counts.stray_bytes} bytes of the log belong to no whole record (damage, or cut off)")
     if counts.last_ns - counts.first_ns > 48 * 3600 * 10**9:
         notes.append("the telemetry spans more than two days; its time stamps may be damaged")
     return notes
