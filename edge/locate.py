@@ -54,6 +54,7 @@ REFRACTION_COEFFICIENT = 0.13
 
 _REFRACTION_BAND_RAD = math.radians(2.0)
 _MEAN_RADIUS_M = 6_371_000.0
+_EYE = np.eye(3)
 _BY_CODE = {
     raycast.HIT: OK,
     raycast.ABOVE_HORIZON: ABOVE_HORIZON,
@@ -92,15 +93,30 @@ class Locations:
         return len(self.status)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Rays:
-    """Rays of one frame: unit vectors in ned (N, 3), covariance of their direction (N, 3, 3) in rad^2."""
+    """Rays of one frame in the camera's ned axes: unit vectors (N, 3), their elevations, the unit vectors
+    above and beside them, and the covariance of their direction (N, 3, 3) in rad^2."""
 
     in_ned: FloatArray
+    elevation: FloatArray
+    upward: FloatArray
+    sideways: FloatArray
     covariance: FloatArray
     is_seen: BoolArray
     ecef_from_ned: FloatArray
     camera_in_ecef: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Ground:
+    """Where rays met the surface: geodetic columns and the rotations (N, 3, 3) from enu there."""
+
+    in_ecef: FloatArray
+    latitude_deg: FloatArray
+    longitude_deg: FloatArray
+    alt_hae_m: FloatArray
+    ecef_from_enu: FloatArray
 
 
 class Locator:
@@ -141,7 +157,9 @@ class Locator:
         rays = self._rays(pose, points_px, sigma_px)
         surface = self._surface_for(pose)
         if surface is None:
-            return _answer(rays, [NO_SURFACE] * len(rays.in_ned), None, None, "level")
+            nowhere = np.full(len(rays.in_ned), np.nan)
+            status = [NO_SURFACE if seen else BEYOND_LENS for seen in rays.is_seen.tolist()]
+            return _answer(rays, status, nowhere, _ground(rays, nowhere), None, "level")
         slant_m, code = raycast.first_crossings(
             surface, rays.camera_in_ecef, rays.in_ned @ rays.ecef_from_ned.T, self._max_range_m
         )
@@ -152,8 +170,9 @@ class Locator:
         turn_dps = angular_velocity_ned_dps
         if turn_dps is None:
             turn_dps = np.array([0.0, 0.0, pose.angular_rate_dps])
-        covariance = _position_covariance(surface, pose, rays, slant_m, np.radians(turn_dps))
-        return _answer(rays, status, slant_m, covariance, surface.kind)
+        ground = _ground(rays, slant_m)
+        covariance = _position_covariance(surface, pose, rays, slant_m, ground, np.radians(turn_dps))
+        return _answer(rays, status, slant_m, ground, covariance, surface.kind)
 
     def footprint(self, pose: CameraPose) -> tuple[tuple[float, float], ...]:
         """Latitude and longitude of the image's corners, from the upper left round by the upper right.
@@ -181,7 +200,7 @@ class Locator:
     def _rays(self, pose: CameraPose, points_px: npt.ArrayLike, sigma_px: npt.ArrayLike) -> _Rays:
         geodesy.check_place(pose.latitude_deg, pose.longitude_deg, pose.alt_hae_m)
         rotation = np.asarray(pose.rotation_ned_from_camera, dtype=np.float64)
-        if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6):
+        if rotation.shape != (3, 3) or not np.max(np.abs(rotation @ rotation.T - _EYE)) <= 1e-6:
             raise InputError(f"not a rotation: {np.array2string(rotation, precision=4)}")
         points = np.asarray(points_px, dtype=np.float64).reshape(-1, 2)
         sigma = np.broadcast_to(np.asarray(sigma_px, dtype=np.float64), (len(points),))
@@ -190,12 +209,16 @@ class Locator:
         by_pixel = rotation @ jacobian * sigma[:, None, None]
         sigmas = pose.sigmas
         tilt_variance = math.radians(sigmas.tilt_deg) ** 2 + math.radians(sigmas.boresight_deg) ** 2
-        sideways = np.stack([-in_ned[:, 1], in_ned[:, 0], np.zeros(len(points))], axis=1)  # down x ray
-        sideways *= math.radians(sigmas.heading_deg)
-        covariance = by_pixel @ np.swapaxes(by_pixel, 1, 2) + _outer(sideways)
-        covariance += tilt_variance * (np.eye(3) - _outer(in_ned))
+        turned = _down_cross(in_ned) * math.radians(sigmas.heading_deg)
+        covariance = _outer(by_pixel[:, :, 0]) + _outer(by_pixel[:, :, 1]) + _outer(turned)
+        covariance += tilt_variance * (_EYE - _outer(in_ned))
+        level = np.hypot(in_ned[:, 0], in_ned[:, 1])
+        elevation = np.arctan2(-in_ned[:, 2], level)
         return _Rays(
             in_ned=in_ned,
+            elevation=elevation,
+            upward=_raised(in_ned, elevation + math.pi / 2),
+            sideways=_down_cross(_raised(in_ned, np.zeros_like(level))),
             covariance=covariance,
             is_seen=is_seen,
             ecef_from_ned=geodesy.ecef_from_ned(pose.latitude_deg, pose.longitude_deg),
@@ -216,8 +239,9 @@ class Locator:
         are cast again where they could pass over everything, so that a mountainside above the sea's horizon
         still counts as ground.
         """
-        elevation = _elevation(rays.in_ned)
-        margin = self._horizon_sigmas * _elevation_sigma(rays, elevation)
+        elevation = rays.elevation
+        variance = _along(rays.covariance, rays.upward, rays.upward)
+        margin = self._horizon_sigmas * np.sqrt(np.maximum(variance, 0.0))
         lowest = surface.height_range_hae_m[0] if surface.kind != "level" else None
         if surface.kind == "sea" or lowest is None:
             lowest = float(surface.height_hae_m(pose.latitude_deg, pose.longitude_deg))
@@ -275,101 +299,109 @@ def forward_azimuth_deg(pose: CameraPose) -> float:
     return float(geodesy.wrap_heading_deg(math.degrees(math.atan2(ahead[1], ahead[0]))))
 
 
+def _ground(rays: _Rays, slant_m: FloatArray) -> _Ground:
+    in_ecef = rays.camera_in_ecef + (rays.in_ned * slant_m[:, None]) @ rays.ecef_from_ned.T
+    latitude, longitude, alt = geodesy.geodetic_from_ecef(in_ecef)
+    return _Ground(
+        in_ecef=in_ecef,
+        latitude_deg=latitude,
+        longitude_deg=longitude,
+        alt_hae_m=alt,
+        ecef_from_enu=geodesy.ecef_from_enu(latitude, longitude),
+    )
+
+
 def _position_covariance(
-    surface: Surface, pose: CameraPose, rays: _Rays, slant_m: FloatArray, turn_ned_radps: FloatArray
+    surface: Surface,
+    pose: CameraPose,
+    rays: _Rays,
+    slant_m: FloatArray,
+    ground: _Ground,
+    turn_ned_radps: FloatArray,
 ) -> FloatArray:
-    """Covariance of the crossings, shape (N, 3, 3), in the camera's ned axes, metres squared.
+    """Covariance of the crossings, shape (N, 3, 3), in enu axes there, metres squared.
 
     A camera displaced by c and a ray turned by d move the crossing by P (c + R d), where
     P = I - ray normal^T / (normal . ray) keeps it on the ground; ground raised by s moves it by
-    ray s (up . normal) / (normal . ray).
+    ray s (up . normal) / (normal . ray). The normal is taken so long that up . normal = 1.
     """
-    sigmas, ray = pose.sigmas, rays.in_ned
+    sigmas = pose.sigmas
     covariance = rays.covariance * (slant_m**2)[:, None, None]
     covariance[:, [0, 1, 2], [0, 1, 2]] += np.array(
         [sigmas.horizontal_m**2, sigmas.horizontal_m**2, sigmas.vertical_m**2]
     )
     velocity = np.asarray(pose.velocity_ned_mps, dtype=np.float64)
-    drift = (velocity + slant_m[:, None] * np.cross(turn_ned_radps, ray)) * sigmas.time_offset_s
-    covariance += _outer(drift)
-    covariance += _refraction(pose, surface, ray, slant_m)
-    in_ecef = rays.camera_in_ecef + (ray * slant_m[:, None]) @ rays.ecef_from_ned.T
-    normal, up = _normals(surface, in_ecef, rays.ecef_from_ned)
-    facing = np.sum(normal * ray, axis=1)
+    x, y, z = turn_ned_radps.tolist()
+    turned = rays.in_ned @ np.array([[0.0, z, -y], [-z, 0.0, x], [y, -x, 0.0]])  # turn x ray
+    covariance += _outer((velocity + slant_m[:, None] * turned) * sigmas.time_offset_s)
+    _add_refraction(covariance, pose, rays, slant_m)
+    enu_from_ned = np.swapaxes(ground.ecef_from_enu, 1, 2) @ rays.ecef_from_ned
+    ray = (enu_from_ned @ rays.in_ned[:, :, None])[:, :, 0]
+    normal = _normals(surface, ground)
     with np.errstate(invalid="ignore", divide="ignore"):
-        onto_ground = np.eye(3) - ray[:, :, None] * (normal / facing[:, None])[:, None, :]
-        lift = ray * (np.sum(normal * up, axis=1) / facing * surface.sigma_m)[:, None]
-    result: FloatArray = onto_ground @ covariance @ np.swapaxes(onto_ground, 1, 2) + _outer(lift)
-    return result
+        onto = normal / np.sum(normal * ray, axis=1)[:, None]
+    move = enu_from_ned - ray[:, :, None] * (onto[:, None, :] @ enu_from_ned)
+    result: FloatArray = move @ (covariance @ np.swapaxes(move, 1, 2))
+    result += _outer(ray * (onto[:, 2] * surface.sigma_m)[:, None])
+    symmetric: FloatArray = 0.5 * (result + np.swapaxes(result, 1, 2))
+    return symmetric
 
 
-def _normals(
-    surface: Surface, in_ecef: FloatArray, ecef_from_ned: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Normals of the surface (length over one) and ups at points (N, 3), both in the ned axes given.
+def _normals(surface: Surface, ground: _Ground) -> FloatArray:
+    """Normals of the surface in enu, shape (N, 3), with an upward part of one.
 
-    The slope is taken across one spacing to each side: the grid knows no finer one.
+    The slope is taken over one spacing: the grid knows no finer one.
     """
-    latitude, longitude, _ = geodesy.geodetic_from_ecef(in_ecef)
-    enu = geodesy.ecef_from_enu(latitude, longitude)
-    up = enu[:, :, 2]
+    normal = np.zeros((len(ground.latitude_deg), 3))
+    normal[:, 2] = 1.0
     if surface.spacing_m == 0.0:
-        return up @ ecef_from_ned, up @ ecef_from_ned
+        return normal
     reach = surface.spacing_m / 2
-    east, north = enu[:, :, 0], enu[:, :, 1]
-    around = np.stack([in_ecef + reach * side for side in (east, -east, north, -north)])
-    around_latitude, around_longitude, _ = geodesy.geodetic_from_ecef(around)
-    height = surface.height_hae_m(around_latitude, around_longitude)
-    centre = surface.height_hae_m(latitude, longitude)
-    slopes = []
-    for ahead, behind in ((height[0], height[1]), (height[2], height[3])):
-        rise = np.where(np.isnan(ahead), centre - behind, ahead - np.where(np.isnan(behind), centre, behind))
-        run = reach * (2.0 - np.isnan(ahead) - np.isnan(behind))
-        slopes.append(np.where(run > 0.0, np.nan_to_num(rise) / np.maximum(run, reach), 0.0))
-    normal = up - east * slopes[0][:, None] - north * slopes[1][:, None]
-    return normal @ ecef_from_ned, up @ ecef_from_ned
+    east, north = ground.ecef_from_enu[:, :, 0] * reach, ground.ecef_from_enu[:, :, 1] * reach
+    around = ground.in_ecef + np.stack([east, -east, north, -north, np.zeros_like(east)])
+    latitude, longitude, _ = geodesy.geodetic_from_ecef(around)
+    east_of, west_of, north_of, south_of, here = surface.height_hae_m(latitude, longitude)
+    for axis, ahead, behind in ((0, east_of, west_of), (1, north_of, south_of)):
+        run = reach * (2.0 - np.isnan(ahead) - np.isnan(behind))  # at the rim one side has to do
+        rise = np.where(np.isnan(ahead), here, ahead) - np.where(np.isnan(behind), here, behind)
+        normal[:, axis] = np.where(run > 0.0, -rise / np.maximum(run, reach), 0.0)
+    return normal
 
 
-def _refraction(pose: CameraPose, surface: Surface, ray: FloatArray, slant_m: FloatArray) -> FloatArray:
-    """Covariance, metres squared, of light that bends: only within 2 degrees of the horizon it matters."""
-    elevation = _elevation(ray)
-    ground = pose.alt_hae_m + slant_m * np.sin(elevation)
+def _add_refraction(covariance: FloatArray, pose: CameraPose, rays: _Rays, slant_m: FloatArray) -> None:
+    """Add the error of light that bends, metres squared: only within 2 degrees of the horizon it matters."""
+    ground_hae_m = pose.alt_hae_m + slant_m * np.sin(rays.elevation)
     with np.errstate(invalid="ignore"):
-        is_low = -elevation < _dip_rad(pose, ground, ray) + _REFRACTION_BAND_RAD
-    bent_m = np.where(is_low, REFRACTION_COEFFICIENT * slant_m**2 / (2 * _MEAN_RADIUS_M), 0.0)
-    return _outer(_upward(ray, elevation) * bent_m[:, None])
+        is_low = -rays.elevation < _dip_rad(pose, ground_hae_m, rays.in_ned) + _REFRACTION_BAND_RAD
+    low = np.flatnonzero(is_low)
+    if low.size:
+        bent_m = REFRACTION_COEFFICIENT * slant_m[low] ** 2 / (2 * _MEAN_RADIUS_M)
+        covariance[low] += _outer(rays.upward[low] * bent_m[:, None])
 
 
 def _answer(
     rays: _Rays,
     status: list[str],
-    slant_m: FloatArray | None,
-    covariance_ned: FloatArray | None,
+    slant_m: FloatArray,
+    ground: _Ground,
+    covariance: FloatArray | None,
     kind: SurfaceKind,
 ) -> Locations:
-    count = len(status)
-    slant = np.full(count, np.nan) if slant_m is None else slant_m
-    in_ecef = rays.camera_in_ecef + (rays.in_ned * slant[:, None]) @ rays.ecef_from_ned.T
-    latitude, longitude, alt = geodesy.geodetic_from_ecef(in_ecef)
-    covariance = np.full((count, 3, 3), np.nan)
-    if covariance_ned is not None:
-        enu_from_ned = np.swapaxes(geodesy.ecef_from_enu(latitude, longitude), 1, 2) @ rays.ecef_from_ned
-        covariance = enu_from_ned @ covariance_ned @ np.swapaxes(enu_from_ned, 1, 2)
-        covariance = 0.5 * (covariance + np.swapaxes(covariance, 1, 2))
-    elevation = _elevation(rays.in_ned)
+    if covariance is None:
+        covariance = np.full((len(status), 3, 3), np.nan)
     azimuth = np.degrees(np.arctan2(rays.in_ned[:, 1], rays.in_ned[:, 0]))
     return Locations(
         status=tuple(status),
-        latitude_deg=latitude,
-        longitude_deg=longitude,
-        alt_hae_m=alt,
+        latitude_deg=ground.latitude_deg,
+        longitude_deg=ground.longitude_deg,
+        alt_hae_m=ground.alt_hae_m,
         covariance_enu_m2=covariance,
         ce90_m=ce90_m(covariance),
         le90_m=le90_m(covariance[:, 2, 2]),
-        slant_range_m=slant,
+        slant_range_m=slant_m,
         azimuth_deg=geodesy.wrap_heading_deg(azimuth),
-        elevation_deg=np.degrees(elevation),
-        direction_sigma_deg=np.degrees(_direction_sigma(rays, elevation)),
+        elevation_deg=np.degrees(rays.elevation),
+        direction_sigma_deg=np.degrees(_direction_sigma(rays)),
         surface=kind,
     )
 
@@ -379,40 +411,39 @@ def _outer(vectors: FloatArray) -> FloatArray:
     return product
 
 
-def _elevation(in_ned: FloatArray) -> FloatArray:
-    angle: FloatArray = np.arctan2(-in_ned[:, 2], np.hypot(in_ned[:, 0], in_ned[:, 1]))
-    return angle
+def _along(covariance: FloatArray, one: FloatArray, other: FloatArray) -> FloatArray:
+    """Covariances (N,) of what is measured along two directions (N, 3)."""
+    value: FloatArray = np.einsum("ni,nij,nj->n", one, covariance, other)
+    return value
 
 
-def _upward(in_ned: FloatArray, elevation: FloatArray) -> FloatArray:
-    """Unit vectors at right angles to the rays in their vertical planes, upwards."""
-    return _raised(in_ned, elevation + math.pi / 2)
+def _down_cross(in_ned: FloatArray) -> FloatArray:
+    """The cross product of down with vectors (N, 3): where a turn about the vertical takes them."""
+    turned = np.zeros_like(in_ned)
+    turned[:, 0], turned[:, 1] = -in_ned[:, 1], in_ned[:, 0]
+    return turned
 
 
 def _raised(in_ned: FloatArray, elevation: FloatArray) -> FloatArray:
     """The rays at another elevation and the same azimuth; a vertical ray counts as looking north."""
     level = np.hypot(in_ned[:, 0], in_ned[:, 1])
     is_vertical = level < 1e-12
-    north = np.where(is_vertical, 1.0, in_ned[:, 0] / np.where(is_vertical, 1.0, level))
-    east = np.where(is_vertical, 0.0, in_ned[:, 1] / np.where(is_vertical, 1.0, level))
+    level = np.where(is_vertical, 1.0, level)
     cosine = np.cos(elevation)
-    return np.stack([north * cosine, east * cosine, -np.sin(elevation)], axis=1)
+    raised = np.empty_like(in_ned)
+    raised[:, 0] = np.where(is_vertical, 1.0, in_ned[:, 0] / level) * cosine
+    raised[:, 1] = np.where(is_vertical, 0.0, in_ned[:, 1] / level) * cosine
+    raised[:, 2] = -np.sin(elevation)
+    return raised
 
 
-def _elevation_sigma(rays: _Rays, elevation: FloatArray) -> FloatArray:
-    upward = _upward(rays.in_ned, elevation)
-    variance = np.einsum("ni,nij,nj->n", upward, rays.covariance, upward)
-    sigma: FloatArray = np.sqrt(np.maximum(variance, 0.0))
-    return sigma
-
-
-def _direction_sigma(rays: _Rays, elevation: FloatArray) -> FloatArray:
-    upward = _upward(rays.in_ned, elevation)
-    sideways = np.cross(rays.in_ned, upward)
-    two = np.stack([upward, sideways], axis=1)
-    small = two @ rays.covariance @ np.swapaxes(two, 1, 2)
-    mean, half = (small[:, 0, 0] + small[:, 1, 1]) / 2, (small[:, 0, 0] - small[:, 1, 1]) / 2
-    sigma: FloatArray = np.sqrt(np.maximum(mean + np.hypot(half, small[:, 0, 1]), 0.0))
+def _direction_sigma(rays: _Rays) -> FloatArray:
+    """The larger half axis of the direction's error, radians."""
+    uu = _along(rays.covariance, rays.upward, rays.upward)
+    ss = _along(rays.covariance, rays.sideways, rays.sideways)
+    us = _along(rays.covariance, rays.upward, rays.sideways)
+    largest = (uu + ss) / 2 + np.hypot((uu - ss) / 2, us)
+    sigma: FloatArray = np.sqrt(np.maximum(largest, 0.0))
     return sigma
 
 

@@ -132,16 +132,11 @@ class _Marcher:
         return self._range, self._code
 
     def _first_stretch(self, active: npt.NDArray[np.intp], camera_agl_m: float) -> int:
+        """Steps that take about all rays to flat ground as far below as it is under the camera."""
         if not active.size or not math.isfinite(camera_agl_m):
             return 16
         guess = camera_agl_m / np.maximum(self._down[active], 0.02) - self._start[active]
-        return int(np.clip(np.median(guess / self._step[active]) * 1.2 + 3, 4, 64))
-
-    def _clearance(self, index: npt.NDArray[np.intp], t: FloatArray) -> FloatArray:
-        """Height of the rays `index` above the surface at ranges t, shape of t: (n,) or (n, k)."""
-        rays = self._rays[index] if t.ndim == 1 else self._rays[index][:, None, :]
-        latitude, longitude, alt = geodesy.geodetic_from_ecef(self._camera + rays * t[..., None])
-        return alt - self._surface.height_hae_m(latitude, longitude)
+        return int(np.clip(np.max(guess / self._step[active]) * 1.25 + 4, 5, 64))
 
     def _stretch(
         self, active: npt.NDArray[np.intp], position: FloatArray, steps: int
@@ -149,7 +144,10 @@ class _Marcher:
         """Ranges and clearances, shape (n, steps + 1), of the next stretch of the active rays."""
         t = position[:, None] + self._step[active][:, None] * np.arange(steps + 1)
         t = np.minimum(t, self._end[active][:, None])
-        return t, self._clearance(active, t)
+        return t, self._path(active, t[:, 0], t[:, -1]).clearance(t)
+
+    def _path(self, index: npt.NDArray[np.intp], start: FloatArray, end: FloatArray) -> "_Path":
+        return _Path(self._surface, self._camera, self._rays[index], start, end)
 
     def _settle(self, active: npt.NDArray[np.intp], t: FloatArray, clearance: FloatArray) -> None:
         """Decide the rays whose crossing, or end of knowledge, lies in this stretch."""
@@ -199,7 +197,7 @@ class _Marcher:
             return found[0], found[1], found[2], found[3]
         part = np.arange(_SUBDIVISIONS + 1) / _SUBDIVISIONS
         t_fine = t[rows, columns + 1][:, None] * (1 - part) + t[rows, columns + 2][:, None] * part
-        fine = self._clearance(active[rows], t_fine)
+        fine = self._path(active[rows], t_fine[:, 0], t_fine[:, -1]).clearance(t_fine)
         for row, ts, values in zip(rows[::-1], t_fine[::-1], fine[::-1], strict=True):  # the nearest wins
             under = np.flatnonzero(values <= 0.0)
             if under.size and under[0] > 0:
@@ -211,17 +209,15 @@ class _Marcher:
         self, index: npt.NDArray[np.intp], a: FloatArray, b: FloatArray, fa: FloatArray, fb: FloatArray
     ) -> FloatArray:
         """The crossings between ranges a (above) and b (below): Illinois, now and then a halving."""
-        a, b, fa, fb = a.copy(), b.copy(), fa.copy(), fb.copy()
-        t = b.copy()
-        side = np.zeros(len(a))
+        path = self._path(index, a, b)
+        t, side = b, np.zeros(len(a))
         for turn in range(60):
-            with np.errstate(invalid="ignore", divide="ignore"):
-                t_next = (a * fb - b * fa) / (fb - fa)
-            is_usable = np.isfinite(t_next) & (turn % 8 != 7)
-            t = np.where(is_usable, np.clip(t_next, a, b), (a + b) / 2)
-            f = self._clearance(index, t)
-            is_done = (np.abs(f) <= _HEIGHT_TOLERANCE_M) | (b - a <= 1e-4) | np.isnan(f)
-            if bool(is_done.all()):
+            if turn % 8 == 7:
+                t = 0.5 * (a + b)
+            else:
+                t = a + (b - a) * (fa / np.maximum(fa - fb, 1e-12))
+            f = path.clearance(t)
+            if not bool(np.any((np.abs(f) > _HEIGHT_TOLERANCE_M) & (b - a > 1e-4))):
                 break
             is_above = f > 0.0
             fb = np.where(is_above & (side > 0), fb / 2, fb)
@@ -230,3 +226,38 @@ class _Marcher:
             b, fb = np.where(is_above, b, t), np.where(is_above, fb, f)
             side = np.where(is_above, 1.0, -1.0)
         return t
+
+
+class _Path:
+    """The latitudes, longitudes and heights of stretches of rays, as parabolas through three exact points.
+
+    The rest is of third order: 0.1 mm over 3 km, nothing over one step. Beyond 85 degrees of latitude, where
+    longitudes are no smooth thing, every point is computed exactly.
+    """
+
+    def __init__(
+        self, surface: Surface, camera: FloatArray, rays: FloatArray, start: FloatArray, end: FloatArray
+    ) -> None:
+        self._surface, self._camera, self._rays = surface, camera, rays
+        self._middle, self._half = 0.5 * (start + end), np.maximum(0.5 * (end - start), 1e-9)
+        t = np.stack([start, self._middle, end])
+        latitude, longitude, alt = geodesy.geodetic_from_ecef(camera + rays * t[:, :, None])
+        self._is_polar = bool(np.any(np.abs(latitude) > 85.0))
+        turn = geodesy.wrap_longitude_deg(longitude - longitude[1]) + longitude[1]
+        self._parabolas = tuple(
+            (0.5 * (last + first) - middle, 0.5 * (last - first), middle)
+            for first, middle, last in (latitude, turn, alt)
+        )
+
+    def clearance(self, t: FloatArray) -> FloatArray:
+        """Height above the surface at ranges t, shape (n,) or (n, k), NaN where the surface is not known."""
+        if self._is_polar:
+            rays = self._rays if t.ndim == 1 else self._rays[:, None, :]
+            latitude, longitude, alt = geodesy.geodetic_from_ecef(self._camera + rays * t[..., None])
+        else:
+            column = (slice(None),) if t.ndim == 1 else (slice(None), None)
+            s = (t - self._middle[column]) / self._half[column]
+            latitude, longitude, alt = (
+                (two[column] * s + one[column]) * s + zero[column] for two, one, zero in self._parabolas
+            )
+        return alt - self._surface.height_hae_m(latitude, longitude)

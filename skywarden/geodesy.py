@@ -86,16 +86,26 @@ def ecef_from_ned(latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike) -> 
     latitude, longitude = np.radians(latitude_deg), np.radians(longitude_deg)
     sin_lat, cos_lat = np.sin(latitude), np.cos(latitude)
     sin_lon, cos_lon = np.sin(longitude), np.cos(longitude)
-    zero = np.zeros_like(sin_lat * sin_lon)
-    north = np.stack(np.broadcast_arrays(-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat), axis=-1)
-    east = np.stack(np.broadcast_arrays(-sin_lon, cos_lon, zero), axis=-1)
-    down = np.stack(np.broadcast_arrays(-cos_lat * cos_lon, -cos_lat * sin_lon, -sin_lat), axis=-1)
-    return np.stack(np.broadcast_arrays(north, east, down), axis=-1)
+    rotation = np.empty((*np.broadcast(sin_lat, sin_lon).shape, 3, 3))
+    rotation[..., 0, 0], rotation[..., 1, 0], rotation[..., 2, 0] = (
+        -sin_lat * cos_lon,
+        -sin_lat * sin_lon,
+        cos_lat,
+    )
+    rotation[..., 0, 1], rotation[..., 1, 1], rotation[..., 2, 1] = -sin_lon, cos_lon, 0.0
+    rotation[..., 0, 2], rotation[..., 1, 2], rotation[..., 2, 2] = (
+        -cos_lat * cos_lon,
+        -cos_lat * sin_lon,
+        -sin_lat,
+    )
+    return rotation
 
 
 def ecef_from_enu(latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike) -> FloatArray:
     """Rotations, shape (..., 3, 3), from the enu axes at a place into ecef axes (no translation)."""
-    return ecef_from_ned(latitude_deg, longitude_deg) @ NED_FROM_ENU
+    rotation = ecef_from_ned(latitude_deg, longitude_deg)[..., [1, 0, 2]]
+    rotation[..., 2] *= -1.0
+    return rotation
 
 
 def geodetic_from_ned(

@@ -168,6 +168,9 @@ class Terrain:
         self.north_deg, self.west_deg = float(north_deg), float(geodesy.wrap_longitude_deg(west_deg))
         self.step_latitude_deg, self.step_longitude_deg = float(step_latitude_deg), float(step_longitude_deg)
         self.south_deg, self.width_deg = float(south_deg), float(width_deg)
+        self._flat = np.asarray(heights_hae_m).reshape(-1)
+        # A little west of the edge, so that a place on it does not wrap round to the far end of the earth.
+        self._west_less_deg = self.west_deg - 1e-7 * self.step_longitude_deg
         self.sigma_m = _checked_sigma(sigma_m)
         self.height_range_hae_m = height_range_hae_m or _height_range(heights_hae_m, name)
         self.spacing_m = self._spacing_m()
@@ -176,21 +179,22 @@ class Terrain:
         """Bilinear heights above the ellipsoid; NaN outside the tile and next to nodes without data."""
         latitude, longitude = np.asarray(latitude_deg, np.float64), np.asarray(longitude_deg, np.float64)
         rows, columns = self.heights.shape
+        slack = 1e-7  # nodes: what rounding takes a place on the very edge outside
         row = (self.north_deg - latitude) / self.step_latitude_deg
-        # The modulus is taken from a whole turn less a little, so that the western edge itself stays at 0.
-        slack = 1e-9
-        east = np.mod(longitude - self.west_deg + slack, 360.0) - slack
-        column = east / self.step_longitude_deg
-        with np.errstate(invalid="ignore"):
-            is_inside = (row >= -slack) & (row <= rows - 1 + slack) & (column <= columns - 1 + 1e-6)
-            row_0 = np.clip(np.where(is_inside, row, 0.0).astype(np.intp), 0, rows - 2)
-            column_0 = np.clip(np.where(is_inside, column, 0.0).astype(np.intp), 0, columns - 2)
+        column = np.mod(longitude - self._west_less_deg, 360.0) / self.step_longitude_deg - slack
+        is_inside = (row >= -slack) & (row <= rows - 1 + slack) & (column <= columns - 1 + slack)
+        is_whole = bool(np.all(is_inside))
+        if not is_whole:
+            row, column = np.where(is_inside, row, 0.0), np.where(is_inside, column, 0.0)
+        row_0 = np.minimum(row.astype(np.intp), rows - 2)
+        column_0 = np.minimum(column.astype(np.intp), columns - 2)
         down, across = row - row_0, column - column_0
-        grid = self.heights
-        upper = grid[row_0, column_0] * (1 - across) + grid[row_0, column_0 + 1] * across
-        lower = grid[row_0 + 1, column_0] * (1 - across) + grid[row_0 + 1, column_0 + 1] * across
-        height = upper * (1 - down) + lower * down
-        return np.where(is_inside, height, np.nan)
+        node, flat = row_0 * columns + column_0, self._flat
+        upper, lower = flat[node].astype(np.float64), flat[node + columns].astype(np.float64)
+        upper += across * (flat[node + 1] - upper)
+        lower += across * (flat[node + columns + 1] - lower)
+        height: FloatArray = upper + down * (lower - upper)
+        return height if is_whole else np.where(is_inside, height, np.nan)
 
     def _spacing_m(self) -> float:
         """The smaller of the two distances between nodes, in the middle of the tile."""
