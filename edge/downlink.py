@@ -230,7 +230,7 @@ class LinkCore:
         if before is not None:
             self._counts.newest_replaced += 1
         elif len(self._newest) >= _MAX_NEWEST_KEYS:
-            del self._newest[min(self._newest, key=lambda name: self._newest[name].order)]
+            del self._newest[next(iter(self._newest))]  # the one that was offered first
             self._counts.newest_replaced += 1
         self._offered += 1
         order = before.order if before is not None else self._offered

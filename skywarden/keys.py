@@ -98,7 +98,7 @@ def create_key_file(path: Path) -> KeyPair:
     """
     pair = new_key_pair()
     lines = (
-        "# skywarden link key. The secret never leaves this machine; pass on the line with swpub1: only.",
+        "# skywarden link key. The line with swsec1 never leaves this machine, the other one may.",
         pair.public_text,
         _SECRET_PREFIX + _encoded(pair.secret),
         "",
