@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -82,10 +83,10 @@ class ChildSource:
                 if self._is_aborted:
                     raise CameraError(f"{self._shown}: stopped before it was opened")
                 self._child = subprocess.Popen(
-                    [sys.executable, "-m", "edge.cameras.child", str(theirs.fileno()), str(descriptor)],
+                    [sys.executable, "-P", "-m", "edge.cameras.child", str(theirs.fileno()), str(descriptor)],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    env=clean_environment(),
+                    env=_environment(),
                     pass_fds=(theirs.fileno(), descriptor),
                 )
         finally:
@@ -190,3 +191,11 @@ class ChildSource:
         raw = cast(U16, data[: 2 * count].view(np.uint16).reshape(height, width))
         grey: U8 = data[2 * count :].reshape(height, width)
         return GreyPixels(grey, raw=raw, gain=header.gain)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, finding this very code first: a foreign folder `edge` in the current folder must not be run."""
+    environment = clean_environment()
+    root = str(Path(__file__).resolve().parents[2])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH", ""))))
+    return environment

@@ -43,6 +43,8 @@ class WatchConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
             rest may be a running clock or other overlay.
         still_level: mean grey level change per tile at or below which the tile stands still. Sensor noise
             that survived the encoder lies above it.
+        still_contrast_share: a change up to this share of the tile's own contrast also counts as still: an
+            encoder that runs short of bits redraws texture differently each time.
         black_after_s: a black picture for so long is reported; its frames are flagged from the first on.
         black_level: pictures whose tiles stay this near to black (0, or 16 in video range) are dark, and
             black when they have no noise either.
@@ -51,8 +53,9 @@ class WatchConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     stall_after_s: Annotated[float, Meta(ge=0.2, le=3600.0)] = 3.0
     frozen_after_s: Annotated[float, Meta(ge=1.0, le=60.0)] = 5.0
-    frozen_share: Annotated[float, Meta(ge=0.5, le=1.0)] = 0.75
+    frozen_share: Annotated[float, Meta(ge=0.5, le=1.0)] = 0.65
     still_level: Annotated[float, Meta(ge=0.0, le=10.0)] = 0.35
+    still_contrast_share: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.03
     black_after_s: Seconds = 1.0
     black_level: Level = 14.0
     clipped_share: Annotated[float, Meta(ge=0.05, le=1.0)] = 0.6

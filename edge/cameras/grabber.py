@@ -114,6 +114,7 @@ class NewestFrameGrabber:
         self._wanted.set()
         frame = self._slot.take(timeout_s)
         if frame is None:
+            self._wanted.clear()  # a frame fetched for nobody would be old when it is taken
             return None
         self._taken += 1
         statistics = measure(frame)

@@ -55,6 +55,13 @@ def tile_changes(now: Samples, before: Samples) -> npt.NDArray[np.float64]:
     return tile_means(np.abs(now - before))
 
 
+def tile_contrasts(samples: Samples) -> npt.NDArray[np.float64]:
+    """Standard deviation within each tile in grey levels, shape (6, 8)."""
+    tiles = samples.reshape(TILE_ROWS, TILE_SIDE, TILE_COLUMNS, TILE_SIDE)
+    contrasts: npt.NDArray[np.float64] = tiles.std(axis=(1, 3))
+    return contrasts
+
+
 def tile_means(samples: Samples) -> npt.NDArray[np.float64]:
     """Mean per tile, shape (6, 8)."""
     tiles = samples.reshape(TILE_ROWS, TILE_SIDE, TILE_COLUMNS, TILE_SIDE)

@@ -20,6 +20,7 @@ from edge.cameras.statistics import (
     FrameStatistics,
     Samples,
     tile_changes,
+    tile_contrasts,
     tile_means,
 )
 from skywarden.clock import NS_PER_S
@@ -30,8 +31,9 @@ ConditionName = Literal["stalled", "frozen", "black", "dark", "overexposed", "re
 _KEEP_EVERY_NS = NS_PER_S // 5
 _COMPARE_FROM_NS = 8 * NS_PER_S // 10
 _COMPARE_UP_TO_NS = 26 * NS_PER_S // 10
-_SUSPECT_FOR_NS = 2 * NS_PER_S
-_STILL_VOTES_SHARE = 0.35
+_SUSPECT_FOR_NS = 3 * NS_PER_S
+_SUSPECT_VOTES = 2
+_STILL_VOTES_SHARE = 0.2
 _MIN_VOTES = 3
 _MIN_TILES = 8
 _VIDEO_BLACK = 16.0
@@ -68,7 +70,6 @@ class CameraWatch:
         self._kept: deque[tuple[int, Samples]] = deque()
         self._previous: Samples | None = None
         self._votes: deque[_Vote] = deque()
-        self._last_still_ns: int | None = None
         self._true_since: dict[ConditionName, int] = {}
         self._active: dict[ConditionName, Condition] = {}
         self._changes: list[Condition] = []
@@ -182,12 +183,11 @@ class CameraWatch:
         vote = self._stillness_vote(time_ns, samples)
         if vote is not None:
             self._votes.append(_Vote(time_ns=time_ns, is_still=vote))
-            if vote:
-                self._last_still_ns = time_ns
         window_ns = round(self._config.frozen_after_s * NS_PER_S)
         while self._votes and self._votes[0].time_ns < time_ns - window_ns:
             self._votes.popleft()
-        is_suspected = self._last_still_ns is not None and time_ns - self._last_still_ns <= _SUSPECT_FOR_NS
+        lately = sum(v.is_still and v.time_ns >= time_ns - _SUSPECT_FOR_NS for v in self._votes)
+        is_suspected = bool(vote) or lately >= _SUSPECT_VOTES
         if is_suspected:
             flags.add("frozen_suspected")
         is_frozen = self._is_frozen(time_ns, is_suspected)
@@ -203,7 +203,7 @@ class CameraWatch:
         )
 
     def _is_frozen(self, time_ns: int, is_suspected: bool) -> bool:
-        if "frozen" in self._active:
+        if not is_suspected or "frozen" in self._active:
             return is_suspected
         still = [vote for vote in self._votes if vote.is_still]
         if len(still) < _MIN_VOTES or len(still) < _STILL_VOTES_SHARE * len(self._votes):
@@ -239,7 +239,8 @@ class CameraWatch:
         counts = (means > _VIDEO_BLACK + 4) & (means < 248)
         if int(counts.sum()) < _MIN_TILES:
             return 0.0
-        still = tile_changes(now, before) <= self._config.still_level
+        level = np.maximum(self._config.still_level, self._config.still_contrast_share * tile_contrasts(now))
+        still = tile_changes(now, before) <= level
         return float(np.mean(still[counts]))
 
     def _judge(
