@@ -186,3 +186,77 @@ def import_(
     for note in found.notes:
         sys.stdout.write(f"  {note}\n")
     return 0
+
+
+demo_app = App(name="demo", help="Two simulated platforms, two edge workers, a ground station, a live map.")
+
+
+@demo_app.default
+def demo(
+    *,
+    headless: bool = False,
+    seconds: float | None = None,
+    http: str = "127.0.0.1:0",
+    open_browser: Annotated[bool, Parameter(name="--open")] = True,
+    json: AsJson = False,
+) -> int:
+    """Run the whole chain on this machine on a rendered scenario, until Ctrl-C.
+
+    Examples: `skywarden demo`; `skywarden demo --headless` (60 s, exit code 3 when nothing was seen)
+
+    Parameters
+    ----------
+    headless
+        Run for 60 s (or --seconds) without a browser; exit code 3 when nothing was seen on the ground.
+    seconds
+        Stop after so long.
+    http
+        Address of the console; port 0 takes a free one.
+    open_browser
+        Open the console in the browser, where there is a screen.
+    """
+    import os
+    import time
+    import webbrowser
+
+    from sim.demo import Demo, demo_folder, prepare
+    from sim.replay import stop_on_signals
+    from skywarden.logs import configure_logs
+
+    configure_logs(verbosity=-1)
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+
+    with progress_bar("rendering the scenario") as report:
+        flights, layers = prepare(report)
+    limit_s = seconds if seconds is not None else 60.0 if headless else None
+    with demo_folder() as folder, stop_on_signals() as stop:
+        running = Demo(folder, http)
+        try:
+            url = running.start(flights, layers)
+            say(f"\n  The console is at {url}\n  Contacts appear within a minute. Ctrl-C stops everything.\n")
+            if (
+                open_browser
+                and not headless
+                and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+            ):
+                webbrowser.open(url)
+            end_s = None if limit_s is None else time.monotonic() + limit_s
+            while not stop.wait(0.5) and (end_s is None or time.monotonic() < end_s):
+                running.check()
+            tally = running.tally()
+        finally:
+            say("stopping ...")
+            running.stop()
+    if json:
+        _print_json(tally)
+    else:
+        sys.stdout.write(
+            f"on the ground: {tally.platforms} platforms, {tally.contacts} contacts "
+            f"({tally.located} with a position), {tally.sightings} sightings\n"
+        )
+    if headless and (tally.located == 0 or tally.platforms < len(flights)):
+        say("nothing was seen on the ground, or a platform was never heard: that is a fault")
+        return 3
+    return 0

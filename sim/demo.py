@@ -1,0 +1,285 @@
+"""The whole chain on one machine: a rendered scenario, simulated platforms, edge workers, a ground station.
+
+Everything runs as it would in the field: the edges are processes of their own that read MAVLink from UDP and
+images from a folder, the link is encrypted, the ground station stores and serves. Only the world is rendered.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from edge.supervisor import clean_environment, python_module
+from ground.config import GroundConfig
+from ground.serve import GroundHandle, start_ground
+from sim.replay import Replay
+from sim.replay_outputs import FolderOutput, MavlinkSocket
+from sim.scenario.description import Scenario, load_scenario
+from sim.scenario.layers import write_layers
+from sim.scenario.runner import TERRAIN_NAME, render_flights
+from sim.scenario.world import World
+from skywarden import __version__, keys
+from skywarden.errors import SkywardenError
+from skywarden.flight.reader import FlightReader
+from skywarden.flight.schema import FixedMount
+
+log = structlog.get_logger("demo")
+
+SCENARIO = "coast-and-hill"
+SECONDS = 60.0
+FRAMES_PER_S = 2.0
+KEEP_FRAMES = 40
+STOP_S = 8.0
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """What stood on the ground at the end."""
+
+    platforms: int
+    contacts: int
+    located: int
+    sightings: int
+
+
+class _Counts(msgspec.Struct):
+    platforms: int
+    contacts: int
+    sightings: int
+
+
+class _Status(msgspec.Struct):
+    counts: _Counts
+
+
+class _Contact(msgspec.Struct):
+    position: dict[str, object] | None
+
+
+class _Contacts(msgspec.Struct):
+    items: list[_Contact]
+
+
+AnswerT = TypeVar("AnswerT")
+
+
+class Demo:
+    """Sets everything up, runs until told to stop, takes everything down."""
+
+    def __init__(self, folder: Path, http: str) -> None:
+        self._folder = folder
+        self._http = http
+        self._stack = ExitStack()
+        self._edges: list[subprocess.Popen[bytes]] = []
+        self._ground: GroundHandle | None = None
+
+    def start(self, flights: dict[str, Path], layers: Path) -> str:
+        """Start ground, edges and replays; the address of the console."""
+        state = str(self._folder / "ground")
+        ground = start_ground(
+            GroundConfig(state=state, http=self._http, link="127.0.0.1:0", layers=str(layers))
+        )
+        self._ground = ground
+        self._stack.callback(ground.stop)
+        stop = threading.Event()
+        for platform_id, flight in sorted(flights.items()):
+            port = _free_udp_port()
+            inbox = self._folder / platform_id / "inbox"
+            inbox.mkdir(parents=True)
+            self._start_edge(ground, platform_id, flight, inbox, port)
+            self._start_replay(platform_id, flight, inbox, port, stop)
+        self._stack.callback(stop.set)
+        return ground.http_url
+
+    def tally(self) -> Tally:
+        """What the ground's own API says now."""
+        assert self._ground is not None, "the demo was started"
+        url = self._ground.http_url
+        counts = _get(f"{url}/api/v1/status", _Status).counts
+        contacts = _get(f"{url}/api/v1/contacts?limit=500", _Contacts).items
+        return Tally(
+            platforms=counts.platforms,
+            contacts=counts.contacts,
+            located=sum(contact.position is not None for contact in contacts),
+            sightings=counts.sightings,
+        )
+
+    def check(self) -> None:
+        """Raise `SkywardenError` when an edge has ended."""
+        for edge in self._edges:
+            if edge.poll() is not None:
+                raise SkywardenError(f"an edge worker ended with code {edge.returncode}; its log is above")
+
+    def stop(self) -> None:
+        """End edges, replays and ground, in that order."""
+        for edge in self._edges:
+            if edge.poll() is None:
+                edge.terminate()
+        end_s = time.monotonic() + STOP_S
+        for edge in self._edges:
+            try:
+                edge.wait(timeout=max(0.1, end_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                edge.kill()
+                edge.wait(timeout=5)
+        self._stack.close()
+
+    def _start_edge(
+        self, ground: GroundHandle, platform_id: str, flight: Path, inbox: Path, port: int
+    ) -> None:
+        state = self._folder / platform_id / "state"
+        pair = keys.create_key_file(state / "keys" / "link.key")
+        ground.enrol(platform_id, pair.public_text)
+        config = self._folder / platform_id / "edge.toml"
+        config.write_text(
+            edge_toml(
+                platform_id=platform_id,
+                flight=flight,
+                inbox=inbox,
+                state=state,
+                mavlink=f"udpin:127.0.0.1:{port}",
+                ground=ground.link_address,
+                ground_key=ground.server_public_key,
+            ),
+            encoding="utf-8",
+        )
+        argv = [*python_module("skywarden.cli"), "edge", "run", str(config), "--quiet"]
+        # A session of its own: Ctrl-C reaches the demo only, which then ends its parts in order.
+        self._edges.append(
+            subprocess.Popen(argv, env=clean_environment(), stdin=subprocess.DEVNULL, start_new_session=True)
+        )
+
+    def _start_replay(
+        self, platform_id: str, flight: Path, inbox: Path, port: int, stop: threading.Event
+    ) -> None:
+        reader = FlightReader(flight)
+        sensor_id = reader.info.sensors[0].sensor_id
+        replay = Replay(
+            reader,
+            mavlink=MavlinkSocket(f"udpout:127.0.0.1:{port}"),
+            frames={sensor_id: FolderOutput(inbox, keep=KEEP_FRAMES)},
+            as_live=True,
+            loop=True,
+            boot_time="continue",
+        )
+        thread = threading.Thread(
+            target=self._play, args=(platform_id, replay, stop), name=f"replay-{platform_id}"
+        )
+        thread.start()
+        self._stack.callback(thread.join, 5.0)
+
+    def _play(self, platform_id: str, replay: Replay, stop: threading.Event) -> None:
+        try:
+            replay.run(stop)
+        except SkywardenError as error:
+            log.error("a replay ended", platform=platform_id, error=str(error))
+
+
+def edge_toml(
+    *, platform_id: str, flight: Path, inbox: Path, state: Path, mavlink: str, ground: str, ground_key: str
+) -> str:
+    """The configuration of an edge that flies a rendered flight, with its lens, mount and terrain."""
+    reader = FlightReader(flight)
+    sensor = reader.info.sensors[0]
+    camera = reader.camera(sensor.sensor_id)
+    assert camera is not None, "a rendered flight has a camera model"
+    mount = sensor.mount
+    fixed = mount if isinstance(mount, FixedMount) else None
+    angles = (fixed.roll_deg, fixed.pitch_deg, fixed.yaw_deg) if fixed else (0.0, 0.0, 0.0)
+    lines = [
+        f"platform_id = {_quoted(platform_id)}",
+        f"state = {_quoted(str(state))}",
+        "is_exercise = true",
+        "[mavlink]",
+        f"connection = {_quoted(mavlink)}",
+        "[link]",
+        f"ground = {_quoted(ground)}",
+        f"ground_public_key = {_quoted(ground_key)}",
+        "[recorder]",
+        "frames_per_s = 0.5",
+        "min_free_bytes = 500000000",
+        "[metrics]",
+        'listen = "127.0.0.1:0"',
+        "[[sensor]]",
+        "[sensor.camera]",
+        f"sensor_id = {_quoted(sensor.sensor_id)}",
+        f"url = {_quoted(str(inbox))}",
+        "follow = true",
+        "[sensor.lens]",
+        *(
+            f"{name} = {getattr(camera, name)!r}"
+            for name in ("width_px", "height_px", "fx", "fy", "cx", "cy")
+        ),
+        f"distortion = {list(camera.distortion)!r}",
+        "[sensor.mount]",
+        f"kind = {_quoted('fixed' if fixed else 'gimbal')}",
+        *(
+            f"{name}_deg = {float(value)!r}"
+            for name, value in zip(("roll", "pitch", "yaw"), angles, strict=True)
+        ),
+        "[sensor.surface]",
+        'kind = "terrain"',
+        f"path = {_quoted(str(flight / TERRAIN_NAME))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def prepare(progress: Progress | None = None) -> tuple[dict[str, Path], Path]:
+    """The rendered flights by platform and the map layers, from the cache where they lie there already."""
+    scenario = load_scenario(SCENARIO)
+    cache = _cache_dir() / f"{SCENARIO}-{_fingerprint(scenario)}"
+    paths = {platform.id: cache / platform.id for platform in scenario.platforms}
+    if not (cache / "complete").exists():
+        shutil.rmtree(cache, ignore_errors=True)
+        cache.mkdir(parents=True)
+        render_flights(scenario, cache, seconds=SECONDS, fps=FRAMES_PER_S, progress=progress)
+        write_layers(World(scenario), cache / "layers")
+        (cache / "complete").touch()
+    return paths, cache / "layers"
+
+
+@contextmanager
+def demo_folder() -> Iterator[Path]:
+    """A private folder for states, keys and inboxes, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="skywarden-demo-") as folder:
+        yield Path(folder)
+
+
+def _cache_dir() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skywarden" / "demo"
+
+
+def _fingerprint(scenario: Scenario) -> str:
+    text = f"{__version__} {SECONDS} {FRAMES_PER_S} {scenario!r}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
+
+
+def _get(url: str, kind: type[AnswerT]) -> AnswerT:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return msgspec.json.decode(answer.read(), type=kind)
