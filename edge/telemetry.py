@@ -4,6 +4,7 @@ A plain object that is handed frames and times. It never raises on what a frame 
 of range, without a fix or impossible is counted and left out, so that nonsense never becomes a position.
 """
 
+import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from statistics import median
@@ -21,7 +22,6 @@ from edge.posebuffer import (
     PositionSample,
     platform_pose_at,
 )
-from skywarden import geodesy
 from skywarden.clock import NS_PER_S
 from skywarden.geoid import undulation_m
 from skywarden.mavlink import decode
@@ -34,11 +34,14 @@ from skywarden.pose import PoseSigmas
 GPS2_RAW = 124
 MAX_SYSTEMS = 8
 MAX_CLOCKS = 16
+RTK_FLOAT = 5
 DATUM_LIMIT_M = 3.0
+SAME_PLACE_DEG = 1e-3
 DATUM_SAMPLES = 9
 DATUM_MIN_SAMPLES = 3
 RECEIVER_FRESH_NS = 5 * NS_PER_S
 MAX_SPEED_MPS = 350.0
+EARTH_RADIUS_M = 6_371_000.0
 JUMP_MARGIN_M = 50.0
 JUMP_CONFIRMATIONS = 5
 PLAUSIBLE_CLOCK_S = 300.0
@@ -68,6 +71,7 @@ class _System:
     receivers: dict[int, _Receiver] = field(default_factory=dict)
     jumps: deque[PositionSample] = field(default_factory=lambda: deque(maxlen=JUMP_CONFIRMATIONS))
     clock_error_s: float | None = None
+    model: tuple[float, float, float] = (math.nan, math.nan, math.nan)
     last_position_ns: int = 0
     last_attitude_ns: int = 0
 
@@ -295,7 +299,7 @@ class TelemetryNode:
         """
         if self._config.height_datum == "ellipsoid":
             return 0.0
-        model_m = float(undulation_m(latitude_deg, longitude_deg))
+        model_m = _model_undulation(system, latitude_deg, longitude_deg)
         known = system.undulations_m
         is_told = len(known) >= DATUM_MIN_SAMPLES and abs(now_ns - system.undulation_ns) <= RECEIVER_FRESH_NS
         if self._config.height_datum == "msl" or not is_told:
@@ -346,8 +350,7 @@ class TelemetryNode:
             if has_fix and gps.undulation_m is not None:
                 system.undulations_m.append(gps.undulation_m)
                 system.undulation_ns = received_ns
-            system.h_acc_m = None if gps.h_acc_m is None else gps.h_acc_m / np.sqrt(2.0)
-            system.v_acc_m = gps.v_acc_m
+            system.h_acc_m, system.v_acc_m = _sigmas(gps)
         else:
             values = decode.fields(frame) or {}
             fix_type = values.get("fix_type")
@@ -368,6 +371,8 @@ class TelemetryNode:
         """SYSTEM_TIME checks our clock, where it can be true; it never replaces the time of reception."""
         boot_ms, unix_ns = decode.system_time(frame)
         time_ns = self._time(frame, boot_ms, received_ns)
+        if unix_ns is None and any(frame.payload[:8]):
+            self.counts["system_time_implausible"] += 1
         if time_ns is None or unix_ns is None:
             return
         error_s = (unix_ns - time_ns) / NS_PER_S
@@ -424,10 +429,32 @@ _HANDLERS = {
 }
 
 
+def _sigmas(gps: decode.GpsRaw) -> tuple[float | None, float | None]:
+    """One-sigma position errors per axis as the receiver tells (its h_acc is a radius), with a floor.
+
+    Without RTK a receiver's own figure leaves out multipath and the ionosphere, which stay the same for
+    minutes: nothing better than 0.5 m and 0.8 m is believed.
+    """
+    floor_h, floor_v = (0.03, 0.05) if gps.fix_type >= RTK_FLOAT else (0.5, 0.8)
+    horizontal = None if gps.h_acc_m is None else max(gps.h_acc_m / math.sqrt(2.0), floor_h)
+    return horizontal, None if gps.v_acc_m is None else max(gps.v_acc_m, floor_v)
+
+
+def _model_undulation(system: _System, latitude_deg: float, longitude_deg: float) -> float:
+    """EGM96's undulation; within 1e-3 degrees (100 m, some mm of it) of the last place, that one's."""
+    latitude, longitude, known_m = system.model
+    if abs(latitude - latitude_deg) < SAME_PLACE_DEG and abs(longitude - longitude_deg) < SAME_PLACE_DEG:
+        return known_m
+    found_m = float(undulation_m(latitude_deg, longitude_deg))
+    system.model = (latitude_deg, longitude_deg, found_m)
+    return found_m
+
+
 def _is_reachable(a: PositionSample, b: PositionSample) -> bool:
-    """Whether an aircraft can fly from a to b in the time between them."""
-    offset = geodesy.ned_from_geodetic(
-        (b.latitude_deg, b.longitude_deg, b.alt_hae_m), a.latitude_deg, a.longitude_deg, a.alt_hae_m
-    )
-    distance_m = float(np.linalg.norm(offset))
+    """Whether an aircraft can fly from a to b in the time between them (on a sphere, good to 0.5 %)."""
+    north = math.radians(b.latitude_deg - a.latitude_deg)
+    east = math.radians(math.remainder(b.longitude_deg - a.longitude_deg, 360.0))
+    middle = math.radians((a.latitude_deg + b.latitude_deg) / 2)
+    ground_m = EARTH_RADIUS_M * math.hypot(north, east * math.cos(middle))
+    distance_m = math.hypot(ground_m, b.alt_hae_m - a.alt_hae_m)
     return distance_m <= MAX_SPEED_MPS * abs(b.time_ns - a.time_ns) / NS_PER_S + JUMP_MARGIN_M
