@@ -113,7 +113,7 @@ class Renderer:
         self.world, self.truth, self.cast = world, truth, Cast(world)
         self.camera = truth.camera_model
         self._sight = Sight(world, self.camera)
-        self._ground = ground or paint_ground(world, platform.look_area, platform.texel_m)
+        self.ground = ground or paint_ground(world, platform.look_area, platform.texel_m)
         sea, light = scenario.sea, scenario.light
         variance = 0.003 + 0.00512 * sea.wind_mps
         shares = ((71.0, 0.38, "near waves"), (397.0, 0.2, "far waves"))
@@ -224,13 +224,12 @@ class Renderer:
         time_s: float,
     ) -> FloatImage:
         """A few rows of ground and sea, float BGR 0..255."""
-        place = view.place[rows]
-        x = place[..., 0] + np.float32(view.origin[0])
-        y = place[..., 1] + np.float32(view.origin[1])
+        x = view.place[0][rows] + np.float32(view.origin[0])
+        y = view.place[1][rows] + np.float32(view.origin[1])
         planes = [
             np.asarray(plane, np.float32) for plane in cv2.split(self._painted(x, y, view.pixel_m[rows]))
         ]
-        through = np.exp(np.float32(-self._haze_per_m) * place[..., 2])
+        through = np.exp(np.float32(-self._haze_per_m) * view.place[2][rows])
         weight = planes[3] * np.float32(1.0 / 255.0)
         if float(weight.max()) > 0.01:
             self._water(planes, weight, x, y, rows, view, tiles, wakes, time_s)
@@ -241,7 +240,7 @@ class Renderer:
 
     def _painted(self, x: FloatImage, y: FloatImage, pixel_m: FloatImage) -> FloatImage:
         """The painted ground at grid points, filtered to the size of a pixel: float (rows, columns, 4)."""
-        ground = self._ground
+        ground = self.ground
         level = np.clip(
             np.log2(np.maximum(pixel_m / np.float32(ground.texel_m), 1e-3)) + 0.1, 0, len(ground.levels) - 1
         )
@@ -250,7 +249,7 @@ class Renderer:
         rows = (y - np.float32(ground.south_m)) * np.float32(1.0 / ground.texel_m)
         share = np.clip(level - first, 0.0, 1.0).astype(np.float32)
         fine = _texels(ground.levels[first], columns, rows, first).astype(np.float32)
-        if float(share.max()) < 0.08:
+        if float(share.max()) < 0.08 or int(fine[..., 3].min()) == 255:  # open water has no fine print
             return fine
         coarse = _texels(ground.levels[first + 1], columns, rows, first + 1).astype(np.float32)
         coarse -= fine
@@ -280,37 +279,63 @@ class Renderer:
         far = tiles[1].sample(
             turned_x, turned_y, round(math.log2(max(pixel_m * 256 / tiles[1].length_m, 1e-3)))
         )
-        slope_x = near[..., 0] + np.float32(0.83) * far[..., 0] + np.float32(0.56) * far[..., 1]
-        slope_y = near[..., 1] - np.float32(0.56) * far[..., 0] + np.float32(0.83) * far[..., 1]
-        direction = view.direction[rows]
-        to_x, to_y, to_z = -direction[..., 0], -direction[..., 1], -direction[..., 2]
-        facing = np.clip(to_z - slope_x * to_x - slope_y * to_y, 0.03, 1.0)
+        slope_x = far[0] * np.float32(0.83)
+        slope_x += far[1] * np.float32(0.56)
+        slope_x += near[0]
+        slope_y = far[1] * np.float32(0.83)
+        slope_y -= far[0] * np.float32(0.56)
+        slope_y += near[1]
+        to_x, to_y, to_z = (-plane[rows] for plane in view.direction)
+        facing = slope_x * to_x
+        facing += slope_y * to_y
+        np.subtract(to_z, facing, out=facing)
+        np.clip(facing, 0.03, 1.0, out=facing)
         grazing = np.float32(1.0) - facing
-        square = grazing * grazing
-        mirror = np.float32(0.02) + np.float32(0.86) * square * square * grazing
-        mirror *= np.float32(1.12) - np.float32(0.45) * np.clip(np.float32(2.0) * facing - to_z, 0.0, 1.0)
-        lit = np.float32(1.0) - np.float32(1.6) * (
-            slope_x * np.float32(self._sun[0]) + slope_y * np.float32(self._sun[1])
-        )
+        mirror = grazing * grazing
+        mirror *= mirror
+        mirror *= grazing
+        mirror *= np.float32(0.86)
+        mirror += np.float32(0.02)
+        facing *= np.float32(2.0)
+        facing -= to_z
+        np.clip(facing, 0.0, 1.0, out=facing)
+        facing *= np.float32(-0.45)
+        facing += np.float32(1.12)
+        mirror *= facing
+        lit = slope_x * np.float32(-1.6 * self._sun[0])
+        lit += slope_y * np.float32(-1.6 * self._sun[1])
+        lit += np.float32(1.0)
         glint = self._glint(slope_x, slope_y, to_x, to_y, to_z)
-        roughness = np.asarray((near[..., 0] + near[..., 1]) * np.float32(5.0), np.float32)
-        caps = np.clip(
-            (near[..., 2] + np.float32(1.5) * far[..., 2] - np.float32(5.0)) * np.float32(0.45), 0.0, 0.4
-        )
-        caps *= np.clip(np.float32(0.5) + np.float32(0.8) * roughness, 0.0, 1.0)
-        foam = np.maximum(caps, self._surf(x, y, roughness, time_s))
+        roughness = near[0] + near[1]
+        roughness *= np.float32(5.0)
+        foam = np.maximum(self._caps(near[2], far[2], roughness), self._surf(x, y, roughness, time_s))
         for wake, mask in wakes:
-            touched = np.flatnonzero(mask[rows].any(axis=0))
-            if len(touched):
-                area = (slice(None), slice(int(touched[0]), int(touched[-1]) + 1))
-                foam[area] = np.maximum(foam[area], wake.foam(x[area], y[area], roughness[area]))
+            at = np.flatnonzero(mask[rows])
+            if len(at):
+                white = wake.foam(x.ravel()[at], y.ravel()[at], roughness.ravel()[at])
+                foam.ravel()[at] = np.maximum(foam.ravel()[at], white)
         clear = np.float32(1.0) - foam
         for c in range(3):
-            water = planes[c] * lit + np.float32(_SKY[c]) * mirror
+            water = planes[c] * lit
+            water += np.float32(_SKY[c]) * mirror
             if glint is not None:
                 water += np.float32(_GLINT[c]) * glint
-            water = water * clear + np.float32(_FOAM[c]) * foam
-            planes[c] += (water - planes[c]) * weight
+            water *= clear
+            water += np.float32(_FOAM[c]) * foam
+            water -= planes[c]
+            water *= weight
+            planes[c] += water
+
+    def _caps(self, near_height: FloatImage, far_height: FloatImage, roughness: FloatImage) -> FloatImage:
+        """White caps where the crests of short and long waves meet."""
+        caps = far_height * np.float32(1.5)
+        caps += near_height
+        caps -= np.float32(5.0)
+        caps *= np.float32(0.45)
+        np.clip(caps, 0.0, 0.4, out=caps)
+        if float(caps.max()) > 0.0:
+            caps *= np.clip(np.float32(0.5) + np.float32(0.8) * roughness, 0.0, 1.0)
+        return caps
 
     def _glint(
         self, slope_x: FloatImage, slope_y: FloatImage, to_x: FloatImage, to_y: FloatImage, to_z: FloatImage
@@ -326,7 +351,7 @@ class Renderer:
         return np.asarray(np.float32(0.8) * np.exp(-off / spread), np.float32)
 
     def _surf(self, x: FloatImage, y: FloatImage, roughness: FloatImage, time_s: float) -> FloatImage:
-        ground = self._ground
+        ground = self.ground
         columns = (x - np.float32(ground.west_m)) * np.float32(1.0 / ground.shore_m)
         rows = (y - np.float32(ground.south_m)) * np.float32(1.0 / ground.shore_m)
         shore = cv2.remap(ground.shore, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -25,8 +25,8 @@ class WaveTile:
     length_m: float
     levels: tuple[FloatImage, ...]
 
-    def sample(self, x_m: FloatImage, y_m: FloatImage, level: int) -> FloatImage:
-        """Bilinear values at grid points, shape (rows, columns, 3)."""
+    def sample(self, x_m: FloatImage, y_m: FloatImage, level: int) -> list[FloatImage]:
+        """Slope east, slope north and height at grid points, bilinear, three planes of (rows, columns)."""
         tile = self.levels[min(max(level, 0), len(self.levels) - 1)]
         size = np.float32(tile.shape[0] - 1)
         columns, rows = x_m * (size / np.float32(self.length_m)), y_m * (size / np.float32(self.length_m))
@@ -35,7 +35,8 @@ class WaveTile:
             np.floor(turns, out=turns)
             turns *= size
             index -= turns
-        return np.asarray(cv2.remap(tile, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        sampled = cv2.remap(tile, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return [np.asarray(plane, np.float32) for plane in cv2.split(sampled)]
 
 
 class WaveField:
@@ -63,8 +64,8 @@ class WaveField:
         spectrum[0, 0] = 0.0
         noise = rng.standard_normal((2, TILE_PX, TILE_PX))
         amplitude = (noise[0] + 1j * noise[1]) * np.sqrt(spectrum)
-        self._h0 = amplitude
-        self._h0_conjugate = np.conj(np.roll(amplitude[::-1, ::-1], (1, 1), (0, 1)))
+        self._h0 = amplitude.astype(np.complex64)
+        self._h0_conjugate = np.conj(np.roll(self._h0[::-1, ::-1], (1, 1), (0, 1)))
         self._omega = np.sqrt(GRAVITY_MPS2 * magnitude)
         self._scale, self._height_sigma = 1.0, 1.0
         slopes, height = self._fields(0.0)
@@ -83,11 +84,12 @@ class WaveField:
             )
         return WaveTile(length_m=self.length_m, levels=tuple(made))
 
-    def _fields(self, time_s: float) -> tuple[npt.NDArray[np.complex128], npt.NDArray[np.float64]]:
-        turn = np.exp(1j * self._omega * time_s)
-        heights = (self._h0 * turn + self._h0_conjugate * np.conj(turn)) * self._scale
-        slopes = np.fft.ifft2(1j * self._kx * heights - self._ky * heights)
-        return slopes, np.fft.ifft2(heights).real
+    def _fields(self, time_s: float) -> tuple[npt.NDArray[np.complex64], FloatImage]:
+        """Slopes (east + i north) and heights, each by one inverse transform."""
+        turn = np.exp((1j * (self._omega * time_s % (2.0 * np.pi))).astype(np.complex64))
+        heights = (self._h0 * turn + self._h0_conjugate * np.conj(turn)) * np.float32(self._scale)
+        slopes = np.fft.ifft2((1j * self._kx - self._ky).astype(np.complex64) * heights)
+        return np.asarray(slopes, np.complex64), np.asarray(np.fft.ifft2(heights).real, np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,12 +103,12 @@ class Wake:
     @property
     def reach_m(self) -> float:
         """How far astern the wake is drawn."""
-        return min(max(self.motion.speed_mps * 26.0, 20.0), 420.0)
+        return min(max(self.motion.speed_mps * 22.0, 20.0), 400.0)
 
     def outline(self) -> npt.NDArray[np.float64]:
         """Grid points, shape (N, 2), that enclose the wake."""
         astern = np.linspace(-0.6 * self.length_m, self.reach_m, 12)
-        half = 1.5 * self.beam_m + 0.42 * np.maximum(astern + 0.5 * self.length_m, 0.0)
+        half = 1.3 * self.beam_m + 1.0 + 0.27 * np.maximum(astern + 0.5 * self.length_m, 0.0)
         heading = math.radians(self.motion.heading_deg)
         turn = math.radians(self.motion.turn_dps) / max(self.motion.speed_mps, 0.1)
         bent = heading - turn * np.maximum(astern, 0.0) / 2.0
@@ -116,7 +118,7 @@ class Wake:
         return np.vstack([right, left])
 
     def foam(self, x_m: FloatImage, y_m: FloatImage, roughness: FloatImage) -> FloatImage:
-        """White water 0..1 at grid points; `roughness` (about -1..1) breaks it up."""
+        """White water 0..1 at grid points of any shape; `roughness` (about -1..1) breaks it up."""
         astern, aside = self._along(x_m, y_m)
         speed = np.float32(self.motion.speed_mps)
         behind = np.maximum(astern + np.float32(0.5 * self.length_m), 0.0)

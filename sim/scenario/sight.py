@@ -25,7 +25,7 @@ FARTHEST_M = 25_000.0
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class View:
-    """What a camera sees at one instant, per pixel (rows, columns, 3).
+    """What a camera sees at one instant; every plane has shape (rows, columns).
 
     `place` holds x, y (grid metres, relative to `origin`) and range (metres, `FARTHEST_M` for sky);
     `direction` the unit ray east, north, up. `pixel_m` is the ground size of a pixel by row: the geometric
@@ -33,8 +33,8 @@ class View:
     """
 
     origin: tuple[float, float]
-    place: FloatImage
-    direction: FloatImage
+    place: tuple[FloatImage, FloatImage, FloatImage]
+    direction: tuple[FloatImage, FloatImage, FloatImage]
     pixel_m: FloatImage
 
 
@@ -78,12 +78,21 @@ class Sight:
             pixel_m=pixel_m.astype(np.float32),
         )
 
-    def _drawn_out(self, values: FloatImage) -> FloatImage:
+    def _drawn_out(self, values: FloatImage) -> tuple[FloatImage, FloatImage, FloatImage]:
         matrix = np.array([[1.0 / STEP_PX, 0.0, 0.0], [0.0, 1.0 / STEP_PX, 0.0]])
         size = (self.camera.width_px, self.camera.height_px)
-        lattice = values.reshape(*self._shape, 3)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(cv2.warpAffine(lattice, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+        first, second, third = (
+            cv2.warpAffine(
+                np.ascontiguousarray(values[:, k].reshape(self._shape)),
+                matrix,
+                size,
+                flags=flags,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            for k in range(3)
+        )
+        return np.asarray(first), np.asarray(second), np.asarray(third)
 
     def _meet(self, rays: FloatArray, state: CameraState) -> FloatArray:
         """Distances to the first meeting: steps that cannot overshoot, then the secant method."""
