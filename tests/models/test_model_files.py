@@ -179,7 +179,7 @@ def test_a_description_that_does_not_fit_is_refused_with_the_reason(
 
 def test_the_environment_cannot_change_a_description(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKYWARDEN_MODEL__THRESHOLD", "0.01")
-    assert load_description(copied / "model.toml").threshold == 0.6
+    assert load_description(copied / "model.toml").threshold == 0.65
 
 
 def test_a_model_is_found_by_name_folder_description_file_and_hash(copied: Path) -> None:
