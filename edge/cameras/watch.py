@@ -38,6 +38,7 @@ _MIN_VOTES = 3
 _MIN_TILES = 8
 _VIDEO_BLACK = 16.0
 _FLAT_SPAN = 4
+_DIM_LEVEL = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +134,9 @@ class CameraWatch:
         tiles = statistics.samples.reshape(TILE_ROWS, TILE_SIDE, TILE_COLUMNS, TILE_SIDE)
         spans = tiles.max(axis=(1, 3)) - tiles.min(axis=(1, 3))
         is_dark_tile = tile_means(statistics.samples) <= _VIDEO_BLACK + config.black_level
-        is_dark = float(is_dark_tile.mean()) >= config.frozen_share
+        # An underexposed daylight picture has structure: brighter spots in its tiles.
+        is_dim_tile = is_dark_tile & (tiles.max(axis=(1, 3)) <= _DIM_LEVEL)
+        is_dark = float(is_dim_tile.mean()) >= config.frozen_share
         is_black = float((is_dark_tile & (spans <= _FLAT_SPAN)).mean()) >= config.frozen_share
         is_bright = statistics.clipped_share >= config.clipped_share
         if is_black:

@@ -1,6 +1,7 @@
 """The watch: what stalls, freezes, is black or changes size is told; a hovering camera is not."""
 
 import io
+from pathlib import Path
 
 import av
 import cv2
@@ -8,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge.cameras.config import WatchConfig
-from edge.cameras.frame import BgrPixels, CameraFrame, Pixels
+from edge.cameras.config import CameraConfig, WatchConfig
+from edge.cameras.frame import SUSPECT_FLAGS, BgrPixels, CameraFrame, Pixels
+from edge.cameras.source import frames_of, make_source_here
 from edge.cameras.statistics import FrameStatistics, measure
 from edge.cameras.watch import CameraWatch, Condition
+from skywarden.clock import SystemClock
 
 Image = npt.NDArray[np.uint8]
 S = 1_000_000_000
@@ -185,3 +188,25 @@ def test_another_size_than_the_first_is_told_until_it_comes_back() -> None:
     assert "320x180 instead of 640x360" in changes[0].text
     fed(watch, [wide.at(2)], start_s=2, rate_hz=5)
     assert names(watch.drain()) == [("resolution_changed", "ok")]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    "name",
+    [
+        "recordings/gopro-karma/karma.mp4",
+        "video/sds_northsea_z30_2fps_720p.mp4",
+        "recordings/aphill/aphill_klv_10s.ts",
+        "recordings/cuav-2018",
+    ],
+)
+def test_real_flights_raise_no_condition_and_no_frame_is_suspect(real_data: Path, name: str) -> None:
+    config = CameraConfig(url=str(real_data / name), pacing="none")
+    watch: CameraWatch | None = None
+    for frame in frames_of(make_source_here(config, SystemClock())):
+        watch = watch or CameraWatch(WatchConfig(), started_ns=frame.time_ns)
+        watch.received(frame.time_ns)
+        flags = watch.observe(frame.time_ns, measure(frame))
+        assert not SUSPECT_FLAGS.intersection(flags), frame.frame_number
+    assert watch is not None
+    assert watch.drain() == []
