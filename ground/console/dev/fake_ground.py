@@ -6,6 +6,7 @@ It speaks the ground's HTTP API v1 and serves the built console beside it:
 """
 
 import argparse
+import itertools
 import json
 import logging
 import math
@@ -179,6 +180,7 @@ class FakeGround:
         self._listeners: set[queue.Queue[tuple[int, str, Json] | None]] = set()
         self._log: deque[tuple[int, str, Json]] = deque(maxlen=KEPT_EVENTS)
         self._revision = 1000
+        self._numbers = itertools.count()
         self._chips: dict[str, tuple[str, int]] = {}
         self._trails: dict[str, deque[LonLat]] = {}
         self.is_exercise = is_exercise
@@ -306,7 +308,7 @@ class FakeGround:
         }
 
     def _sighting(self, contact: Json, unix_s: float) -> Json:
-        number = sum(len(kept) for kept in self.sightings.values())
+        number = next(self._numbers)
         platform = contact["platform_ids"][number % len(contact["platform_ids"])]
         return {
             "sighting_id": f"{platform}:s1:eo:{contact['contact_id']}:{number}",
@@ -572,6 +574,12 @@ class FakeGround:
                 sighting["contact_id"] = contact_id
             self.contacts[contact_id] = {**made, "contact_id": contact_id, "first_seen": stamp(time.time())}
             self._tell("contact", self.contacts[contact_id])
+
+    def remove_contact(self, contact_id: str) -> None:
+        """Forgets a contact without a word; only a resync shows that it is gone."""
+        with self._lock:
+            for kept in (self.contacts, self.sightings, self._movers):
+                kept.pop(contact_id, None)
 
     def demand_resync(self) -> None:
         """Tells everybody to load the whole picture again."""

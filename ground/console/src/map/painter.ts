@@ -10,7 +10,14 @@ import { contactFeatures, lonLatOf, platformFeatures, platformPoint, selectedWed
 import { destination } from './geometry';
 import type { SourceName } from './style';
 
+/** The map follows at most ten times a second; on a slow machine less, so that it stays usable. */
 const BEAT_MS = 100;
+const SLOWEST_BEAT_MS = 1_500;
+/** Of the time between two redraws, at most this share goes into drawing. */
+const DRAWING_SHARE = 0.3;
+/** With more contacts than this, names appear only from a closer zoom on. */
+const CROWD = 400;
+const CROWD_ZOOM = 15;
 
 export class Painter {
   #dirty = new Set<Kind | 'selected'>();
@@ -19,6 +26,9 @@ export class Painter {
   #marks = new DiffedSource();
   #areas = new DiffedSource();
   #ready = false;
+  #beatMs = BEAT_MS;
+  #crowded = false;
+  #empty = new Set<SourceName>();
   selection: Selection | null = null;
   /** Called after platforms were drawn, for the map that follows one. */
   onPlatforms: (() => void) | null = null;
@@ -33,6 +43,8 @@ export class Painter {
     this.#ready = true;
     this.#marks.reset();
     this.#areas.reset();
+    this.#empty.clear();
+    this.#crowded = false;
     this.mark(['platforms', 'contacts', 'tracks', 'selected']);
   }
 
@@ -46,7 +58,7 @@ export class Painter {
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
       this.#paint();
-    }, BEAT_MS);
+    }, this.#beatMs);
   }
 
   select(selection: Selection | null): void {
@@ -68,6 +80,18 @@ export class Painter {
     if (dirty.has('contacts')) this.#paintContacts();
     this.#paintSelected();
     if (dirty.has('platforms')) this.onPlatforms?.();
+    this.#pace();
+  }
+
+  /** Sets the next beat by how long this one takes until its second frame. */
+  #pace(): void {
+    const begun = performance.now();
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() => {
+        const wanted = (performance.now() - begun) / DRAWING_SHARE;
+        this.#beatMs = Math.max(BEAT_MS, Math.min(SLOWEST_BEAT_MS, (this.#beatMs + wanted) / 2));
+      }),
+    );
   }
 
   #source(name: SourceName): GeoJSONSource | undefined {
@@ -75,6 +99,9 @@ export class Painter {
   }
 
   #set(name: SourceName, features: GeoJSON.Feature[]): void {
+    if (features.length === 0 && this.#empty.has(name)) return;
+    if (features.length === 0) this.#empty.add(name);
+    else this.#empty.delete(name);
     void this.#source(name)?.setData({ type: 'FeatureCollection', features });
   }
 
@@ -129,6 +156,14 @@ export class Painter {
     if (areaSource) this.#areas.push(areaSource, areas);
     this.#set('wedges', wedges);
     this.#set('vectors', vectors);
+    this.#thinOut(marks.size > CROWD);
+  }
+
+  #thinOut(crowded: boolean): void {
+    if (crowded === this.#crowded) return;
+    this.#crowded = crowded;
+    this.map.setLayerZoomRange('contact-label', crowded ? CROWD_ZOOM : 0, 24);
+    this.map.setLayoutProperty('contact-mark', 'icon-ignore-placement', crowded);
   }
 
   #paintSelected(): void {

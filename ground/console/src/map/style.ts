@@ -36,6 +36,11 @@ export const CLICKABLE = ['contact-mark', 'wedge-fill', 'track-mark', 'platform-
 const FONT = ['Inter Variable', 'system-ui', 'sans-serif'];
 const EMPTY: GeoJSON.FeatureCollection = { type: 'FeatureCollection', features: [] };
 
+/** Marks and names grow with the page's type on large screens (styles/tokens.css). */
+function enlargement(): number {
+  return parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+}
+
 function faded(color: string, percent: number): string {
   const hex = color.replace('#', '');
   const part = (at: number): number => parseInt(hex.slice(at, at + 2), 16);
@@ -117,7 +122,7 @@ function nameLayers(layer: MapLayer, colors: MapColors): LayerSpecification[] {
       layout: {
         'text-field': ['to-string', ['get', 'name']],
         'text-font': FONT,
-        'text-size': 11,
+        'text-size': 11 * enlargement(),
         'text-variable-anchor': ['left', 'right', 'top', 'bottom'],
         'text-radial-offset': 0.6,
       },
@@ -134,7 +139,7 @@ function label(id: string, source: SourceName, field: unknown, colors: MapColors
     layout: {
       'text-field': field,
       'text-font': FONT,
-      'text-size': 12,
+      'text-size': 12 * enlargement(),
       'text-max-width': 14,
       'text-padding': 1,
       ...extra,
@@ -266,7 +271,7 @@ function motionLayers(colors: MapColors): LayerSpecification[] {
 }
 
 function markLayers(colors: MapColors): LayerSpecification[] {
-  const always = { 'icon-allow-overlap': true, 'icon-padding': 0 } as const;
+  const always = { 'icon-allow-overlap': true, 'icon-padding': 0, 'icon-size': enlargement() } as const;
   return [
     {
       id: 'selected-area-fill',
@@ -288,7 +293,7 @@ function markLayers(colors: MapColors): LayerSpecification[] {
       source: 'selected',
       filter: ['==', ['geometry-type'], 'Point'],
       paint: {
-        'circle-radius': 18,
+        'circle-radius': 18 * enlargement(),
         'circle-color': 'rgba(0,0,0,0)',
         'circle-stroke-color': colors.accent,
         'circle-stroke-width': 2.5,
@@ -322,7 +327,7 @@ function markLayers(colors: MapColors): LayerSpecification[] {
     label('platform-label', 'platforms', ['get', 'label'], colors, {
       'text-variable-anchor': ['top', 'bottom', 'right', 'left'],
       'text-radial-offset': 1.6,
-      'text-size': 12.5,
+      'text-size': 12.5 * enlargement(),
       'text-font': ['Inter Variable Semibold', ...FONT],
       'text-allow-overlap': true,
     }),
@@ -336,7 +341,7 @@ function labelLayers(colors: MapColors): LayerSpecification[] {
     'text-justify': 'auto',
   };
   return [
-    { ...label('track-label', 'tracks', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 0.9, 'text-size': 11 }), minzoom: 14 } as LayerSpecification,
+    { ...label('track-label', 'tracks', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 0.9, 'text-size': 11 * enlargement() }), minzoom: 14 } as LayerSpecification,
     label('wedge-label', 'wedges', ['get', 'label'], colors, { 'symbol-placement': 'line', 'text-offset': [0, -0.8] }),
     label('contact-label', 'contacts', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 1.6 }),
   ];
