@@ -175,12 +175,11 @@ class Locator:
         return _answer(rays, status, slant_m, ground, covariance, surface.kind)
 
     def footprint(self, pose: CameraPose) -> tuple[tuple[float, float], ...]:
-        """Latitude and longitude of the image's corners, from the upper left round by the upper right.
+        """Latitude and longitude of the image's corners (`CameraModel.corners_px`), from the upper left on.
 
         Empty when any corner has no position: a footprint that reaches the horizon has no end.
         """
-        right, lower = self.camera.width_px - 0.5, self.camera.height_px - 0.5
-        corners = self.locate(pose, [[-0.5, -0.5], [right, -0.5], [right, lower], [-0.5, lower]])
+        corners = self.locate(pose, self.camera.corners_px)
         if any(status != OK for status in corners.status):
             return ()
         return tuple(zip(corners.latitude_deg.tolist(), corners.longitude_deg.tolist(), strict=True))

@@ -140,21 +140,23 @@ class _Marcher:
 
     def _stretch(
         self, active: npt.NDArray[np.intp], position: FloatArray, steps: int
-    ) -> tuple[FloatArray, FloatArray]:
-        """Ranges and clearances, shape (n, steps + 1), of the next stretch of the active rays."""
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Ranges, clearances and ground heights, shape (n, steps + 1), of the next stretch."""
         t = position[:, None] + self._step[active][:, None] * np.arange(steps + 1)
         t = np.minimum(t, self._end[active][:, None])
-        return t, self._path(active, t[:, 0], t[:, -1]).clearance(t)
+        return (t, *self._path(active, t[:, 0], t[:, -1]).clearance(t))
 
     def _path(self, index: npt.NDArray[np.intp], start: FloatArray, end: FloatArray) -> "_Path":
         return _Path(self._surface, self._camera, self._rays[index], start, end)
 
-    def _settle(self, active: npt.NDArray[np.intp], t: FloatArray, clearance: FloatArray) -> None:
+    def _settle(
+        self, active: npt.NDArray[np.intp], t: FloatArray, clearance: FloatArray, ground: FloatArray
+    ) -> None:
         """Decide the rays whose crossing, or end of knowledge, lies in this stretch."""
         with np.errstate(invalid="ignore"):
             is_end = ~(clearance > 0.0)
         last = np.where(is_end.any(axis=1), np.argmax(is_end, axis=1), t.shape[1])
-        t_low, t_high, low, high = self._grazes(active, t, clearance, last)
+        t_low, t_high, low, high = self._grazes(active, t, clearance, ground, last)
         row = np.flatnonzero((last < t.shape[1]) & np.isnan(t_low))
         column = last[row]
         is_unknown = np.isnan(clearance[row, column])
@@ -174,30 +176,27 @@ class _Marcher:
         active: npt.NDArray[np.intp],
         t: FloatArray,
         clearance: FloatArray,
+        ground: FloatArray,
         last: npt.NDArray[np.intp],
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Brackets of crossings hidden between two samples above the ground; NaN where there is none.
 
-        Between nodes a slope changes at most at one edge, so ground that rises between two samples no faster
-        than it did just before or does just after can only be hit where one of those slopes, carried on,
-        would reach the ray.
+        Looked at more closely is where the ray is lower above the ground than the ground itself changes
+        between samples thereabouts.
         """
         found = np.full((4, len(active)), np.nan)
         with np.errstate(invalid="ignore"):
-            fall = np.maximum(clearance[:, :-1] - clearance[:, 1:], 0.0)
-            rise = np.maximum(clearance[:, 1:] - clearance[:, :-1], 0.0)
-            reach_on = clearance[:, 1:-2] - fall[:, :-2]
-            reach_back = clearance[:, 2:-1] - rise[:, 2:]
-            is_near = (
-                (np.minimum(reach_on, reach_back) < 0.0) & (clearance[:, 1:-2] > 0) & (clearance[:, 2:-1] > 0)
-            )
+            change = np.abs(np.diff(ground, axis=1))
+            relief = np.maximum(np.maximum(change[:, :-2], change[:, 1:-1]), change[:, 2:])
+            lower = np.minimum(clearance[:, 1:-2], clearance[:, 2:-1])
+            is_near = (lower > 0.0) & (lower < relief)
         is_near &= np.arange(2, t.shape[1] - 1)[None, :] < last[:, None]
         rows, columns = np.nonzero(is_near)
         if not rows.size:
             return found[0], found[1], found[2], found[3]
         part = np.arange(_SUBDIVISIONS + 1) / _SUBDIVISIONS
         t_fine = t[rows, columns + 1][:, None] * (1 - part) + t[rows, columns + 2][:, None] * part
-        fine = self._path(active[rows], t_fine[:, 0], t_fine[:, -1]).clearance(t_fine)
+        fine = self._path(active[rows], t_fine[:, 0], t_fine[:, -1]).clearance(t_fine)[0]
         for row, ts, values in zip(rows[::-1], t_fine[::-1], fine[::-1], strict=True):  # the nearest wins
             under = np.flatnonzero(values <= 0.0)
             if under.size and under[0] > 0:
@@ -216,7 +215,7 @@ class _Marcher:
                 t = 0.5 * (a + b)
             else:
                 t = a + (b - a) * (fa / np.maximum(fa - fb, 1e-12))
-            f = path.clearance(t)
+            f, _ = path.clearance(t)
             if not bool(np.any((np.abs(f) > _HEIGHT_TOLERANCE_M) & (b - a > 1e-4))):
                 break
             is_above = f > 0.0
@@ -249,8 +248,9 @@ class _Path:
             for first, middle, last in (latitude, turn, alt)
         )
 
-    def clearance(self, t: FloatArray) -> FloatArray:
-        """Height above the surface at ranges t, shape (n,) or (n, k), NaN where the surface is not known."""
+    def clearance(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Height of the rays above the surface, and of the surface, at ranges t, shape (n,) or (n, k); NaN
+        where the surface is not known."""
         if self._is_polar:
             rays = self._rays if t.ndim == 1 else self._rays[:, None, :]
             latitude, longitude, alt = geodesy.geodetic_from_ecef(self._camera + rays * t[..., None])
@@ -260,4 +260,5 @@ class _Path:
             latitude, longitude, alt = (
                 (two[column] * s + one[column]) * s + zero[column] for two, one, zero in self._parabolas
             )
-        return alt - self._surface.height_hae_m(latitude, longitude)
+        ground = self._surface.height_hae_m(latitude, longitude)
+        return alt - ground, ground

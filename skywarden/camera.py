@@ -86,7 +86,7 @@ class CameraModel:
         known = {"width_px", "height_px", "fx", "fy", "cx", "cy", "distortion"}
         missing, unknown = sorted(known - {"distortion"} - set(tree)), sorted(set(tree) - known)
         if missing or unknown:
-            raise InputError(f"camera: missing {missing}, unknown {[str(key)[:40] for key in unknown]}")
+            raise InputError(f"a camera lacks {missing} or has unknown {[str(key)[:40] for key in unknown]}")
         distortion = tree.get("distortion", [])
         if not isinstance(distortion, list | tuple) or len(distortion) > 5:
             raise InputError("camera: distortion is a list of at most 5 numbers")
@@ -171,6 +171,27 @@ class CameraModel:
         upper = np.array([self.width_px - 0.5, self.height_px - 0.5])
         inside: BoolArray = np.all((points >= -0.5) & (points <= upper), axis=1)
         return inside
+
+    @functools.cached_property
+    def corners_px(self) -> FloatArray:
+        """The image's corners, shape (4, 2), from the upper left round by the upper right.
+
+        Where the distortion folds over inside the image, a corner is drawn in towards the principal point
+        as far as pixels have rays: many calibrations are no good in the corners.
+        """
+        right, lower = self.width_px - 0.5, self.height_px - 0.5
+        corners = np.array([[-0.5, -0.5], [right, -0.5], [right, lower], [-0.5, lower]])
+        if bool(self.rays(corners)[1].all()):
+            return corners
+        centre = np.array([self.cx, self.cy])
+        inside, outside = np.zeros(4), np.ones(4)
+        for _ in range(14):
+            middle = (inside + outside) / 2
+            is_seen = self.rays(centre + (corners - centre) * middle[:, None])[1]
+            inside, outside = np.where(is_seen, middle, inside), np.where(is_seen, outside, middle)
+        inside = np.where(self.rays(corners)[1], 1.0, 0.98 * inside)
+        drawn_in: FloatArray = centre + (corners - centre) * inside[:, None]
+        return drawn_in
 
     @functools.cached_property
     def _coefficients(self) -> tuple[float, float, float, float, float]:
