@@ -1,5 +1,7 @@
 """Imports PX4's onboard logs (`.ulg`): position, attitude, GPS and gimbal as MAVLink."""
 
+import contextlib
+import io
 import math
 import statistics
 import struct
@@ -8,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pyulog import ULog
+
+try:
+    from pyulog.exceptions import ULogException
+except ImportError:  # before 1.2 pyulog raised TypeError
+    ULogException = TypeError
 
 from sim.importers.options import ImportOptions, ImportReport, Progress
 from sim.importers.synthesis import Quaternion, Sample, Synthesiser
@@ -19,6 +26,10 @@ from skywarden.rotations import euler_deg_from_quaternion
 MAX_LOG_BYTES = 2_000_000_000
 _PX4 = 12
 _YEAR_2000_US = 946_684_800_000_000
+_DAMAGE = (
+    ULogException, OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+    MemoryError, struct.error,
+)  # fmt: skip
 
 
 def import_px4(source: Path, out: Path, options: ImportOptions, progress: Progress) -> ImportReport:
@@ -72,9 +83,10 @@ def _opened(source: Path) -> Any:
     if size > MAX_LOG_BYTES:
         raise InputError(f"{source}: {size} bytes is over the limit of {MAX_LOG_BYTES}")
     try:
-        return ULog(str(source))
-    except (OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, struct.error) as error:
-        raise InputError(f"{source}: cannot be read as a PX4 log: {error!r}") from error
+        with source.open("rb") as file, contextlib.redirect_stdout(io.StringIO()):
+            return ULog(file)
+    except _DAMAGE as error:
+        raise InputError(f"{source}: cannot be read as a PX4 log: {error!r}"[:300]) from error
 
 
 def _clock(is_dated: bool, options: ImportOptions) -> ClockNote:
