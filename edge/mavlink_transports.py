@@ -69,7 +69,7 @@ class UdpTransport:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             self._socket.bind((connection.host, connection.port))
-            group = struct.pack("4sl", socket.inet_aton(connection.host), socket.INADDR_ANY)
+            group = struct.pack("4s4s", socket.inet_aton(connection.host), bytes(4))
             self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
             self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
 

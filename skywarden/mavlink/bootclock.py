@@ -61,14 +61,11 @@ class BootClock:
             self._suspects.clear()
             self._last_boot_ms = boot_ms
             self._take(boot_ms, offset_ns)
-        return self.utc_ns(boot_ms)
+        return self._utc_ns(boot_ms)
 
     def utc_ns(self, boot_ms: int) -> int | None:
         """UTC nanoseconds of a boot time; None before the first pair."""
-        if self._base_ns is None:
-            return None
-        boot_ms = self._unwrapped(boot_ms)
-        return self._base_ns + boot_ms * NS_PER_MS + round(self._fit(boot_ms) * NS_PER_S)
+        return None if self._base_ns is None else self._utc_ns(self._unwrapped(boot_ms))
 
     @property
     def drift_ppm(self) -> float:
@@ -105,6 +102,11 @@ class BootClock:
         elif boot_ms - low > _WRAP_MS // 2 and turns:
             turns -= 1
         return boot_ms % _WRAP_MS + turns * _WRAP_MS
+
+    def _utc_ns(self, boot_ms: int) -> int:
+        """As `utc_ns`, for milliseconds that do not wrap."""
+        assert self._base_ns is not None
+        return self._base_ns + boot_ms * NS_PER_MS + round(self._fit(boot_ms) * NS_PER_S)
 
     def _offset_s(self, boot_ms: int, offset_ns: int) -> float:
         assert self._base_ns is not None
