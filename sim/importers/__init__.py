@@ -122,8 +122,13 @@ def _detect_folder(folder: Path) -> Source:
         from sim.importers.tlog_images import IMAGE_SUFFIXES
 
         has_images = any(by_kind.get(suffix) for suffix in IMAGE_SUFFIXES)
+        videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
         if has_images or len(by_kind[".tlog"]) > 1:
             return Source(kind="folder", path=folder)
+        if len(videos) == 1:
+            return Source(kind="tlog and video", path=by_kind[".tlog"][0], companion=videos[0])
+        if videos:
+            raise InputError(f"{folder}: holds a tlog and {len(videos)} videos; one of each is needed")
         return Source(kind="tlog", path=by_kind[".tlog"][0])
     annotations = [path for path in by_kind.get(".json", []) if "telemetry" in path.name]
     if annotations:
@@ -136,7 +141,7 @@ def _detect_folder(folder: Path) -> Source:
         return detect(singles[0])
     raise InputError(
         f"{folder}: holds {len(files)} files of which {len(stems)} could be imported; name one of them, "
-        "or a folder with one tlog and its images"
+        "or a folder with one tlog and its images or video"
     )
 
 
@@ -151,6 +156,11 @@ def _run(source: Source, out: Path, options: ImportOptions, progress: Progress) 
             from sim.importers.tlog_images import import_folder
 
             return import_folder(source.path, out, options, progress)
+        case "tlog and video":
+            from sim.importers.tlog_video import import_tlog_video
+
+            assert source.companion is not None
+            return import_tlog_video(source.path, source.companion, out, options, progress)
         case "dji":
             from sim.importers.dji_srt import import_dji
 

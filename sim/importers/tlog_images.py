@@ -77,7 +77,7 @@ def count_frames(records: Iterator[tuple[int, bytes]], progress: Progress) -> Te
     )
 
 
-def _count_log(source: Path, progress: Progress) -> TelemetryCounts:
+def count_log(source: Path, progress: Progress) -> TelemetryCounts:
     """Count a log with stamps, and the bytes in it that belong to no whole record."""
     in_records = 0
 
@@ -101,18 +101,18 @@ def import_tlog(source: Path, out: Path, options: ImportOptions, progress: Progr
     """A telemetry log alone; a stream without time stamps is stamped by its messages' time since boot."""
     if is_raw_stream(source):
         return _import_raw(source, out, options, progress)
-    counts = _count_log(source, progress)
+    counts = count_log(source, progress)
     with open_flight(
         out,
         options,
         source=source,
         start_ns=counts.first_ns,
         telemetry_source=f"{source.name}, as it was recorded",
-        clock=_log_clock(counts),
+        clock=log_clock(counts),
         sources=[source_file(source)],
-        notes=_count_notes(counts),
+        notes=count_notes(counts),
     ) as writer:
-        _copy(writer, source, counts)
+        copy_log(writer, source, counts)
         return report(writer, "MAVLink telemetry log", counts.as_dict())
 
 
@@ -121,12 +121,12 @@ def import_folder(source: Path, out: Path, options: ImportOptions, progress: Pro
     logs = sorted(source.glob("*.tlog"))
     if len(logs) != 1:
         raise InputError(f"{source}: holds {len(logs)} telemetry logs; exactly one is needed")
-    counts = _count_log(logs[0], progress)
+    counts = count_log(logs[0], progress)
     images = timed_images(source)
     calibration = options.calibration or _calibration_in(source)
     width, height = _size(images[0][1])
     is_cuav = calibration is not None and all(len(path.stem) == _CUAV_NAME_CHARS for _, path in images)
-    notes = _count_notes(counts)
+    notes = count_notes(counts)
     outside = sum(not counts.first_ns <= time_ns <= counts.last_ns for time_ns, _ in images)
     if outside:
         notes.append(f"{outside} of {len(images)} images lie outside the telemetry's time")
@@ -160,12 +160,12 @@ def import_folder(source: Path, out: Path, options: ImportOptions, progress: Pro
         source=source,
         start_ns=min(counts.first_ns, images[0][0]),
         telemetry_source=f"{logs[0].name}, as it was recorded",
-        clock=_log_clock(counts),
+        clock=log_clock(counts),
         sources=[source_file(path) for path in paths],
         sensors=[eye],
         notes=notes,
     ) as writer:
-        _copy(writer, logs[0], counts)
+        copy_log(writer, logs[0], counts)
         for number, (time_ns, path) in enumerate(images):
             progress(number, len(images), "copying images")
             writer.add_frame("eo", number, time_ns, path, name=path.stem)
@@ -217,7 +217,7 @@ def _import_raw(source: Path, out: Path, options: ImportOptions, progress: Progr
         "the time since boot in them",
         clock=clock,
         sources=[source_file(source)],
-        notes=_count_notes(counts),
+        notes=count_notes(counts),
     ) as writer:
         for time_ns, raw in records:
             writer.append_telemetry(time_ns, raw)
@@ -250,20 +250,23 @@ def _boot_ms(raw: bytes) -> int | None:
     return int.from_bytes(raw[start : start + min(4, raw[1])], "little")
 
 
-def _copy(writer: FlightWriter, source: Path, counts: TelemetryCounts) -> None:
+def copy_log(writer: FlightWriter, source: Path, counts: TelemetryCounts) -> None:
+    """The log into the flight, byte for byte, with its count and span."""
     writer.copy_telemetry(source)
     writer.note_telemetry_count(counts.total)
     writer.note_times(counts.first_ns, counts.last_ns)
 
 
-def _log_clock(counts: TelemetryCounts) -> ClockNote:
+def log_clock(counts: TelemetryCounts) -> ClockNote:
+    """Whether the log's stamps can be dates."""
     if counts.first_ns < _YEAR_2000_NS:
         words = "none: the log's time stamps lie before the year 2000 and count from an arbitrary start"
         return ClockNote(source=words, is_utc_known=False)
     return ClockNote(source="the log's own receive times", sigma_s=0.1)
 
 
-def _count_notes(counts: TelemetryCounts) -> list[str]:
+def count_notes(counts: TelemetryCounts) -> list[str]:
+    """What a user must know about the log."""
     notes = []
     if counts.bad_checksums:
         notes.append(

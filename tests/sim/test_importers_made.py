@@ -385,3 +385,39 @@ def test_a_source_that_is_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds 0 files"):
         import_flight(tmp_path / "empty", tmp_path / "flight")
+
+
+def test_a_tlog_with_a_video_needs_to_know_when_the_video_began(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_tlog(folder / "flight.tlog")
+    make_video(folder / "video.mp4")
+    with pytest.raises(InputError, match="does not tell when it began"):
+        import_flight(folder, tmp_path / "a")
+    with pytest.raises(InputError, match="begins 1000 s after the telemetry"):
+        import_flight(folder, tmp_path / "b", start_utc_ns=START_NS + 1000 * 10**9)
+    report = import_flight(folder, tmp_path / "c", start_utc_ns=START_NS + 10**9)
+    assert report.frame_counts == {"eo": 20}
+    assert (tmp_path / "c/telemetry.tlog").read_bytes() == (folder / "flight.tlog").read_bytes()
+    assert next(FlightReader(tmp_path / "c").frames()).time_ns == START_NS + 10**9
+
+
+def test_interlaced_pictures_come_whole_and_each_has_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.ts"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 128, "yuv420p"
+        stream.codec_context.flags |= (
+            av.codec.context.Flags.interlaced_dct | av.codec.context.Flags.interlaced_me
+        )
+        for number in range(15):
+            image = np.full((128, 160, 3), 60 + number * 10, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    import_flight(path, tmp_path / "flight")
+    reader = FlightReader(tmp_path / "flight")
+    images = [image for _, image in reader.images("eo")]
+    assert len(images) == 15
+    assert all(image.mean() > 40 for image in images)
+    assert reader.problems == []
