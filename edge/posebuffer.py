@@ -116,7 +116,14 @@ class Samples(Generic[SampleT]):
         return len(self._samples)
 
     def add(self, sample: SampleT) -> None:
-        """Insert in order of time; a second sample of the same instant replaces the first."""
+        """Insert in order of time; a second sample of the same instant replaces the first.
+
+        One that is older than all that is kept means that our clock was set back: what was heard under the
+        wrong time is forgotten, or it would outlive everything that is true.
+        """
+        if self._times and self._times[-1] - sample.time_ns > self._history_ns:
+            self._times.clear()
+            self._samples.clear()
         index = bisect_left(self._times, sample.time_ns)
         if index < len(self._times) and self._times[index] == sample.time_ns:
             self._samples[index] = sample

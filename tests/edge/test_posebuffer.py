@@ -263,3 +263,13 @@ def test_the_gimbal_pose_for_the_ground_is_the_resolved_one() -> None:
     assert pose is not None
     assert rotations.euler_deg_from_quaternion(pose.q_ned_gimbal) == pytest.approx([0, -30, 10], abs=1e-6)
     assert _buffer(PoseHistory()).gimbal_pose_at(T0, platform_id="p", sensor_id="eo") is None
+
+
+def test_samples_from_a_clock_that_was_set_back_replace_those_of_the_future() -> None:
+    history = PoseHistory()
+    history.add_position(_position(86_400.0))
+    history.add_attitude(_attitude(86_400.0))
+    for at_s in (0.0, 0.2, 0.4):
+        history.add_position(_position(at_s))
+        history.add_attitude(_attitude(at_s))
+    assert _pose(_buffer(history), 0.3).alt_hae_m == pytest.approx(500.6, abs=1e-4)
