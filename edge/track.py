@@ -286,23 +286,32 @@ class Tracker:
 
     def _cost(self, batch: _Batch) -> FloatArray:
         """Costs (tracks, measurements); what the gate refuses costs more than any limit."""
-        place, shared, cross = self._p[:, :2, :2], self._p[:, 4:, 4:], self._p[:, :2, 4:]
-        b = batch.factor[None]
-        mixed = cross[:, None] @ np.swapaxes(b, -1, -2)
-        known = b @ shared[:, None] @ np.swapaxes(b, -1, -2)
-        s = place[:, None] + mixed + np.swapaxes(mixed, -1, -2) + known + batch.covariance[None]
-        away = batch.points_m[None] - self._x[:, None, :2] - (b @ self._x[:, None, 4:, None])[..., 0]
-        determinant = s[..., 0, 0] * s[..., 1, 1] - s[..., 0, 1] ** 2
-        squared = (
-            s[..., 1, 1] * away[..., 0] ** 2
-            - 2 * s[..., 0, 1] * away[..., 0] * away[..., 1]
-            + s[..., 0, 0] * away[..., 1] ** 2
-        ) / determinant
+        s = {axes: self._predicted(batch, *axes) for axes in ((0, 0), (0, 1), (1, 1))}
+        shared = self._x[:, 4:]
+        east, north = (
+            batch.points_m[:, axis] - self._x[:, axis, None] - shared @ batch.factor[:, axis].T
+            for axis in (0, 1)
+        )
+        determinant = s[0, 0] * s[1, 1] - s[0, 1] ** 2
+        squared = (s[1, 1] * east**2 - 2 * s[0, 1] * east * north + s[0, 0] * north**2) / determinant
         measured = np.linalg.det(batch.covariance)
-        label = np.array([[who.label != m.label for m in batch.source] for who in self._who])
+        ours, theirs = np.array([who.label for who in self._who]), np.array([m.label for m in batch.source])
         cost = squared + np.maximum(np.log(determinant / measured), 0.0)
-        cost += self._config.label_mismatch_cost * label
+        cost += self._config.label_mismatch_cost * (ours[:, None] != theirs[None])
         return np.where(squared <= self._gate, cost, _REFUSED_COST)
+
+    def _predicted(self, batch: _Batch, i: int, j: int) -> FloatArray:
+        """Element i, j of the covariances of predicted measurements, shape (tracks, measurements).
+
+        It is that of H P H^T + R with H = [1, 0, B] and B the shared error's factor, written so that every
+        term is one product of two small tables.
+        """
+        factor = batch.factor
+        pairs = (factor[:, i, :, None] * factor[:, j, None, :]).reshape(-1, 4)
+        total = self._p[:, 4:, 4:].reshape(-1, 4) @ pairs.T
+        total += self._p[:, i, 4:] @ factor[:, j].T + self._p[:, j, 4:] @ factor[:, i].T
+        predicted: FloatArray = total + self._p[:, i, j, None] + batch.covariance[:, i, j]
+        return predicted
 
     def _assigned(self, cost: FloatArray, rows: IndexArray, columns: IndexArray) -> list[tuple[int, int]]:
         if not rows.size or not columns.size:
