@@ -38,7 +38,7 @@ def import_px4(source: Path, out: Path, options: ImportOptions, progress: Progre
     log = _opened(source)
     counts: dict[str, int] = {}
     for data in log.data_list:
-        counts[data.name] = counts.get(data.name, 0) + len(data.data["timestamp"])
+        counts[data.name] = counts.get(data.name, 0) + len(data.data.get("timestamp", ()))
     boot_utc_us = _boot_utc_us(log)
     is_dated = boot_utc_us is not None
     first_us = int(log.start_timestamp)
@@ -101,7 +101,7 @@ def _clock(is_dated: bool, options: ImportOptions) -> ClockNote:
 def _rows(log: Any, name: str) -> Iterator[dict[str, float]]:
     """Every row of the first instance of a topic as plain numbers."""
     for data in log.data_list:
-        if data.name == name and data.multi_id == 0:
+        if data.name == name and data.multi_id == 0 and "timestamp" in data.data:
             keys = list(data.data)
             columns = [data.data[key].tolist() for key in keys]
             for row in zip(*columns, strict=True):

@@ -59,7 +59,7 @@ class VideoIndex:
 def index_video(path: Path, progress: Progress) -> VideoIndex:
     """Walk through the whole file; raises `InputError` when it is no container that can be read."""
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"{path}: cannot be opened as a video ({_reason(error)})") from error
     with container:

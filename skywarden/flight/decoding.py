@@ -73,7 +73,7 @@ def read_video(path: Path, stream_index: int, *, threads: int = 1) -> Iterator[t
     import av
 
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise FlightError(f"{path}: cannot be opened as a video: {error}") from error
     with container:

@@ -20,6 +20,7 @@ from skywarden.flight.schema import (
     FlightInfo,
     FrameLine,
     VideoFile,
+    check_relative,
     decode_info,
     safe_path,
 )
@@ -58,7 +59,7 @@ class FlightReader:
             for media in sensor.media
             if isinstance(media, VideoFile)
         }
-        self._videos: dict[str, Path] = {}
+        self._folders: dict[str, Path] = {}
         self._note_what_is_missing()
 
     @property
@@ -174,16 +175,22 @@ class FlightReader:
                 raise FlightError(f"{origin}: no sensor has the video {entry.video[:80]!r}")
             numerator, denominator = self._time_bases[entry.video]
             pts_s = entry.pts * numerator / denominator
-            if entry.video not in self._videos:
-                self._videos[entry.video] = safe_path(self.path, entry.video)
         return FrameRef(
             sensor_id=entry.sensor_id,
             frame_number=entry.frame_number,
             time_ns=entry.time_ns,
-            path=self._videos[entry.video] if entry.video else safe_path(self.path, entry.file or ""),
+            path=self._safe(entry.file or entry.video or ""),
             pts=entry.pts,
             pts_s=pts_s,
         )
+
+    def _safe(self, name: str) -> Path:
+        """As `safe_path`, but each folder is resolved once: a flight has a hundred thousand files in one."""
+        folder, _, last = check_relative(name).rpartition("/")
+        if folder and folder not in self._folders:
+            self._folders[folder] = safe_path(self.path, folder)
+        full = self._folders[folder] / last if folder else self.path / last
+        return safe_path(self.path, name) if full.is_symlink() else full
 
     def _pictures(
         self, sensor_id: str, path: Path, by_pts: dict[int, FrameRef], threads: int

@@ -219,6 +219,21 @@ def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
         safe_path(tmp_path / "f", "frames/eo/secret.jpg")
 
 
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_frames_behind_a_link_that_leads_out_are_refused(tmp_path: Path, is_folder: bool) -> None:
+    write_flight(tmp_path / "f")
+    folder = tmp_path / "f/frames/eo"
+    outside = tmp_path / "outside"
+    if is_folder:
+        folder.rename(outside)
+        folder.symlink_to(outside)
+    else:
+        (folder / "000000001.jpg").rename(outside)
+        (folder / "000000001.jpg").symlink_to(outside)
+    with pytest.raises(FlightError, match="symbolic link"):
+        list(FlightReader(tmp_path / "f").frames())
+
+
 def test_a_manifest_or_a_line_that_points_outside_is_refused(tmp_path: Path) -> None:
     write_flight(tmp_path / "f")
     manifest = tmp_path / "f/MANIFEST.sha256"
