@@ -241,8 +241,8 @@ class Locator:
         elevation = rays.elevation
         variance = _along(rays.covariance, rays.upward, rays.upward)
         margin = self._horizon_sigmas * np.sqrt(np.maximum(variance, 0.0))
-        lowest = surface.height_range_hae_m[0] if surface.kind != "level" else None
-        if surface.kind == "sea" or lowest is None:
+        lowest = surface.height_range_hae_m[0]
+        if surface.spacing_m == 0.0:
             lowest = float(surface.height_hae_m(pose.latitude_deg, pose.longitude_deg))
         dip = _dip_rad(pose, lowest, rays.in_ned)
         with np.errstate(invalid="ignore"):

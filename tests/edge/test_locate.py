@@ -417,3 +417,52 @@ def test_the_thunderstorm_field_set_beats_its_published_result(real_data: Path) 
         misses.append(np.hypot(away[:, 0], away[:, 1]).min())
     assert np.quantile(misses, 0.5) <= 5.2
     assert np.quantile(misses, 0.9) <= 9.5
+
+
+SET_A = PoseSigmas(
+    horizontal_m=1.5, vertical_m=3.0, tilt_deg=0.5, heading_deg=2.0, boresight_deg=0.3, time_offset_s=0.06
+)
+SET_B = PoseSigmas(
+    horizontal_m=1.5, vertical_m=2.0, tilt_deg=0.2, heading_deg=0.5, boresight_deg=0.05, time_offset_s=0.01
+)
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "sigma_px", "surface_sigma_m", "height_m", "off_nadir_deg", "table_m"),
+    [
+        (SET_A, 2.0, 3.0, 100.0, 0.0, 4.1),
+        (SET_A, 2.0, 3.0, 100.0, 45.0, 9.9),
+        (SET_A, 2.0, 3.0, 300.0, 45.0, 21.0),
+        (SET_A, 2.0, 3.0, 300.0, 75.0, 97.0),
+        (SET_A, 2.0, 0.5, 1000.0, 75.0, 315.0),
+        (SET_B, 1.0, 1.5, 300.0, 0.0, 4.0),
+        (SET_B, 1.0, 1.5, 300.0, 45.0, 7.6),
+        (SET_B, 1.0, 0.3, 300.0, 75.0, 32.0),
+    ],
+)
+def test_the_error_budget_of_common_equipment_is_the_one_sampled_beforehand(
+    sigmas: PoseSigmas,
+    sigma_px: float,
+    surface_sigma_m: float,
+    height_m: float,
+    off_nadir_deg: float,
+    table_m: float,
+) -> None:
+    """A turning platform, 15 m/s and 5 deg/s, f = 1500 px; the table is a Monte Carlo on the ellipsoid."""
+    camera = CameraModel(width_px=1920, height_px=1080, fx=1500.0, fy=1500.0, cx=959.5, cy=539.5)
+    pose = CameraPose(
+        time_ns=1,
+        latitude_deg=36.9,
+        longitude_deg=21.7,
+        alt_hae_m=height_m,
+        rotation_ned_from_camera=_looking(0.0, off_nadir_deg - 90.0),
+        velocity_ned_mps=np.array([15.0, 0.0, 0.0]),
+        angular_rate_dps=5.0,
+        sigmas=sigmas,
+        level_alt_hae_m=None,
+        source="test",
+    )
+    found = Locator(camera, LevelSurface(0.0, sigma_m=surface_sigma_m)).locate(
+        pose, [[959.5, 539.5]], sigma_px
+    )
+    assert found.ce90_m[0] == pytest.approx(table_m, rel=0.03)
