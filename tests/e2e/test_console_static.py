@@ -3,6 +3,7 @@
 import gzip
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -232,6 +233,16 @@ def test_an_exercise_says_so(browser: Browser) -> None:
     expect(seen.page.get_by_test_id("contact-row").first).to_contain_text("Exercise")
     seen.context.close()
     serving.close()
+
+
+def test_the_plain_modules_of_the_console_pass_their_unit_tests() -> None:
+    npm = shutil.which("npm")
+    if npm is None or not (CONSOLE / "node_modules").is_dir():
+        pytest.skip("the console's packages are not installed: npm ci in ground/console")
+    done = subprocess.run(
+        [npm, "test"], cwd=CONSOLE, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
 def test_the_build_is_small_and_its_lock_file_names_no_registry() -> None:

@@ -71,14 +71,15 @@ export async function fetchSnapshot(): Promise<Snapshot> {
   ]);
   const arrived = performance.now();
   const [platforms, badPlatforms] = readItems(platformBody, (item) => decodePlatform(item, arrived));
-  const [tracks, badTracks] = readItems(trackBody, decodeTrack);
+  const [tracks, badTracks] = readItems(trackBody, (item) => decodeTrack(item, arrived));
   return { status, platforms, contacts, tracks, refused: badContacts + badPlatforms + badTracks };
 }
 
 export async function fetchLayers(): Promise<MapLayer[]> {
   const [layers] = readItems(await ask('api/v1/layers'), (item) => decodeLayer(item, ORIGIN));
-  // A name is an id here; a second layer of the same name would stop the map.
-  return [...new Map(layers.map((layer) => [layer.name, layer])).values()];
+  // A name is an id on the map, where a second one of the same kind and name would be an error.
+  const named = layers.map((layer) => ({ ...layer, name: `${layer.kind}/${layer.name}` }));
+  return [...new Map(named.map((layer) => [layer.name, layer])).values()];
 }
 
 /** One contact with its newest sightings (at most 200). */

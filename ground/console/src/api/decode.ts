@@ -181,23 +181,23 @@ function link(value: unknown): LinkFigures {
   };
 }
 
-/** A platform, or `null` without an id or a time at which it was last heard. */
+/** A platform, or `null` without an id. */
 export function decodePlatform(value: unknown, arrived_ms: number): Platform | null {
   const raw = fields(value);
   const id = text(raw?.['platform_id'], 128);
-  const heard = time(raw?.['last_heard']);
-  if (!raw || id === null || heard === null) return null;
+  if (!raw || id === null) return null;
   return {
     platform_id: id,
     sortie_id: text(raw['sortie_id'], 128) ?? '',
-    last_heard: heard,
-    age_s: number(raw['age_s'], 0) ?? 0,
+    last_heard: time(raw['last_heard']),
+    age_s: number(raw['age_s'], 0),
     link: link(raw['link']),
     pose: pose(raw['pose']),
     frame: frame(raw['frame']),
     health: list(raw['health'], health, 256),
     trail: list(raw['trail'], lonLat, MAX_POINTS),
     arrived_ms,
+    pose_arrived_ms: arrived_ms,
   };
 }
 
@@ -266,7 +266,7 @@ export function decodeSighting(value: unknown): Sighting | null {
 const STATUSES: readonly string[] = ['tentative', 'confirmed', 'coasting', 'dropped'] satisfies TrackStatus[];
 
 /** A track, or `null` without id, status or time. */
-export function decodeTrack(value: unknown): Track | null {
+export function decodeTrack(value: unknown, arrived_ms: number): Track | null {
   const raw = fields(value);
   const id = text(raw?.['track_id'], 128);
   const at = time(raw?.['time']);
@@ -287,6 +287,7 @@ export function decodeTrack(value: unknown): Track | null {
     speed_mps: number(raw['speed_mps'], 0),
     contact_id: text(raw['contact_id'], 128),
     trail: list(raw['trail'], lonLat, MAX_POINTS),
+    arrived_ms,
   };
 }
 

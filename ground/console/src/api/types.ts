@@ -76,8 +76,9 @@ export interface LinkFigures {
 export interface Platform {
   platform_id: string;
   sortie_id: string;
-  last_heard: string;
-  age_s: number;
+  /** `null`: known from an earlier run, not heard in this one. */
+  last_heard: string | null;
+  age_s: number | null;
   link: LinkFigures;
   pose: Pose | null;
   frame: FrameView | null;
@@ -85,6 +86,8 @@ export interface Platform {
   trail: LonLat[];
   /** Local monotonic milliseconds when this copy reached the page; ages count on from here. */
   arrived_ms: number;
+  /** The same for the pose inside: a platform may be heard while its telemetry is silent. */
+  pose_arrived_ms: number;
 }
 
 export interface Contact {
@@ -141,6 +144,8 @@ export interface Track {
   speed_mps: number | null;
   contact_id: string | null;
   trail: LonLat[];
+  /** Local monotonic milliseconds when this copy reached the page. */
+  arrived_ms: number;
 }
 
 export interface StationStatus {

@@ -106,15 +106,20 @@ export class Painter {
   }
 
   isStale(platform: Platform): boolean {
-    return this.picture.phase === 'lost' || this.picture.platformAge(platform, performance.now()) > STALE_S;
+    const nowMs = performance.now();
+    const heard = this.picture.platformAge(platform, nowMs) ?? Infinity;
+    return this.picture.phase === 'lost' || heard > STALE_S || (this.picture.poseAge(platform, nowMs) ?? 0) > STALE_S;
   }
 
   #paintPlatforms(): void {
     const nowMs = performance.now();
     const label = (platform: Platform): string => {
       const seconds = this.picture.platformAge(platform, nowMs);
-      const isOld = seconds > STALE_S;
-      return isOld ? `${platform.platform_id}\n${text.platforms.notHeardFor(age(seconds))}` : platform.platform_id;
+      if (seconds === null) return `${platform.platform_id}\n${text.platforms.neverHeard}`;
+      if (seconds > STALE_S) return `${platform.platform_id}\n${text.platforms.notHeardFor(age(seconds))}`;
+      const poseSeconds = this.picture.poseAge(platform, nowMs) ?? 0;
+      if (poseSeconds > STALE_S) return `${platform.platform_id}\n${text.platforms.positionOld(age(poseSeconds))}`;
+      return platform.platform_id;
     };
     const drawn = platformFeatures(this.picture.platforms.values(), (platform) => this.isStale(platform), label);
     this.#set('platforms', drawn.points);

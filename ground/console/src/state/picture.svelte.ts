@@ -13,7 +13,7 @@ const LIST_BEAT_MS = 250;
 /** A pose comes twice a second; older than ten periods is stale (glossary). */
 export const STALE_S = 5;
 export const LOST_S = 60;
-/** A track this far behind its platform's newest frame has been forgotten there without a word. */
+/** A track that nobody spoke of for so long has been forgotten without a word, aboard or by the ground. */
 const FORGOTTEN_TRACK_S = 60;
 
 export class Picture {
@@ -48,13 +48,19 @@ export class Picture {
     return () => this.#watchers.delete(tell);
   }
 
+  /** Seconds since a new pose of `platform` came; null when it has none. */
+  poseAge(platform: Platform, monotonicMs: number): number | null {
+    return platform.pose === null ? null : Math.max(0, monotonicMs - platform.pose_arrived_ms) / 1000;
+  }
+
   watchSightings(tell: (sighting: Sighting) => void): () => void {
     this.#sightingWatchers.add(tell);
     return () => this.#sightingWatchers.delete(tell);
   }
 
-  /** Seconds since `platform` was heard, counted on since this copy arrived. */
-  platformAge(platform: Platform, monotonicMs: number): number {
+  /** Seconds since `platform` was heard, counted on since this copy arrived; null when it never was. */
+  platformAge(platform: Platform, monotonicMs: number): number | null {
+    if (platform.age_s === null) return null;
     return platform.age_s + Math.max(0, monotonicMs - platform.arrived_ms) / 1000;
   }
 
@@ -65,11 +71,13 @@ export class Picture {
   /** Publishes the time of the last word; called on the page's one-second beat. */
   beat(): void {
     this.heardMs = this.#heardMs;
+    if (this.phase === 'live') this.#forgetTracks();
   }
 
   /** Takes a whole new picture in place of the old one. */
   replace(snapshot: Snapshot): void {
     this.#setStatus(snapshot.status);
+    for (const platform of snapshot.platforms) this.#keepPoseAge(platform);
     fill(this.platforms, snapshot.platforms, (item) => item.platform_id);
     fill(this.contacts, snapshot.contacts, (item) => item.contact_id);
     fill(this.tracks, snapshot.tracks, (item) => item.track_id);
@@ -109,13 +117,20 @@ export class Picture {
   #takePlatform(body: unknown): boolean {
     const platform = decodePlatform(body, performance.now());
     if (!platform) return this.#refuse();
+    this.#keepPoseAge(platform);
     this.platforms.set(platform.platform_id, platform);
     this.#changed('platforms');
     return false;
   }
 
+  /** The same pose in a newer copy of its platform is not a newer pose. */
+  #keepPoseAge(platform: Platform): void {
+    const known = this.platforms.get(platform.platform_id);
+    if (known?.pose && known.pose.time === platform.pose?.time) platform.pose_arrived_ms = known.pose_arrived_ms;
+  }
+
   #takeTrack(body: unknown): boolean {
-    const track = decodeTrack(body);
+    const track = decodeTrack(body, performance.now());
     if (!track) return this.#refuse();
     if (track.status === 'dropped') this.tracks.delete(track.track_id);
     else this.tracks.set(track.track_id, track);
@@ -161,21 +176,17 @@ export class Picture {
       this.platformList = [...this.platforms.values()].sort((a, b) => compare(a.platform_id, b.platform_id));
     }
     if (this.#stale.has('contacts')) this.contactList = [...this.contacts.values()];
-    if (this.#stale.has('tracks') || this.#stale.has('platforms')) this.#forgetTracks();
     this.trackCount = this.tracks.size;
     this.#stale.clear();
   }
 
   /** A `dropped` that was lost on the radio must not leave a track standing for ever. */
   #forgetTracks(): void {
-    const newest = new Map<string, number>();
-    for (const platform of this.platforms.values()) {
-      const stamps = [platform.pose?.time, platform.frame?.time].map((stamp) => Date.parse(stamp ?? ''));
-      newest.set(platform.platform_id, Math.max(...stamps.filter(Number.isFinite), -Infinity));
-    }
+    const before = performance.now() - FORGOTTEN_TRACK_S * 1000;
     for (const track of this.tracks.values()) {
-      const behindMs = (newest.get(track.platform_id) ?? -Infinity) - Date.parse(track.time);
-      if (behindMs > FORGOTTEN_TRACK_S * 1000) this.tracks.delete(track.track_id);
+      if (track.arrived_ms > before) continue;
+      this.tracks.delete(track.track_id);
+      this.#changed('tracks');
     }
   }
 }

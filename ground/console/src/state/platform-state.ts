@@ -11,8 +11,8 @@ export function worstFirst(health: HealthCondition[]): HealthCondition[] {
   return [...health].sort((a, b) => RANK[a.state] - RANK[b.state] || (a.component < b.component ? -1 : 1));
 }
 
-export function platformState(platform: Platform, age_s: number): PlatformState {
-  if (age_s > LOST_S) return 'lost';
+export function platformState(platform: Platform, age_s: number | null): PlatformState {
+  if (age_s === null || age_s > LOST_S) return 'lost';
   if (age_s > STALE_S) return 'stale';
   return worstFirst(platform.health)[0]?.state ?? 'ok';
 }

@@ -6,7 +6,9 @@ export type Texts = typeof en;
 const LANGUAGES: Record<string, Texts> = { en };
 
 function chosen(): string {
-  return navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => tag in LANGUAGES) ?? 'en';
+  // Unit tests run without a browser.
+  const wanted: readonly string[] = globalThis.navigator?.languages ?? [];
+  return wanted.map((tag) => tag.slice(0, 2)).find((tag) => tag in LANGUAGES) ?? 'en';
 }
 
 export const language = chosen();

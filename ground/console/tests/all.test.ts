@@ -1,0 +1,5 @@
+// Unit tests of the console's plain modules: decoding, event stream, geometry, formats, graticule.
+import './decode.test';
+import './format.test';
+import './geometry.test';
+import './sse.test';
