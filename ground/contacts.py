@@ -306,8 +306,9 @@ class ContactBook:
             for near_row in (row - 1, row, row + 1):
                 shift = _column_ratio(row, near_row)
                 middle = round(column * shift)
-                for near_column in range(middle - 2, middle + 3):
-                    found |= self._in_cell.get((near_row, near_column), set())
+                for near_column in range(middle - 3, middle + 4):
+                    cell = (near_row, near_column % _columns(near_row))
+                    found |= self._in_cell.get(cell, set())
         found.discard(track.track_id)
         return found
 
@@ -567,7 +568,12 @@ def _are_seen_apart(one: _Track, two: _Track) -> bool:
 
 def _cell(latitude_deg: float, longitude_deg: float) -> tuple[int, int]:
     row = math.floor(latitude_deg / _CELL_DEG)
-    return row, math.floor(longitude_deg * _row_scale(row) / _CELL_DEG)
+    return row, math.floor((longitude_deg + 180.0) * _row_scale(row) / _CELL_DEG)
+
+
+def _columns(row: int) -> int:
+    """Columns round the globe in this row; the last one is narrower."""
+    return math.ceil(360.0 * _row_scale(row) / _CELL_DEG)
 
 
 def _row_scale(row: int) -> float:

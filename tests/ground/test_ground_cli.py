@@ -1,0 +1,81 @@
+"""`skywarden ground` from the outside."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from ground.cli import app
+from skywarden import keys
+from skywarden.errors import StoreError, UsageError
+from tests.ground.scenes import position, put, running_edge, running_ground, sighting
+
+
+def _run(*words: str) -> int:
+    result = app(list(words), result_action="return_value")
+    assert isinstance(result, int)
+    return result
+
+
+def test_enrol_status_and_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = keys.create_key_file(tmp_path / "edge.key")
+    state = str(tmp_path / "state")
+    assert _run("enrol", "uav07", pair.public_text, "--state", state) == 0
+    assert pair.fingerprint in capsys.readouterr().out
+    assert _run("status", "--json", "--state", state) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["platforms"] == [
+        {"platform_id": "uav07", "fingerprint": pair.fingerprint, "last_heard": None}
+    ]
+    assert status["station_key"].startswith("swpub1:")
+    assert _run("revoke", "uav07", "--state", state) == 0
+    with pytest.raises(UsageError):
+        _run("revoke", "uav07", "--state", state)
+
+
+def test_export_writes_geojson_while_the_station_runs(tmp_path: Path) -> None:
+    with running_ground(tmp_path) as ground, running_edge(tmp_path, ground) as (outbox, downlink):
+        put(outbox, *[sighting(number=n, at_s=n, place=position()) for n in range(1, 6)])
+        assert downlink.wait_until_delivered(10)
+        out = tmp_path / "sightings.geojson"
+        state = str(tmp_path / "ground")
+        assert _run("export", "sightings", "--format", "geojson", "--output", str(out), "--state", state) == 0
+        collection = json.loads(out.read_text())
+        assert collection["numberMatched"] == 5
+        assert len(collection["features"]) == 5
+
+
+def test_export_without_a_store_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="ground serve"):
+        _run("export", "sightings", "--state", str(tmp_path))
+
+
+@pytest.mark.slow
+def test_serve_prints_its_addresses_and_ends_on_sigterm_with_143(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "skywarden.cli", "ground", "serve", "--state", str(tmp_path / "state")),
+            *("--http", "127.0.0.1:0", "--link", "127.0.0.1:0"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    assert child.stdout is not None
+    try:
+        url = child.stdout.readline().split()[-1]
+        with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:
+            assert answer.status == 200
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(5) == 143
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait(5)
+        child.stdout.close()
