@@ -106,7 +106,8 @@ class _Macro:
         land = _over(land, _SCRUB, 0.62 * self.scrub)
         cover = world.scenario.land.forest_cover
         threshold = 1.6 - 2.8 * cover
-        self.forest = smoothstep(threshold, threshold + 0.5, 0.75 * broad + 0.75 * patch + 0.2 * fine)
+        wooded = 0.75 * broad + 0.75 * patch + 0.2 * fine + 2.7 * smoothstep(16.0, 42.0, height)
+        self.forest = smoothstep(threshold, threshold + 0.5, wooded)
         self.forest *= smoothstep(38.0, 80.0, inland)
         land = _over(land, _FOREST, 0.92 * self.forest)
         land = _over(land, _ROCK, smoothstep(1.1, 1.8, broad) * smoothstep(34.0, 8.0, inland + 6.0 * fine))
@@ -195,7 +196,7 @@ class _Canvas:
         bare = 0.8 - 0.62 * plot.growth
         plants = smoothstep(bare, bare + 0.28, (ridge + 0.3 * bushes).astype(np.float32))
         gaps = smoothstep(1.9, 1.2, smooth_noise(rng, *shape, 6.0 / self.texel_m, 2))
-        soil = _mixed((112, 146, 178), (96, 128, 162), smoothstep(-1.0, 1.0, rough))
+        soil = _mixed((148, 186, 214), (126, 166, 198), smoothstep(-1.0, 1.0, rough))
         soil *= (0.94 + 0.06 * ridge)[..., None]
         painted = _over(soil, (56, 128, 84), 0.9 * plants * gaps)
         before = self.colour[area].astype(np.float32)
@@ -205,14 +206,14 @@ class _Canvas:
         """Crowns with shadows: dense in forest, a few elsewhere, none on plots, roads or sand."""
         rng = generator(self.world.scenario.seed, "trees", f"{self.west:.0f}:{self.south:.0f}")
         height, width = self.colour.shape[:2]
-        spacing_m = 4.6 if self.texel_m <= 0.3 else 9.0
+        spacing_m = 4.6 if self.texel_m <= 0.36 else 9.0
         count = int(width * height * self.texel_m**2 / spacing_m**2)
         x, y = rng.uniform(0.0, width - 1.0, count), rng.uniform(0.0, height - 1.0, count)
         chance, size = rng.uniform(0.0, 1.0, count), rng.uniform(0.0, 1.0, count)
         column = np.minimum((x * self.texel_m / MACRO_M).astype(int), macro.forest.shape[1] - 1)
         row = np.minimum((y * self.texel_m / MACRO_M).astype(int), macro.forest.shape[0] - 1)
-        is_forest = chance < 0.85 * macro.forest[row, column] + 0.02
-        is_bush = ~is_forest & (chance < 0.45 * macro.scrub[row, column] + 0.05)
+        is_forest = chance < 0.9 * macro.forest[row, column] + 0.004
+        is_bush = ~is_forest & (chance < 0.3 * macro.scrub[row, column] + 0.02)
         stands = (is_forest | is_bush) & (macro.inland[row, column] > 36.0)
         stands &= ~self._kept_clear()[row, column]
         crowns = _crowns(rng, self.texel_m)
@@ -259,7 +260,7 @@ class _Canvas:
                 int(row + reach * radius * math.cos(away)),
             )
             axes = (max(int(radius * (1.0 + 0.35 * reach)), 1), max(int(radius * 0.95), 1))
-            cv2.ellipse(mask, centre, axes, 90.0 - light.sun_azimuth_deg, 0, 360, 118, -1)
+            cv2.ellipse(mask, centre, axes, 90.0 - light.sun_azimuth_deg, 0, 360, 96, -1)
         mask = np.asarray(cv2.blur(mask, (3, 3)))
         self.colour[:] = cv2.multiply(self.colour, cv2.merge([255 - mask] * 3), scale=1.0 / 255.0)
 
