@@ -1,7 +1,7 @@
 """From one frame and one pose to messages: detect, locate, track, log. A plain object; time is in the frames.
 
-`detect` is the costly part and needs no pose; `finish` needs the pose at the frame's own instant, which the
-caller may have to wait for. Same frames and poses in, same messages out.
+`look` is the costly part; `read` may run beside the next `look`; `finish` needs the pose at the frame's own
+instant, which the caller may have to wait for. Same frames and poses in, same messages out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from edge.plane import LocalPlane
 from edge.sightings import SightingLog
 from edge.track import Measurement, Tracker, TrackerConfig, TrackState
 from models.detection import DetectionBatch
-from models.detector import Detector
+from models.detector import Detector, Inference
 from skywarden import messages
 from skywarden.camera import CameraModel
 from skywarden.clock import NS_PER_S
@@ -80,6 +80,14 @@ class Frame:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Look:
+    """A frame and the network's raw answer; `None` for a frame that must not be trusted."""
+
+    frame: Frame
+    inference: Inference | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Seen:
     """A frame and what the detector answered, waiting for the pose at `frame.time_ns`."""
 
@@ -120,15 +128,22 @@ class VisionNode:
         self._heights: dict[int, tuple[float, float, messages.Surface]] = {}
         self._locators: dict[tuple[int, int], Locator] = {}
 
+    def look(self, frame: Frame) -> Look:
+        """Run the network, the costly part; a frame with a fault is not looked at."""
+        inference = None if frame.fault is not None else self._detector.infer(frame.image)
+        return Look(frame=frame, inference=inference)
+
+    def read(self, look: Look) -> Seen:
+        """Read the network's answer; may run in another thread than the next `look`."""
+        if look.inference is None:
+            return Seen(frame=look.frame, batch=_nothing(self._detector.labels))
+        batch = self._detector.read(look.inference)
+        wanted = int((batch.score >= self._settings.min_score).sum())
+        return Seen(frame=look.frame, batch=_first(batch, min(wanted, self._settings.max_detections)))
+
     def detect(self, frame: Frame) -> Seen:
-        """Run the detector; a frame with a fault gives no detections."""
-        if frame.fault is not None:
-            batch = _nothing(self._detector.labels)
-        else:
-            batch = self._detector.detect(frame.image)
-            wanted = int((batch.score >= self._settings.min_score).sum())
-            batch = _first(batch, min(wanted, self._settings.max_detections))
-        return Seen(frame=frame, batch=batch)
+        """`look` and `read` in one step."""
+        return self.read(self.look(frame))
 
     def finish(self, seen: Seen, pose: CameraPose | NoPose) -> Outcome:
         """Everything that the frame says once its pose is known (or known to be unknown)."""

@@ -6,21 +6,19 @@ Started by the worker's core and watched by it. It ends when the core is gone.
 import argparse
 import os
 import signal
-import threading
 from pathlib import Path
 
 import cv2
-import structlog
 
-from edge.bus import Alive, Endpoints, ImageNote, VisionBus
-from edge.cameras.frame import CameraFrame
+from edge.bus import Endpoints, VisionBus
 from edge.cameras.grabber import NewestFrameGrabber
 from edge.config import EdgeConfig, SensorConfig
 from edge.pending import PendingFrames
 from edge.telemetry import TelemetryNode
-from edge.vision import Frame, SensorIds, VisionNode, VisionSettings
+from edge.vision import SensorIds, VisionNode, VisionSettings
+from edge.vision_loop import LoopSettings, VisionLoop
 from models.catalogue import load_detector
-from skywarden.clock import NS_PER_S, Clock, SystemClock
+from skywarden.clock import SystemClock
 from skywarden.config import load_config
 from skywarden.logs import configure_logs
 from skywarden.pose import PoseSigmas
@@ -32,123 +30,46 @@ from skywarden.terrain import (
     load_terrain,
 )
 
-log = structlog.get_logger("edge.vision")
 
-
-class VisionProcess:
-    """The working loop: newest frame, detector, wait for the pose, hand over."""
-
-    def __init__(
-        self,
-        config: EdgeConfig,
-        sensor: SensorConfig,
-        ids: SensorIds,
-        endpoints: Endpoints,
-        clock: Clock,
-        first_frame: int,
-    ) -> None:
-        self._config = config
-        self._sensor = sensor
-        self._clock = clock
-        self._first_frame = first_frame
-        self._bus = VisionBus(endpoints, ids.sensor_id)
-        self._detector = load_detector(sensor.model.name, threads=sensor.model.threads)
-        self._detector.warm_up()
-        self._telemetry = TelemetryNode(config.mavlink)
-        self._poses = self._telemetry.pose_buffer(mount=sensor.mount, sigmas=pose_sigmas(sensor))
-        self._pending = PendingFrames(self._poses, wait_s=config.sighting.pose_wait_s)
-        self._node = VisionNode(ids, vision_settings(config, sensor), self._detector, sensor.tracker)
-        self._grabber = NewestFrameGrabber(sensor.camera, clock)
-        self._stop = threading.Event()
-        self._frame_count = self._detection_count = 0
-        self._last_number = first_frame
-        self._inference_ms = 0.0
-        self._next_alive_ns = 0
-        self._rate = (0, clock.monotonic_ns())
-        self._recorded_ns = 0
-
-    def run(self) -> None:
-        """Work until `stop`, or until the core is gone."""
-        core_pid = os.getppid()
-        self._grabber.start()
-        self._give_sign()
-        try:
-            while not self._stop.is_set() and os.getppid() == core_pid:
-                self._turn()
-        finally:
-            self._hand_over(is_last=True)
-            self._grabber.stop()
-            self._bus.close()
-
-    def stop(self) -> None:
-        """Ask the loop to end."""
-        self._stop.set()
-
-    def _turn(self) -> None:
-        frame = self._grabber.take(timeout_s=0.01 if len(self._pending) else 0.05)
-        for received_ns, raw in self._bus.telemetry():
-            self._telemetry.handle(received_ns, raw)
-        for health in self._grabber.health(self._config.platform_id):
-            self._bus.message(health)
-        if frame is not None:
-            self._look(frame)
-        self._hand_over()
-        if self._clock.monotonic_ns() >= self._next_alive_ns:
-            self._give_sign()
-
-    def _look(self, camera_frame: CameraFrame) -> None:
-        self._last_number = self._first_frame + camera_frame.frame_number
-        frame = Frame(
-            frame_number=self._last_number,
-            time_ns=camera_frame.time_ns,
-            received_ns=camera_frame.received_ns,
-            image=camera_frame.image,
-            fault=next(iter(camera_frame.flags)) if camera_frame.is_suspect else None,
-        )
-        start_ns = self._clock.monotonic_ns()
-        seen = self._node.detect(frame)
-        end_ns = self._clock.monotonic_ns()
-        self._inference_ms = (end_ns - start_ns) / 1e6
-        self._frame_count += 1
-        self._detection_count += len(seen.batch)
-        self._pending.add(seen, end_ns)
-        self._record(camera_frame, frame)
-
-    def _hand_over(self, *, is_last: bool = False) -> None:
-        for seen, pose in self._pending.due(self._clock.monotonic_ns(), is_last=is_last):
-            for message in self._node.finish(seen, pose).messages:
-                self._bus.message(message)
-
-    def _record(self, camera_frame: CameraFrame, frame: Frame) -> None:
-        rate = self._config.recorder.frames_per_s
-        if not self._config.recorder.is_on or rate <= 0:
-            return
-        if self._recorded_ns and camera_frame.stamp_ns - self._recorded_ns < 0.9 * NS_PER_S / rate:
-            return
-        self._recorded_ns = camera_frame.stamp_ns
-        quality = [cv2.IMWRITE_JPEG_QUALITY, self._config.recorder.jpeg_quality]
-        ok, data = cv2.imencode(".jpg", frame.image, quality)
-        if ok:
-            note = ImageNote(frame_number=frame.frame_number, stamp_ns=camera_frame.stamp_ns, suffix=".jpg")
-            self._bus.image(note, data.tobytes())
-
-    def _give_sign(self) -> None:
-        now_ns = self._clock.monotonic_ns()
-        count, since_ns = self._rate
-        elapsed_s = max(1e-3, (now_ns - since_ns) / NS_PER_S)
-        self._rate = (self._frame_count, now_ns)
-        self._next_alive_ns = now_ns + NS_PER_S
-        self._bus.alive(
-            Alive(
-                last_frame_number=self._last_number,
-                frame_count=self._frame_count,
-                dropped_count=self._grabber.dropped_count,
-                detection_count=self._detection_count,
-                frames_per_s=(self._frame_count - count) / elapsed_s,
-                inference_ms=self._inference_ms,
-                is_finished=self._grabber.is_finished,
-            )
-        )
+def run_vision(
+    config: EdgeConfig,
+    sensor: SensorConfig,
+    ids: SensorIds,
+    endpoints: Endpoints,
+    first_frame: int,
+) -> None:
+    """Build one sensor's chain and work until told to stop, or until the core is gone."""
+    clock = SystemClock()
+    core_pid = os.getppid()
+    cv2.setNumThreads(sensor.model.threads)
+    detector = load_detector(sensor.model.name, threads=sensor.model.threads)
+    detector.warm_up()
+    telemetry = TelemetryNode(config.mavlink, platform_id=config.platform_id)
+    poses = telemetry.pose_buffer(mount=sensor.mount, sigmas=pose_sigmas(sensor))
+    grabber = NewestFrameGrabber(sensor.camera, clock)
+    bus = VisionBus(endpoints, ids.sensor_id)
+    loop = VisionLoop(
+        LoopSettings(
+            platform_id=config.platform_id,
+            first_frame=first_frame,
+            record_fps=config.recorder.frames_per_s if config.recorder.is_on else 0.0,
+            jpeg_quality=config.recorder.jpeg_quality,
+        ),
+        VisionNode(ids, vision_settings(config, sensor), detector, sensor.tracker),
+        grabber,
+        telemetry,
+        PendingFrames(poses, wait_s=config.sighting.pose_wait_s),
+        bus,
+        clock,
+    )
+    signal.signal(signal.SIGTERM, lambda number, frame: loop.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    grabber.start()
+    try:
+        loop.run(is_orphan=lambda: os.getppid() != core_pid)
+    finally:
+        grabber.stop()
+        bus.close()
 
 
 def pose_sigmas(sensor: SensorConfig) -> PoseSigmas:
@@ -210,10 +131,7 @@ def main() -> None:
         incarnation=given.incarnation,
     )
     endpoints = Endpoints(telemetry=given.telemetry, results=given.results)
-    process = VisionProcess(config, sensor, ids, endpoints, SystemClock(), given.first_frame)
-    signal.signal(signal.SIGTERM, lambda number, frame: process.stop())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    process.run()
+    run_vision(config, sensor, ids, endpoints, given.first_frame)
 
 
 if __name__ == "__main__":

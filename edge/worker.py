@@ -2,8 +2,8 @@
 
 One working loop ties them: it takes MAVLink frames from the port's thread, hands them to the vision
 processes, takes their answers, commits what must not be lost, and tells systemd, Prometheus and the autopilot
-that it turns. Detection runs in processes of its own (edge/vision_process.py): a crash in a decoder or in inference
-loses no telemetry and nothing that was committed.
+that it turns. Detection runs in processes of its own (edge/vision_process.py): a crash in a decoder or in
+inference loses no telemetry and nothing that was committed.
 """
 
 import signal

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from models.decoders import make_decoder
 from models.description import InputDescription, ModelDescription
 from models.detection import DetectionBatch
+from models.detector import Inference
 from models.golden import verify
 from models.letterbox import Placement, make_fit, require_image
 from models.session import ModelSession, ProviderReport
@@ -46,16 +47,24 @@ class NetworkDetector:
 
     def detect(self, image_bgr_u8: npt.NDArray[np.uint8]) -> DetectionBatch:
         """As `Detector.detect` says."""
+        return self.read(self.infer(image_bgr_u8))
+
+    def infer(self, image_bgr_u8: npt.NDArray[np.uint8]) -> Inference:
+        """As `Detector.infer` says."""
         tensor, placement = self.place(image_bgr_u8)
-        return self._decoder.decode(self.run_network(tensor), placement)
+        return Inference(self.run_network(tensor), placement)
+
+    def read(self, inference: Inference) -> DetectionBatch:
+        """As `Detector.read` says."""
+        return self._decoder.decode(inference.outputs, inference.placement)
 
     def place(self, image_bgr_u8: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], Placement]:
-        """First part of `detect`: the input tensor, valid until the next call, and where the image lies."""
+        """First part of `infer`: the input tensor, valid until the next call, and where the image lies."""
         require_image(image_bgr_u8)
         return self._fit.place(image_bgr_u8)
 
     def run_network(self, tensor: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
-        """Second part of `detect`: the network's raw outputs for an input tensor."""
+        """Second part of `infer`: the network's raw outputs for an input tensor."""
         return self._session.run(tensor)
 
     def warm_up(self) -> None:

@@ -43,6 +43,8 @@ SCENARIO = "coast-and-hill"
 SECONDS = 60.0
 FRAMES_PER_S = 2.0
 KEEP_FRAMES = 40
+MIN_SCORE = 0.82
+"""Above the detector's own threshold: every bush and whitecap is a local anomaly too."""
 STOP_S = 8.0
 
 Progress = Callable[[int, int, str], None]
@@ -233,6 +235,8 @@ def edge_toml(
             f"{name}_deg = {float(value)!r}"
             for name, value in zip(("roll", "pitch", "yaw"), angles, strict=True)
         ),
+        "[sensor.model]",
+        f"min_score = {MIN_SCORE}",
         "[sensor.surface]",
         'kind = "terrain"',
         f"path = {_quoted(str(flight / TERRAIN_NAME))}",

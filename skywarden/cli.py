@@ -130,6 +130,7 @@ _EXTRA_OF = {
     "fastapi": "ground",
     "lap": "edge",
     "mcap": "sim",
+    "onnx": "models",
     "prometheus_client": "edge",
     "pyulog": "sim",
     "rasterio": "sim",
