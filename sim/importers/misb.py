@@ -5,6 +5,7 @@ import statistics
 from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from skywarden.rotations import multiply, quaternion_from_euler_deg
 MAX_KLV_BYTES = 512_000_000
 _FIXED_WING = 1
 _STEADY_S = 1.0
+North = Literal["true", "grid", "nose"]
+"""What a sensor's azimuth counts from: true north, UTM grid north, or the nose (as ST 0601 says)."""
+
 _TRUE_AZIMUTH_DEG, _WRONG_AZIMUTH_DEG = 2.0, 10.0
 
 
@@ -91,11 +95,11 @@ def _import(
 ) -> ImportReport:
     usable = _usable(source, packets, counts)
     stamps = [_ns(each) for each in usable]
-    azimuth_is_true = has_true_azimuth([each.packet for each in usable])
-    samples = [_sample(each.packet, options, azimuth_is_true=azimuth_is_true) for each in usable]
+    north = find_north([each.packet for each in usable])
+    samples = [_sample(each.packet, options, north) for each in usable]
     samples.sort(key=lambda sample: sample.time_ns)
     samples = with_velocity(samples)
-    notes = _notes(usable, counts, azimuth_is_true=azimuth_is_true)
+    notes = _notes(usable, counts, north)
     if options.takeoff_alt_msl_m is None:
         notes.append(
             "the metadata tell no height above the take-off place, so level ground is not known; "
@@ -145,11 +149,37 @@ def _import(
         return report(writer, f"MISB {standard}" + (" video" if video else ""), totals | counts.by_standard)
 
 
-def has_true_azimuth(packets: list[KlvPacket]) -> bool:
+def find_north(packets: list[KlvPacket]) -> North:
+    """What the sensor's azimuth is measured from; the bearing to the told frame centre is the judge."""
+    if packets[0].standard == "ST 0104":
+        return "grid" if _is_from_grid_north(packets) else "true"
+    return "true" if _has_true_azimuth(packets) else "nose"
+
+
+def grid_convergence_deg(latitude_deg: float, longitude_deg: float) -> float:
+    """True less UTM grid bearing: dlon * sin(lat), good to 0.01 degrees in a zone (Snyder 1987, eq. 8-13)."""
+    meridian = math.floor((longitude_deg + 180.0) / 6.0) * 6.0 - 177.0
+    return _turn(longitude_deg - meridian) * math.sin(math.radians(latitude_deg))
+
+
+def _is_from_grid_north(packets: list[KlvPacket]) -> bool:
+    """Old encoders give the angle to UTM grid north: off by the convergence, and by nothing else."""
+    off, left = [], []
+    for packet in packets:
+        azimuth, bearing, place = (
+            packet.number("angle_to_north_deg"), _bearing_to_centre_deg(packet), _place(packet)
+        )  # fmt: skip
+        if azimuth is not None and bearing is not None and place is not None:
+            off.append(_turn(bearing - azimuth))
+            left.append(abs(off[-1] - grid_convergence_deg(*place)))
+    return bool(off) and abs(statistics.median(off)) > 0.5 and statistics.median(left) < 0.2
+
+
+def _has_true_azimuth(packets: list[KlvPacket]) -> bool:
     """Whether tag 18 (azimuth against the nose) holds the true bearing instead, as some encoders write it.
 
-    The bearing from sensor to frame centre decides: it must agree with tag 18 alone within 2 degrees and
-    disagree with heading plus tag 18 by more than 10, in the median.
+    The bearing must agree with tag 18 alone within 2 degrees and disagree with heading plus tag 18 by more
+    than 10, in the median.
     """
     alone, with_heading = [], []
     for packet in packets:
@@ -219,7 +249,7 @@ def _place(packet: KlvPacket) -> tuple[float, float] | None:
     return None if latitude == 0.0 and longitude == 0.0 else (latitude, longitude)
 
 
-def _sample(packet: KlvPacket, options: ImportOptions, *, azimuth_is_true: bool) -> Sample:
+def _sample(packet: KlvPacket, options: ImportOptions, origin: North) -> Sample:
     alt_hae = packet.number("sensor_alt_hae_extended_m")
     alt_hae = packet.number("sensor_alt_hae_m") if alt_hae is None else alt_hae
     alt_msl = packet.number("sensor_alt_msl_m")
@@ -244,18 +274,21 @@ def _sample(packet: KlvPacket, options: ImportOptions, *, azimuth_is_true: bool)
         heading_deg=packet.number("platform_heading_deg"),
         roll_deg=packet.number("platform_roll_deg") if roll is None else roll,
         pitch_deg=packet.number("platform_pitch_deg") if pitch is None else pitch,
-        q_ned_gimbal=_gimbal(packet, azimuth_is_true=azimuth_is_true),
+        q_ned_gimbal=_gimbal(packet, origin),
         speed_mps=packet.number("platform_ground_speed_mps"),
     )
 
 
-def _gimbal(packet: KlvPacket, *, azimuth_is_true: bool) -> Quaternion | None:
+def _gimbal(packet: KlvPacket, origin: North) -> Quaternion | None:
     """How the camera lies against north-east-down, from whichever angles the standard uses."""
     if packet.standard == "ST 0104":
         azimuth = packet.number("angle_to_north_deg")
         elevation = packet.number("obliquity_angle_deg")
-        if azimuth is None or elevation is None:
+        place = _place(packet)
+        if azimuth is None or elevation is None or place is None:
             return None
+        if origin == "grid":
+            azimuth += grid_convergence_deg(*place)
         return _quaternion(quaternion_from_euler_deg(0.0, elevation, azimuth))
     azimuth = packet.number("sensor_relative_azimuth_deg")
     elevation = packet.number("sensor_relative_elevation_deg")
@@ -263,7 +296,7 @@ def _gimbal(packet: KlvPacket, *, azimuth_is_true: bool) -> Quaternion | None:
     if azimuth is None or elevation is None or roll is None:
         return None
     q_mount = quaternion_from_euler_deg(roll, elevation, azimuth)
-    if azimuth_is_true:
+    if origin == "true":
         return _quaternion(q_mount)
     heading = packet.number("platform_heading_deg")
     body_roll, body_pitch = packet.number("platform_roll_full_deg"), packet.number("platform_pitch_full_deg")
@@ -297,7 +330,7 @@ def _field_of_view(packets: list[TimedPacket], notes: list[str]) -> tuple[float 
     return statistics.median(wide), statistics.median(tall) if tall else None
 
 
-def _notes(packets: list[TimedPacket], counts: KlvCounts, *, azimuth_is_true: bool) -> list[str]:
+def _notes(packets: list[TimedPacket], counts: KlvCounts, origin: North) -> list[str]:
     notes = []
     if counts.bad_checksums:
         notes.append(
@@ -305,14 +338,19 @@ def _notes(packets: list[TimedPacket], counts: KlvCounts, *, azimuth_is_true: bo
         )
     if counts.skipped_bytes:
         notes.append(f"{counts.skipped_bytes} bytes between metadata packets belong to none")
-    if azimuth_is_true:
+    if origin == "grid":
+        notes.append(
+            "the sensor's azimuth counts from UTM grid north (the bearing to the frame centre shows it); "
+            "turned to true north"
+        )
+    if origin == "true" and packets[0].packet.standard == "ST 0601":
         notes.append(
             "the relative azimuth (tag 18) equals the true bearing to the frame centre; taken as true "
             "azimuth, and the angles as against the horizon"
         )
     if packets[0].packet.standard == "ST 0104":
         notes.append("the metadata tell no image roll; the image is taken as level with the horizon")
-    elif any(_gimbal(each.packet, azimuth_is_true=azimuth_is_true) is None for each in packets):
+    elif any(_gimbal(each.packet, origin) is None for each in packets):
         notes.append("some packets do not tell how the sensor points; frames there get no position")
     return notes
 
