@@ -436,3 +436,27 @@ def test_a_long_text_goes_out_in_chunks() -> None:
     assert [message.chunk_seq for message in link.said] == [0, 1, 2]
     assert len({message.id for message in link.said}) == 1
     assert "".join(message.text for message in link.said) == "vessel, unlit, course 210, " * 4
+
+
+def test_udpbcast_shouts_until_someone_answers() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("0.0.0.0", 0))
+        peer.settimeout(0.05)
+        with _running(f"udpbcast:127.255.255.255:{peer.getsockname()[1]}", sysid=1) as (port, _):
+            assert _beats(port, lambda: _received(peer)).get_srcComponent() == 191
+
+
+def test_multicast_is_heard_and_gives_nobody_his_own_words_back() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        number = peer.getsockname()[1]
+        with _running(f"mcast:239.255.145.50:{number}", sysid=1) as (port, heard):
+            _until(lambda: port.state.is_open or port.state.fault, "the socket")
+            if port.state.fault is not None:
+                pytest.skip(f"this machine has no multicast: {port.state.fault}")
+            port.beat()
+            _until(lambda: port.state.framing.frames, "our own heartbeat")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                for raw in _frames():
+                    sender.sendto(raw, ("239.255.145.50", number))
+            assert heard.wait_for(20) == _frames()
