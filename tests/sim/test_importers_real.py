@@ -80,6 +80,7 @@ def test_no_file_of_these_folders_is_forgotten(real_data: Path) -> None:
     assert present == {name for name in SOURCES if name.split("/")[0] in ("srt", "klv", "mavlink", "video")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith("srt/")])
 def test_the_count_of_subtitle_blocks_is_that_of_their_numbers(
     real_data: Path, tmp_path: Path, name: str
@@ -92,6 +93,7 @@ def test_the_count_of_subtitle_blocks_is_that_of_their_numbers(
     assert report.source_counts["srt_blocks"] == len(numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -99,7 +101,7 @@ def test_the_count_of_subtitle_blocks_is_that_of_their_numbers(
         "mavlink/uavlogviewer_vtol.tlog",
         "mavlink/pymavlink_capture.mav2.battery_status.tlog",
         "recordings/cuav-2018/flight.tlog",
-        pytest.param("mavlink/dronekit_flight_replay.tlog", marks=pytest.mark.slow),
+        "mavlink/dronekit_flight_replay.tlog",
     ],
 )
 def test_message_counts_agree_with_pymavlink_s(real_data: Path, tmp_path: Path, name: str) -> None:
@@ -270,6 +272,7 @@ def test_a_flight_folder_is_not_imported_again(real_data: Path, tmp_path: Path) 
         import_flight(real_data / "srt/air2s.srt", tmp_path / "a")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SOURCES if "." in name and not name.startswith("video/")])
 def test_cut_off_sources_never_end_in_a_traceback(real_data: Path, tmp_path: Path, name: str) -> None:
     data = (real_data / name).read_bytes()
