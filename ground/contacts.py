@@ -314,7 +314,7 @@ class ContactBook:
 
     def _distance(self, one: _Track, two: _Track) -> float | None:
         """Squared Mahalanobis distance of two tracks at one instant; `None`: they cannot be one thing."""
-        if not _labels_agree(one.label, two.label) or _are_seen_apart(one, two):
+        if _are_seen_apart(one, two):
             return None
         begins, ends = max(one.first_ns, two.first_ns), min(one.last_ns, two.last_ns)
         are_static = one.is_static and two.is_static
@@ -322,6 +322,8 @@ class ContactBook:
         if gap_s > self._config.max_gap_s:
             return None
         if _gap_between_m(one, two) > self._config.max_distance_m + gap_s * 5 * self._config.speed_sigma_mps:
+            return None
+        if not _labels_agree(one.label, two.label):
             return None
         at_ns = ends if begins <= ends else (begins + ends) // 2
         first, second = self._estimate(one, at_ns), self._estimate(two, at_ns)

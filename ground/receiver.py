@@ -40,6 +40,7 @@ _POLL_MS = 100
 _MAX_DRAIN_MESSAGES = 256
 _MAX_DRAIN_BYTES = 4_000_000
 _SETTLE_S = 0.25
+_SETTLE_REST = 5.0  # so contacts take at most a sixth of the time, however many there are
 _HEARD_S = 5.0
 _MAX_TASKINGS = 256
 _MAX_SHOWN = 1_000
@@ -295,7 +296,7 @@ class Receiver:
             picture.note_message(message, now_s)
             if isinstance(message, PlatformPose | FrameInfo):
                 sortie_id = message.sortie_id
-        for arrival, outcome in zip(parcel.arrivals, outcomes, strict=True):
+        for arrival, outcome in zip(parcel.arrivals, outcomes, strict=False):  # none when not committed
             if outcome == "stored" and arrival.message is not None:
                 picture.note_message(arrival.message, now_s)
                 if isinstance(arrival.message, Sighting):
@@ -323,11 +324,10 @@ class Receiver:
         self._heard[platform_id] = (parcel.received_ns, sortie_id or before[1])
 
     def _settle(self, *, force: bool) -> None:
-        """Contacts follow at most a quarter of a second later, in a commit of their own."""
+        """Contacts follow a quarter of a second later (more when there are many), in their own commit."""
         now_s = time.monotonic()
         if not (self._unsettled or self._illustrated) or (now_s < self._settle_due_s and not force):
             return
-        self._settle_due_s = now_s + _SETTLE_S
         settled = self._store.settle(self._picture.next_revision())
         sighting_ids, self._unsettled = self._unsettled[-_MAX_SHOWN:], []
         chip_ids, self._illustrated = sorted(self._illustrated)[-_MAX_SHOWN:], set()
@@ -338,6 +338,8 @@ class Receiver:
         self._picture.note_contacts([one for one in found if one is not None], [])
         self._picture.note_sightings(self._store.sightings_of_ids(sighting_ids) + with_chip)
         self._picture.publish()
+        ended_s = time.monotonic()
+        self._settle_due_s = ended_s + max(_SETTLE_S, _SETTLE_REST * (ended_s - now_s))
 
     def _remember_heard(self, *, force: bool) -> None:
         now_s = time.monotonic()

@@ -14,7 +14,7 @@ import zmq
 
 from ground.authenticator import revoke
 from ground.serve import GroundHandle, authorized_dir
-from ground.store import Filter
+from ground.store import Filter, SqliteStore
 from skywarden import keys
 from skywarden.errors import ConfigError, LinkError
 from skywarden.link import KIND_BATCH, MAX_BATCH_BYTES, Batch, decode_reply, encode_batch
@@ -280,6 +280,35 @@ def test_a_sender_killed_with_minus_nine_loses_nothing_that_it_had_made_durable(
         assert set(confirmed) <= {one.sighting.frame_number for one in found}
         assert matched == len({one.sighting.sighting_id for one in found}) == last
         assert ground.store.sequence_state("uav07") == (last, 0, last)
+
+
+def test_a_ground_whose_disk_is_full_acknowledges_nothing_says_so_and_recovers(tmp_path: Path) -> None:
+    with running_ground(tmp_path) as ground, running_edge(tmp_path, ground) as (outbox, downlink):
+        put(outbox, sighting(number=1, place=position()))
+        assert downlink.wait_until_delivered(10)
+        assert isinstance(ground.store, SqliteStore)
+        ground.store._db.execute("PRAGMA max_page_count = 1")  # as if the disk were full
+        for number in range(2, 30):
+            put(outbox, chip(sighting(number=number), 60_000))
+        downlink.offer_newest("pose", "uav07", START_NS, encode(pose()))
+        _until(lambda: ground.receiver.store_problem is not None)
+        held = outbox.state().held
+        assert held > 0
+        problem = _until_failures(ground)
+        assert "disk is full" in problem
+        assert outbox.state().held + ground.store.counts().chips >= 28
+        _until(lambda: ground.picture.platforms()[0].pose is not None)
+        ground.store._db.execute("PRAGMA max_page_count = 100000000")
+        assert downlink.wait_until_delivered(30)
+        assert ground.store.counts().chips == 28
+        assert ground.receiver.store_problem is None
+        assert ground.receiver.counts.failures == 0
+
+
+def _until_failures(ground: GroundHandle) -> str:
+    _until(lambda: ground.receiver.counts.store_failures >= 2)
+    assert ground.receiver.store_problem is not None
+    return ground.receiver.store_problem
 
 
 def test_a_request_reaches_its_platform(tmp_path: Path) -> None:
