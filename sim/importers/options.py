@@ -45,12 +45,13 @@ class ImportReport:
 
     Attributes:
         kind: what the source was taken for.
+        path: the flight folder, as text for JSON.
         source_counts: what was read in the source, by its own names (SRT blocks, KLV packets, messages).
         notes: what a user of the flight must know, the same sentences as in `flight.json`.
     """
 
     kind: str
-    path: Path
+    path: str
     platform_id: str
     sortie_id: str
     telemetry_count: int

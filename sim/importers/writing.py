@@ -97,7 +97,7 @@ def report(writer: FlightWriter, kind: str, source_counts: dict[str, int]) -> Im
     info = writer.close()
     return ImportReport(
         kind=kind,
-        path=writer.path,
+        path=str(writer.path),
         platform_id=info.platform_id,
         sortie_id=info.sortie_id,
         telemetry_count=info.telemetry_count or 0,

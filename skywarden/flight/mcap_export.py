@@ -67,7 +67,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 class McapReport:
     """How many messages were written, by topic, and what was left out."""
 
-    path: Path
+    path: str
     counts: dict[str, int]
     problems: tuple[str, ...]
 
@@ -98,7 +98,7 @@ def export_mcap(
     finally:
         part.unlink(missing_ok=True)
     counts = dict(sorted(export.counts.items()))
-    return McapReport(path=out, counts=counts, problems=tuple(reader.problems))
+    return McapReport(path=str(out), counts=counts, problems=tuple(reader.problems))
 
 
 @dataclass
