@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ground import views
 from ground.layers import find_layers
 from ground.live import LivePicture, PlatformState, TrackState
-from ground.store import Filter, StoreCounts, StoredContact, StoredSighting, StoreReader
+from ground.reading import Filter, StoreCounts, StoredContact, StoredSighting, StoreReader
 from ground.stream import LiveStream
 from skywarden import __version__
 from skywarden.clock import Clock

@@ -216,8 +216,8 @@ def _settings(
 
 def _status(state_dir: Path) -> dict[str, Any]:
     from ground.authenticator import AllowList
+    from ground.reading import SqliteReader
     from ground.serve import authorized_dir, server_key_path, store_path
-    from ground.store import SqliteReader
     from skywarden.keys import load_or_create_key_file
     from skywarden.times import rfc3339
 
@@ -247,8 +247,8 @@ def _status(state_dir: Path) -> dict[str, Any]:
 def _export(what: str, output: Path | None, limit: int, state_dir: Path) -> int:
     from ground import views
     from ground.api import feature_collection
+    from ground.reading import Filter, SqliteReader
     from ground.serve import store_path
-    from ground.store import Filter, SqliteReader
 
     if limit < 1:
         raise UsageError(f"--limit {limit} leaves nothing to write")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ground.store import StoredContact, StoredPlatform, StoredSighting
+from ground.reading import StoredContact, StoredPlatform, StoredSighting
 from skywarden.messages import FrameInfo, Health, Message, PlatformPose, Sighting, Track
 
 Kind = Literal["platform", "contact", "track", "sighting"]

@@ -9,8 +9,8 @@ from prometheus_client.registry import Collector
 
 from ground.authenticator import Authenticator
 from ground.live import LivePicture
+from ground.reading import StoreReader
 from ground.receiver import Receiver
-from ground.store import StoreReader
 from skywarden.clock import Clock
 
 

@@ -114,6 +114,7 @@ class Receiver:
     def bind(self, host: str, port: int) -> str:
         """Listen on host and port (0: a free one); the address as HOST:PORT."""
         shown = f"[{host}]" if ":" in host else host
+        self._socket.ipv6 = ":" in host
         try:
             self._socket.bind(f"tcp://{shown}:{port or '*'}")
         except zmq.ZMQError as error:
@@ -404,7 +405,6 @@ def _router(context: zmq.Context[zmq.Socket[bytes]], server_key: keys.KeyPair) -
     socket.rcvhwm, socket.sndhwm = 64, 256
     socket.handshake_ivl = 5_000
     socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 5_000, 15_000, 30_000
-    socket.ipv6 = True
     return socket
 
 

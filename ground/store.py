@@ -8,29 +8,28 @@ under one lock (in practice only the receiver's thread); readers have connection
 import contextlib
 import fcntl
 import os
-import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import msgspec
-import structlog
-
 from ground.contacts import Contact, ContactNode
-from ground.schema import as_store_errors, open_for_reading, open_for_writing
+from ground.reading import (
+    CONTACT_COLUMNS,
+    SqliteReader,
+    StoredContact,
+    StoreReader,
+    contact_of_row,
+    decoded_body,
+)
+from ground.schema import as_store_errors, open_for_writing
 from ground.sequences import SequenceSet
-from skywarden.errors import StoreError, WireError
+from skywarden.errors import StoreError
 from skywarden.messages import Ack, Chip, Health, Message, Sighting
-from skywarden.wire import Record, decode, encode
-
-_log = structlog.get_logger("ground.store")
+from skywarden.wire import Record, encode
 
 Outcome = Literal["stored", "duplicate", "fork", "quarantined"]
-BBox = tuple[float, float, float, float]
-_MAX_READERS = 8
-_contact_decoder = msgspec.msgpack.Decoder(Contact)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,100 +55,6 @@ class Settled:
 
     contacts: tuple["StoredContact", ...]
     removed: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Filter:
-    """What to list: UTC ns, `bbox` west, south, east, north in degrees (west > east crosses 180)."""
-
-    bbox: BBox | None = None
-    label: str | None = None
-    platform_id: str | None = None
-    contact_id: str | None = None
-    since_ns: int | None = None
-    until_ns: int | None = None
-    limit: int = 100
-    offset: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredSighting:
-    """A sighting with what the ground knows beyond it."""
-
-    sighting: Sighting
-    received_ns: int
-    contact_id: str | None
-    chip_id: str | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredContact:
-    """A contact with its best chip and the revision at which it last changed."""
-
-    contact: Contact
-    best_chip_id: str | None
-    revision: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredPlatform:
-    """A platform that was heard at some time."""
-
-    platform_id: str
-    last_heard_ns: int
-    sortie_id: str | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoreCounts:
-    """How much there is."""
-
-    platforms: int
-    contacts: int
-    sightings: int
-    chips: int
-    records: int
-    quarantined: int
-
-
-class StoreReader(Protocol):
-    """Questions; safe from any thread."""
-
-    def contacts(self, wanted: Filter) -> tuple[list[StoredContact], int]:
-        """Contacts, newest first, and how many match without limit and offset."""
-        ...
-
-    def contact(self, contact_id: str) -> StoredContact | None:
-        """One contact."""
-        ...
-
-    def sightings(self, wanted: Filter) -> tuple[list[StoredSighting], int]:
-        """Sightings, newest first, and how many match without limit and offset."""
-        ...
-
-    def sightings_of_ids(self, sighting_ids: Sequence[str]) -> list[StoredSighting]:
-        """These sightings, as far as there are such."""
-        ...
-
-    def chip(self, chip_id: str) -> Chip | None:
-        """One chip with its image."""
-        ...
-
-    def contact_of_track(self, track_id: str) -> str | None:
-        """The contact that this track belongs to."""
-        ...
-
-    def platforms(self) -> list[StoredPlatform]:
-        """Platforms ever heard, by id."""
-        ...
-
-    def health(self) -> list[Health]:
-        """The latest word on every condition."""
-        ...
-
-    def counts(self) -> StoreCounts:
-        """How much there is."""
-        ...
 
 
 class Store(StoreReader, Protocol):
@@ -178,137 +83,6 @@ class Store(StoreReader, Protocol):
     def close(self) -> None:
         """Let go of the file."""
         ...
-
-
-class SqliteReader:
-    """`StoreReader` over the file of a `SqliteStore`, also of one that another process writes.
-
-    Raises `StoreError` on anything that SQLite refuses.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._readers: queue.LifoQueue[Any] = queue.LifoQueue(_MAX_READERS)
-        self._is_closed = False
-
-    def contacts(self, wanted: Filter) -> tuple[list[StoredContact], int]:
-        """See `StoreReader`."""
-        where, values = _contact_conditions(wanted)
-        with self._reader() as db:
-            matched = db.execute(f"SELECT count(*) FROM contacts c {where}", values).get
-            rows = db.execute(
-                f"SELECT {_CONTACT_COLUMNS} FROM contacts c {where} "
-                "ORDER BY c.last_ns DESC, c.contact_id LIMIT ? OFFSET ?",
-                (*values, wanted.limit, wanted.offset),
-            ).fetchall()
-        return [_contact_of(row) for row in rows], matched
-
-    def contact(self, contact_id: str) -> StoredContact | None:
-        """See `StoreReader`."""
-        with self._reader() as db:
-            row = db.execute(
-                f"SELECT {_CONTACT_COLUMNS} FROM contacts c WHERE c.contact_id = ?", (contact_id,)
-            ).get
-        return _contact_of(row) if row is not None else None
-
-    def sightings(self, wanted: Filter) -> tuple[list[StoredSighting], int]:
-        """See `StoreReader`."""
-        source, where, values = _sighting_conditions(wanted)
-        with self._reader() as db:
-            matched = db.execute(f"SELECT count(*) FROM {source} {where}", values).get
-            rows = db.execute(
-                f"SELECT {_SIGHTING_COLUMNS} FROM {source} JOIN records r USING(record_key) {where} "
-                "ORDER BY s.time_ns DESC, s.sighting_key DESC LIMIT ? OFFSET ?",
-                (*values, wanted.limit, wanted.offset),
-            ).fetchall()
-        return [_sighting_of(row) for row in rows], matched
-
-    def sightings_of_ids(self, sighting_ids: Sequence[str]) -> list[StoredSighting]:
-        """See `StoreReader`."""
-        query = (
-            f"SELECT {_SIGHTING_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
-            "WHERE s.sighting_id = ?"
-        )
-        with self._reader() as db:
-            rows = [db.execute(query, (sighting_id,)).get for sighting_id in sighting_ids]
-        return [_sighting_of(row) for row in rows if row is not None]
-
-    def chip(self, chip_id: str) -> Chip | None:
-        """See `StoreReader`."""
-        with self._reader() as db:
-            body = db.execute(
-                "SELECT r.body FROM chips JOIN records r USING(record_key) WHERE chip_id = ?", (chip_id,)
-            ).get
-        if body is None:
-            return None
-        chip = _decoded("chip", body)
-        assert isinstance(chip, Chip)
-        return chip
-
-    def contact_of_track(self, track_id: str) -> str | None:
-        """See `StoreReader`."""
-        with self._reader() as db:
-            contact_id: str | None = db.execute(
-                "SELECT contact_id FROM contact_tracks WHERE track_id = ?", (track_id,)
-            ).get
-        return contact_id
-
-    def platforms(self) -> list[StoredPlatform]:
-        """See `StoreReader`."""
-        with self._reader() as db:
-            rows = db.execute(
-                "SELECT platform_id, last_heard_ns, sortie_id FROM platforms ORDER BY platform_id"
-            ).fetchall()
-        return [StoredPlatform(platform_id=row[0], last_heard_ns=row[1], sortie_id=row[2]) for row in rows]
-
-    def health(self) -> list[Health]:
-        """See `StoreReader`."""
-        with self._reader() as db:
-            bodies = db.execute(
-                "SELECT body FROM health ORDER BY platform_id, component, condition"
-            ).fetchall()
-        found = [_decoded("health", body) for (body,) in bodies]
-        return [health for health in found if isinstance(health, Health)]
-
-    def counts(self) -> StoreCounts:
-        """See `StoreReader`."""
-        tables = ("platforms", "contacts", "sightings", "chips", "records", "quarantine")
-        with self._reader() as db:
-            numbers = [db.execute(f"SELECT count(*) FROM {table}").get for table in tables]
-        return StoreCounts(
-            platforms=numbers[0],
-            contacts=numbers[1],
-            sightings=numbers[2],
-            chips=numbers[3],
-            records=numbers[4],
-            quarantined=numbers[5],
-        )
-
-    def close(self) -> None:
-        """Close the reading connections."""
-        self._is_closed = True
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._readers.get_nowait().close()
-
-    @contextlib.contextmanager
-    def _reader(self) -> Iterator[Any]:
-        if self._is_closed:
-            raise StoreError(f"{self._path}: the store is closed")
-        try:
-            db = self._readers.get_nowait()
-        except queue.Empty:
-            db = open_for_reading(self._path)
-        try:
-            with as_store_errors(self._path):
-                yield db
-        finally:
-            try:
-                if self._is_closed:
-                    raise queue.Full
-                self._readers.put_nowait(db)
-            except queue.Full:
-                db.close()
 
 
 @dataclass(slots=True)
@@ -378,9 +152,9 @@ class SqliteStore(SqliteReader):
                 doubtful = (removed | self._owed_removals) - {one.contact_id for one in changes.changed}
                 removed = {one for one in doubtful if self._drop_if_empty(db, one)}
                 stored = [
-                    _contact_of(
+                    contact_of_row(
                         db.execute(
-                            f"SELECT {_CONTACT_COLUMNS} FROM contacts c WHERE c.contact_id = ?",
+                            f"SELECT {CONTACT_COLUMNS} FROM contacts c WHERE c.contact_id = ?",
                             (contact.contact_id,),
                         ).get
                     )
@@ -594,7 +368,7 @@ class SqliteStore(SqliteReader):
 
     def _feed_bodies(self, rows: Any) -> None:
         for (body,) in rows:
-            sighting = _decoded("sighting", body)
+            sighting = decoded_body("sighting", body)
             if isinstance(sighting, Sighting):
                 self._contacts.add(sighting)
 
@@ -626,97 +400,8 @@ class SqliteStore(SqliteReader):
                 raise
 
 
-_CONTACT_COLUMNS = (
-    "c.body, c.revision, (SELECT h.chip_id FROM contact_tracks t JOIN chips h USING(track_id) "
-    "WHERE t.contact_id = c.contact_id ORDER BY h.score DESC, h.chip_id LIMIT 1)"
-)
-_SIGHTING_COLUMNS = (
-    "r.body, s.received_ns, (SELECT t.contact_id FROM contact_tracks t WHERE t.track_id = s.track_id), "
-    "(SELECT h.chip_id FROM chips h WHERE h.sighting_id = s.sighting_id ORDER BY h.chip_id LIMIT 1)"
-)
-
-
-def _contact_of(row: tuple[bytes, int, str | None]) -> StoredContact:
-    try:
-        contact = _contact_decoder.decode(memoryview(row[0])[1:])
-    except (msgspec.DecodeError, ValueError) as error:
-        raise StoreError(f"a stored contact does not decode ({error}); the store is damaged") from error
-    return StoredContact(contact=contact, revision=row[1], best_chip_id=row[2])
-
-
-def _sighting_of(row: tuple[bytes, int, str | None, str | None]) -> StoredSighting:
-    sighting = _decoded("sighting", row[0])
-    assert isinstance(sighting, Sighting)
-    return StoredSighting(sighting=sighting, received_ns=row[1], contact_id=row[2], chip_id=row[3])
-
-
-def _decoded(topic: str, body: bytes) -> Message:
-    try:
-        return decode(topic, body)
-    except WireError as error:
-        raise StoreError(f"a stored {topic} does not decode ({error}); the store is damaged") from error
-
-
 def _stream_name(record: Record) -> tuple[str, str]:
     return record.platform_id, record.boot_id
-
-
-def _contact_conditions(wanted: Filter) -> tuple[str, list[Any]]:
-    terms: list[str] = []
-    values: list[Any] = []
-    _add_box(wanted.bbox, "c", terms, values)
-    for term, value in (
-        ("c.label = ?", wanted.label),
-        ("c.last_ns >= ?", wanted.since_ns),
-        ("c.first_ns <= ?", wanted.until_ns),
-        ("c.contact_id = ?", wanted.contact_id),
-        (
-            "c.contact_id IN (SELECT contact_id FROM contact_tracks WHERE platform_id = ?)",
-            wanted.platform_id,
-        ),
-    ):
-        if value is not None:
-            terms.append(term)
-            values.append(value)
-    return ("WHERE " + " AND ".join(terms) if terms else ""), values
-
-
-def _sighting_conditions(wanted: Filter) -> tuple[str, str, list[Any]]:
-    """Tables, conditions and values. The R*Tree holds float32: it answers by overlap (it rounds outwards),
-    and the exact columns decide."""
-    terms: list[str] = []
-    values: list[Any] = []
-    source = "sightings s"
-    if wanted.bbox is not None:
-        west, south, east, north = wanted.bbox
-        if west <= east:
-            source = "sighting_places p JOIN sightings s USING(sighting_key)"
-            terms.append("p.east >= ? AND p.west <= ? AND p.north >= ? AND p.south <= ?")
-            values += [west, east, south, north]
-        _add_box(wanted.bbox, "s", terms, values)
-    for term, value in (
-        ("s.label = ?", wanted.label),
-        ("s.platform_id = ?", wanted.platform_id),
-        ("s.time_ns >= ?", wanted.since_ns),
-        ("s.time_ns <= ?", wanted.until_ns),
-        ("s.track_id IN (SELECT track_id FROM contact_tracks WHERE contact_id = ?)", wanted.contact_id),
-    ):
-        if value is not None:
-            terms.append(term)
-            values.append(value)
-    return source, ("WHERE " + " AND ".join(terms) if terms else ""), values
-
-
-def _add_box(bbox: BBox | None, table: str, terms: list[str], values: list[Any]) -> None:
-    if bbox is None:
-        return
-    west, south, east, north = bbox
-    join = "AND" if west <= east else "OR"
-    terms.append(
-        f"({table}.longitude_deg >= ? {join} {table}.longitude_deg <= ?) "
-        f"AND {table}.latitude_deg BETWEEN ? AND ?"
-    )
-    values += [west, east, south, north]
 
 
 def _exclusive(path: Path) -> int:

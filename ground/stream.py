@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 
 from ground.live import Change, LivePicture, PlatformState, TrackState
-from ground.store import StoredContact, StoredSighting
+from ground.reading import StoredContact, StoredSighting
 
 STATUS_PERIOD_S = 2.0
 _MIN_GAP_S = 0.1

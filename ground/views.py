@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ground.contacts import Contact
 from ground.live import LinkCounts, PlatformState, TrackState
-from ground.store import StoredContact, StoredSighting
+from ground.reading import StoredContact, StoredSighting
 from skywarden.messages import Bearing, FrameInfo, Health, PlatformPose, Position
 from skywarden.times import rfc3339
 from skywarden.uncertainty import ellipse_90

@@ -13,8 +13,9 @@ import pytest
 import zmq
 
 from ground.authenticator import revoke
+from ground.reading import Filter
 from ground.serve import GroundHandle, authorized_dir
-from ground.store import Filter, SqliteStore
+from ground.store import SqliteStore
 from skywarden import keys
 from skywarden.errors import ConfigError, LinkError
 from skywarden.link import KIND_BATCH, MAX_BATCH_BYTES, Batch, decode_reply, encode_batch

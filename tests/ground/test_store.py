@@ -8,7 +8,8 @@ import pytest
 
 from ground.config import ContactsConfig
 from ground.contacts import ContactBook
-from ground.store import Arrival, Filter, SqliteStore
+from ground.reading import Filter
+from ground.store import Arrival, SqliteStore
 from skywarden.errors import StoreError
 from skywarden.link import acknowledged_ranges
 from skywarden.messages import Health, Position
