@@ -149,7 +149,7 @@ def load_or_create_key_file(path: Path) -> KeyPair:
 
 def read_public(text_or_path: str) -> bytes:
     """A public key given as its text, or as the path of a file that holds it (a key file serves too)."""
-    if text_or_path.startswith(PUBLIC_PREFIX):
+    if text_or_path.startswith((PUBLIC_PREFIX, _SECRET_PREFIX)):
         return parse_public(text_or_path)
     path = Path(text_or_path)
     try:

@@ -55,6 +55,9 @@ def test_a_public_key_travels_as_text_and_the_secret_one_is_recognised(tmp_path:
     secret = next(word for word in (tmp_path / "link.key").read_text().split() if "swsec1:" in word)
     with pytest.raises(LinkError, match="SECRET"):
         keys.parse_public(secret)
+    with pytest.raises(LinkError, match="SECRET") as refusal:
+        keys.read_public(secret)
+    assert secret not in str(refusal.value)
 
 
 @pytest.mark.parametrize("text", ["", "swpub1:", "swpub1:short", "swpub1:" + "!" * 43, "ssh-ed25519 AAAA"])
