@@ -152,7 +152,7 @@ class PlatformTruth:
         self._crab = _Wobble(rng, 1.2, 9.0)
         self._rise = _Wobble(rng, 1.0, 17.0)
         self._trim_pitch_deg = 2.0 if is_wing else -2.5
-        self._bank_share = 1.0 if is_wing else 0.6
+        self._bank_share = 1.0 if is_wing else 0.4  # a multirotor slides through part of its turn
         errors = platform.errors
         self._drift = [
             _Wobble(rng, sigma, errors.drift_time_s)

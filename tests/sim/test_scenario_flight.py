@@ -386,6 +386,14 @@ def test_layers_show_land_and_never_truth(world: World, tmp_path: Path) -> None:
             assert abs(float(world.sample(world.inland_m, [float(x)], [float(y)])[0])) < 4.0
 
 
+def test_both_platforms_of_the_built_in_scenario_are_back_where_they_began_after_80_s() -> None:
+    scenario = load_scenario("coast-and-hill")
+    for platform in scenario.platforms:
+        truth = PlatformTruth(scenario, platform)
+        start, end = truth.at(0.0), truth.at(80.0)
+        assert math.hypot(start.x_m - end.x_m, start.y_m - end.y_m) < 0.01
+
+
 def test_the_built_in_scenario_loads_and_its_vessels_stay_at_sea() -> None:
     scenario = load_scenario("coast-and-hill")
     world = World(scenario)
