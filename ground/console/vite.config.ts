@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig, type Plugin } from 'vite';
 
-const GROUND = process.env['SKYWARDEN_GROUND'] ?? 'http://127.0.0.1:8080';
+const GROUND = process.env['SKYWARDEN_GROUND'] ?? 'http://127.0.0.1:8600';
 
 /** Writes licenses.txt beside the build: the notices of every package whose code is inside it. */
 function notices(): Plugin {

@@ -216,9 +216,10 @@ class FakeGround:
                 sighting["label"] = HOSTILE_LABEL
 
     def _chip(self, kind: str) -> str:
-        chip_id = f"chip-{len(self._chips):05d}"
-        self._chips[chip_id] = (kind, len(self._chips) % 24)
-        return chip_id
+        drawn = kind if kind in ("vessel", "plot") else "anomaly"
+        seed = next(self._numbers) % 24
+        self._chips[f"{drawn}-{seed}"] = (drawn, seed)
+        return f"{drawn}-{seed}"
 
     def _add_contact(self, index: int, kind: str, east: float, north: float) -> None:
         contact_id = f"c-{index:04d}"
@@ -328,7 +329,7 @@ class FakeGround:
             "bearing": contact["bearing"],
             "no_position_reason": contact["no_position_reason"],
             "slant_range_m": 412.7,
-            "chip_id": contact["best_chip_id"],
+            "chip_id": contact["best_chip_id"] and self._chip(contact["label"]),
             "is_exercise": self.is_exercise,
         }
 
