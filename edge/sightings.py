@@ -30,9 +30,15 @@ class SightingLog:
         self._logs: dict[int, _Log] = {}
         self._sector_ns: dict[tuple[str, int], int] = {}
 
+    def wants(self, track_number: int, time_ns: int, ce90_m: float) -> bool:
+        """Whether a look would be held or logged; spares the work of making one that would not."""
+        log = self._logs.get(track_number)
+        return log is None or not log.is_confirmed or self._is_worth(log, time_ns, ce90_m)
+
     def look(self, track_number: int, look: Sighting, *, is_confirmed: bool) -> list[Sighting]:
         """The sightings to log because of this look, oldest first; empty when it is held or passed over."""
         log = self._logs.setdefault(track_number, _Log())
+        ce90_m = look.position.ce90_m if look.position else float("inf")
         if not is_confirmed and not log.is_confirmed:
             log.held = [*log.held[-(MAX_HELD - 1) :], look]
             return []
@@ -40,7 +46,7 @@ class SightingLog:
             log.is_confirmed = True
             out = [*log.held, look]
             log.held = []
-        elif self._is_worth(log, look):
+        elif self._is_worth(log, look.time_ns, ce90_m):
             out = [look]
         else:
             return []
@@ -62,7 +68,5 @@ class SightingLog:
         for number in track_numbers:
             self._logs.pop(number, None)
 
-    def _is_worth(self, log: _Log, look: Sighting) -> bool:
-        if look.time_ns - log.last_ns >= self._interval_ns:
-            return True
-        return look.position is not None and look.position.ce90_m < BETTER_BY * log.best_ce90_m
+    def _is_worth(self, log: _Log, time_ns: int, ce90_m: float) -> bool:
+        return time_ns - log.last_ns >= self._interval_ns or ce90_m < BETTER_BY * log.best_ce90_m

@@ -24,9 +24,11 @@ from skywarden.clock import NS_PER_S
 from skywarden.messages import Message
 from skywarden.pose import CameraPose, NoPose
 from skywarden.terrain import Surface
-from skywarden.uncertainty import ce90_m
+from skywarden.uncertainty import ce90_m, le90_m
 
 MAX_LOCATORS = 8
+TRACK_PERIOD_NS = NS_PER_S // 2
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,7 @@ class VisionNode:
         self._plane: LocalPlane | None = None
         self._log = SightingLog(interval_s=settings.sighting_interval_s)
         self._chip_ns: dict[int, int] = {}
+        self._told: dict[int, tuple[int, str]] = {}
         self._heights: dict[int, tuple[float, float, messages.Surface]] = {}
         self._locators: dict[tuple[int, int], Locator] = {}
 
@@ -156,10 +159,11 @@ class VisionNode:
             out.append(self._frame_info(frame, reason=frame.fault or reason))
             out.extend(self._unlocated(seen, range(len(batch)), reasons, None, None))
             return Outcome(messages=out, batch=batch, locations=None, reasons=reasons)
-        out.append(self._frame_info(frame, locator=locator, pose=pose))
-        locations = locator.locate(pose, _centres(batch), self._pixel_sigma(batch))
+        points, sigmas = self._points(batch, locator)
+        locations = locator.locate(pose, points, sigmas)
+        out.append(self._frame_info(frame, locations=locations))
         out.extend(self._track(seen, pose, locations))
-        reasons = [str(status) for status in locations.status]
+        reasons = [str(status) for status in locations.status[: len(batch)]]
         lost = [index for index, reason in enumerate(reasons) if reason != "ok"]
         out.extend(self._unlocated(seen, lost, reasons, locations, pose))
         return Outcome(messages=out, batch=batch, locations=locations, reasons=reasons)
@@ -176,9 +180,12 @@ class VisionNode:
             if position is not None:
                 height = (position.alt_hae_m, position.covariance_enu_m2[5], position.surface)
                 self._heights[state.number] = height
-            if state.status != "tentative" and (state.status != "dropped" or state.was_confirmed):
+            if self._is_told(state):
                 out.append(self._track_message(state))
             if index is None:
+                continue
+            ce90 = float("inf") if position is None else position.ce90_m
+            if not self._log.wants(state.number, seen.frame.time_ns, ce90):
                 continue
             look = self._look(seen, index, f"t{state.number}", locations, pose)
             logged = self._log.look(state.number, look, is_confirmed=state.status == "confirmed")
@@ -234,7 +241,7 @@ class VisionNode:
                     up_m2,
                 ),
                 ce90_m=float(ce90_m(covariance)),
-                le90_m=1.6448536 * up_m2**0.5,
+                le90_m=float(le90_m(up_m2)),
                 surface=surface,
             ),
             course_deg=state.course_deg if state.is_moving else None,
@@ -324,6 +331,7 @@ class VisionNode:
         for number in numbers:
             self._chip_ns.pop(number, None)
             self._heights.pop(number, None)
+            self._told.pop(number, None)
 
     def _detections(self, seen: Seen) -> messages.Detections:
         batch = seen.batch
@@ -344,15 +352,16 @@ class VisionNode:
         self,
         frame: Frame,
         *,
-        locator: Locator | None = None,
-        pose: CameraPose | None = None,
+        locations: Locations | None = None,
         reason: str | None = None,
     ) -> messages.FrameInfo:
-        footprint: tuple[tuple[float, float], ...] = ()
+        footprint: tuple[messages.LatLon, ...] = ()
         centre = None
-        if locator is not None and pose is not None:
-            footprint = locator.footprint(pose)
-            centre = locator.frame_centre(pose)
+        if locations is not None:
+            *corners, centre = (_place(locations, len(locations) - back) for back in (5, 4, 3, 2, 1))
+            # A footprint that reaches the horizon has no end.
+            footprint = tuple(corner for corner in corners if corner is not None)
+            footprint = footprint if len(footprint) == 4 else ()
         return messages.FrameInfo(
             platform_id=self._ids.platform_id,
             sortie_id=self._ids.sortie_id,
@@ -379,9 +388,27 @@ class VisionNode:
             self._locators[key] = Locator(camera.scaled_to(width_px, height_px), self._settings.surface)
         return self._locators[key]
 
-    def _pixel_sigma(self, batch: DetectionBatch) -> npt.NDArray[np.float64]:
+    def _points(self, batch: DetectionBatch, locator: Locator) -> tuple[FloatArray, FloatArray]:
+        """Every detection, then the four corners and the centre of the image: one ray cast for all."""
+        camera = locator.camera
+        marks = np.vstack([camera.corners_px, [[camera.cx, camera.cy]]])
+        points = np.vstack([_centres(batch), marks])
+        sigmas = np.concatenate([self._pixel_sigma(batch), np.ones(len(marks))])
+        return points, sigmas
+
+    def _is_told(self, state: TrackState) -> bool:
+        """Whether the ground hears of this track now: a change at once, the rest twice a second."""
+        if state.status == "tentative" or (state.status == "dropped" and not state.was_confirmed):
+            return False
+        last_ns, status = self._told.get(state.number, (None, None))
+        if last_ns is not None and status == state.status and state.time_ns - last_ns < TRACK_PERIOD_NS:
+            return False
+        self._told[state.number] = (state.time_ns, state.status)
+        return True
+
+    def _pixel_sigma(self, batch: DetectionBatch) -> FloatArray:
         sides = np.minimum(batch.box_px[:, 2] - batch.box_px[:, 0], batch.box_px[:, 3] - batch.box_px[:, 1])
-        sigma: npt.NDArray[np.float64] = np.hypot(self._settings.pixel_sigma_px, 0.1 * sides)
+        sigma: FloatArray = np.hypot(self._settings.pixel_sigma_px, 0.1 * sides)
         return sigma
 
 
@@ -405,6 +432,12 @@ def _nothing(labels: tuple[str, ...]) -> DetectionBatch:
     )
 
 
-def _centres(batch: DetectionBatch) -> npt.NDArray[np.float64]:
+def _place(locations: Locations, index: int) -> messages.LatLon | None:
+    if locations.status[index] != "ok":
+        return None
+    return float(locations.latitude_deg[index]), float(locations.longitude_deg[index])
+
+
+def _centres(batch: DetectionBatch) -> FloatArray:
     boxes = batch.box_px.astype(np.float64)
     return np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2], axis=1)

@@ -24,12 +24,12 @@ from edge.metrics import Metrics, MetricsServer
 from edge.outbox import Outbox
 from edge.recorder import Recorder
 from edge.supervisor import Child, python_module
-from edge.systemd import Notifier
 from edge.telemetry import TelemetryNode
 from skywarden import wire
 from skywarden.clock import NS_PER_S, Clock
 from skywarden.errors import WireError
 from skywarden.messages import Health, Message
+from skywarden.systemd import Notifier
 from skywarden.times import basic_utc
 from skywarden.topics import topic_of
 

@@ -5,7 +5,6 @@ images from a folder, the link is encrypted, the ground station stores and serve
 """
 
 import hashlib
-import json
 import os
 import shutil
 import socket
@@ -26,6 +25,7 @@ import structlog
 from edge.supervisor import clean_environment, python_module
 from ground.config import GroundConfig
 from ground.serve import GroundHandle, start_ground
+from sim.edge_toml import edge_toml
 from sim.replay import Replay
 from sim.replay_outputs import FolderOutput, MavlinkSocket
 from sim.scenario.description import Scenario, load_scenario
@@ -35,7 +35,6 @@ from sim.scenario.world import World
 from skywarden import __version__, keys
 from skywarden.errors import SkywardenError
 from skywarden.flight.reader import FlightReader
-from skywarden.flight.schema import FixedMount
 
 log = structlog.get_logger("demo")
 
@@ -151,13 +150,16 @@ class Demo:
         config = self._folder / platform_id / "edge.toml"
         config.write_text(
             edge_toml(
+                FlightReader(flight),
                 platform_id=platform_id,
-                flight=flight,
-                inbox=inbox,
                 state=state,
                 mavlink=f"udpin:127.0.0.1:{port}",
+                inbox=inbox,
                 ground=ground.link_address,
                 ground_key=ground.server_public_key,
+                terrain=flight / TERRAIN_NAME,
+                min_score=MIN_SCORE,
+                is_exercise=True,
             ),
             encoding="utf-8",
         )
@@ -191,57 +193,6 @@ class Demo:
             replay.run(stop)
         except SkywardenError as error:
             log.error("a replay ended", platform=platform_id, error=str(error))
-
-
-def edge_toml(
-    *, platform_id: str, flight: Path, inbox: Path, state: Path, mavlink: str, ground: str, ground_key: str
-) -> str:
-    """The configuration of an edge that flies a rendered flight, with its lens, mount and terrain."""
-    reader = FlightReader(flight)
-    sensor = reader.info.sensors[0]
-    camera = reader.camera(sensor.sensor_id)
-    assert camera is not None, "a rendered flight has a camera model"
-    mount = sensor.mount
-    fixed = mount if isinstance(mount, FixedMount) else None
-    angles = (fixed.roll_deg, fixed.pitch_deg, fixed.yaw_deg) if fixed else (0.0, 0.0, 0.0)
-    lines = [
-        f"platform_id = {_quoted(platform_id)}",
-        f"state = {_quoted(str(state))}",
-        "is_exercise = true",
-        "[mavlink]",
-        f"connection = {_quoted(mavlink)}",
-        "[link]",
-        f"ground = {_quoted(ground)}",
-        f"ground_public_key = {_quoted(ground_key)}",
-        "[recorder]",
-        "frames_per_s = 0.5",
-        "min_free_bytes = 500000000",
-        "[metrics]",
-        'listen = "127.0.0.1:0"',
-        "[[sensor]]",
-        "[sensor.camera]",
-        f"sensor_id = {_quoted(sensor.sensor_id)}",
-        f"url = {_quoted(str(inbox))}",
-        "follow = true",
-        "[sensor.lens]",
-        *(
-            f"{name} = {getattr(camera, name)!r}"
-            for name in ("width_px", "height_px", "fx", "fy", "cx", "cy")
-        ),
-        f"distortion = {list(camera.distortion)!r}",
-        "[sensor.mount]",
-        f"kind = {_quoted('fixed' if fixed else 'gimbal')}",
-        *(
-            f"{name}_deg = {float(value)!r}"
-            for name, value in zip(("roll", "pitch", "yaw"), angles, strict=True)
-        ),
-        "[sensor.model]",
-        f"min_score = {MIN_SCORE}",
-        "[sensor.surface]",
-        'kind = "terrain"',
-        f"path = {_quoted(str(flight / TERRAIN_NAME))}",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def prepare(progress: Progress | None = None) -> tuple[dict[str, Path], Path]:
@@ -278,10 +229,6 @@ def _free_udp_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text)
 
 
 def _get(url: str, kind: type[AnswerT]) -> AnswerT:

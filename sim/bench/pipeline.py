@@ -1,0 +1,281 @@
+"""The edge's whole loop against bare inference: throughput, and delay from frame to the other process.
+
+Everything but decoding is in: fitting the image, inference, reading the boxes, interpolating the pose from
+MAVLink bytes, location with covariance, tracking, packing, and sending to another process that unpacks. The
+source is always faster than the detector. Bare inference and the loop take turns on the same frames and processors.
+"""
+
+import multiprocessing
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge.bus import MESSAGE, Alive, CoreBus, Endpoints, ImageNote, VisionBus
+from edge.cameras.frame import U8, BgrPixels, CameraFrame
+from edge.config import MountConfig
+from edge.mavlink_port import MavlinkConfig
+from edge.pending import PendingFrames
+from edge.telemetry import TelemetryNode
+from edge.vision import SensorIds, VisionNode, VisionSettings
+from edge.vision_loop import LoopSettings, VisionLoop
+from models.catalogue import load_detector
+from models.detector import Inference
+from models.network import NetworkDetector
+from models.speed import made_up_frame
+from sim.bench.infer import write_model
+from skywarden import wire
+from skywarden.camera import CameraModel
+from skywarden.clock import NS_PER_S, SystemClock
+from skywarden.mavlink.synth import MessageMaker
+from skywarden.messages import Detections, FrameInfo, Health, Message
+from skywarden.pose import PoseSigmas
+from skywarden.terrain import LevelSurface
+
+GOALS = {640: (0.97, 1.05, 1.15), 320: (0.95, 1.10, 1.20)}
+"""Least throughput over bare inference, most p50 and p99 of delay over inference, by input size."""
+
+FRAME_SIZE_PX = (1440, 1440)
+MAX_DETECTIONS = 50
+WARM_UP_FRAMES = 4
+TELEMETRY_HZ = 20.0
+
+
+def run(*, rounds: int = 5, frames: int = 30) -> dict[str, Any]:
+    """Ratios by input size: `throughput_640`, `latency_p50_640`, `latency_p99_640` and so on."""
+    pictures = [np.roll(made_up_frame(FRAME_SIZE_PX), shift, axis=1) for shift in (0, 37, 211, 640)]
+    figures: dict[str, Any] = {"frames": f"{FRAME_SIZE_PX[0]}x{FRAME_SIZE_PX[1]}", "rounds": rounds}
+    figures["max_detections"] = MAX_DETECTIONS
+    cv2_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with tempfile.TemporaryDirectory(prefix="sw-") as folder:
+            for size in sorted(GOALS, reverse=True):
+                write_model(Path(folder) / f"random-{size}", size, pictures[0])
+                detector = load_detector(Path(folder) / f"random-{size}", threads=1)
+                figures |= _measure(detector, size, pictures, rounds, frames, Path(folder))
+    finally:
+        cv2.setNumThreads(cv2_threads)
+    return figures
+
+
+def _measure(
+    detector: NetworkDetector, size: int, pictures: list[U8], rounds: int, frames: int, folder: Path
+) -> dict[str, float]:
+    tensors = [detector.place(picture)[0].copy() for picture in pictures]
+    bare_s, loop_s, delays, inference = [], [], [], []
+    for number in range(rounds):
+        for is_bare in (True, False) if number % 2 else (False, True):
+            if is_bare:
+                bare_s.append(_bare(detector, tensors, frames))
+            else:
+                seconds, pairs = _loop(detector, pictures, frames, folder / f"bus-{size}-{number}")
+                loop_s.append(seconds)
+                delays += [delay for delay, _ in pairs]
+                inference += [took for _, took in pairs]
+    ratios = [delay / took for delay, took in zip(delays, inference, strict=True)]
+    goal, goal_p50, goal_p99 = GOALS[size]
+    return {
+        f"bare_ms_{size}": round(statistics.median(bare_s) * 1e3, 2),
+        f"loop_ms_{size}": round(statistics.median(loop_s) * 1e3, 2),
+        f"throughput_{size}": round(statistics.median(bare_s) / statistics.median(loop_s), 4),
+        f"goal_throughput_{size}": goal,
+        f"latency_p50_{size}": round(float(np.percentile(ratios, 50)), 4),
+        f"goal_latency_p50_{size}": goal_p50,
+        f"latency_p99_{size}": round(float(np.percentile(ratios, 99)), 4),
+        f"goal_latency_p99_{size}": goal_p99,
+    }
+
+
+def _bare(detector: NetworkDetector, tensors: list[Any], frames: int) -> float:
+    for tensor in tensors[:WARM_UP_FRAMES]:
+        detector.run_network(tensor)
+    start = time.perf_counter()
+    for number in range(frames):
+        detector.run_network(tensors[number % len(tensors)])
+    return (time.perf_counter() - start) / frames
+
+
+def _loop(
+    detector: NetworkDetector, pictures: list[U8], frames: int, folder: Path
+) -> tuple[float, list[tuple[float, float]]]:
+    """Seconds per frame, and (delay, inference) in seconds for each frame after warming up."""
+    folder.mkdir()
+    endpoints = Endpoints.in_folder(folder)
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    sink = context.Process(target=_receive, args=(endpoints, theirs), daemon=True)
+    sink.start()
+    assert ours.recv() == "ready"
+    source = _Source(pictures, frames + WARM_UP_FRAMES)
+    timed = _TimedDetector(detector)
+    bus = _Bus(VisionBus(endpoints, "eo"))
+    loop = _make_loop(timed, source, bus)
+    source.on_end = loop.stop
+    try:
+        loop.run()
+    finally:
+        bus.real.close()
+    ours.send("stop")
+    arrived: dict[int, int] = ours.recv()
+    sink.join(10)
+    taken, done = source.taken_ns, timed.done_ns
+    numbers = [number for number in sorted(arrived) if number >= WARM_UP_FRAMES]
+    span = (arrived[numbers[-1]] - arrived[numbers[0]]) / 1e9
+    pairs = [((arrived[n] - taken[n]) / 1e9, timed.took_s[n]) for n in numbers]
+    assert len(done) >= len(numbers)
+    return span / (len(numbers) - 1), pairs
+
+
+def _make_loop(detector: "_TimedDetector", source: "_Source", bus: "_Bus") -> VisionLoop:
+    telemetry = TelemetryNode(MavlinkConfig())
+    mount = MountConfig(kind="fixed", pitch_deg=-60.0)
+    poses = telemetry.pose_buffer(mount=mount, sigmas=PoseSigmas())
+    camera = CameraModel.from_hfov(*FRAME_SIZE_PX, 60.0)
+    settings = VisionSettings(
+        camera=camera,
+        surface=LevelSurface(0.0),
+        max_detections=MAX_DETECTIONS,
+        chip_interval_s=1e4,
+    )
+    ids = SensorIds(platform_id="uav07", sortie_id="bench", sensor_id="eo")
+    clock = SystemClock()
+    return VisionLoop(
+        LoopSettings(platform_id="uav07"),
+        VisionNode(ids, settings, detector),
+        source,
+        telemetry,
+        PendingFrames(poses, wait_s=0.0),
+        bus,
+        clock,
+    )
+
+
+def _receive(endpoints: Endpoints, pipe: Connection) -> None:
+    """The other process: unpack everything, note when the last message of each frame has been unpacked."""
+    core = CoreBus(endpoints)
+    pipe.send("ready")
+    arrived: dict[int, int] = {}
+    latest = -1
+    while not pipe.poll():
+        for parts in core.receive(5):
+            if parts[0] != MESSAGE:
+                continue
+            message = wire.decode(parts[2].decode(), parts[3])
+            if isinstance(message, Detections | FrameInfo):
+                latest = message.frame_number
+            arrived[latest] = time.monotonic_ns()
+    pipe.recv()
+    pipe.send(arrived)
+    core.close()
+
+
+class _TimedDetector:
+    """The detector itself, with a watch on `infer`."""
+
+    def __init__(self, detector: NetworkDetector) -> None:
+        self._detector = detector
+        self.took_s: list[float] = []
+        self.done_ns: list[int] = []
+        self.model_id = detector.model_id
+        self.labels = detector.labels
+        self.detect = detector.detect
+        self.read = detector.read
+        self.warm_up = detector.warm_up
+
+    def infer(self, image: U8) -> Any:
+        tensor, placement = self._detector.place(image)
+        start = time.perf_counter()
+        outputs = self._detector.run_network(tensor)
+        self.took_s.append(time.perf_counter() - start)
+        self.done_ns.append(time.monotonic_ns())
+        return Inference(outputs, placement)
+
+
+class _Source:
+    """Frames from memory, always one ready; ends the loop after `count`."""
+
+    def __init__(self, pictures: list[U8], count: int) -> None:
+        self._pictures = pictures
+        self._count = count
+        self.taken_ns: list[int] = []
+        self.on_end: Callable[[], None] = lambda: None
+
+    dropped_count = 0
+
+    @property
+    def is_finished(self) -> bool:
+        return len(self.taken_ns) >= self._count
+
+    def take(self, timeout_s: float) -> CameraFrame | None:
+        number = len(self.taken_ns)
+        if number >= self._count:
+            threading.Event().wait(min(timeout_s, 0.05))
+            self.on_end()
+            return None
+        now_ns = time.time_ns()
+        self.taken_ns.append(time.monotonic_ns())
+        return CameraFrame(
+            sensor_id="eo",
+            frame_number=number,
+            time_ns=now_ns,
+            stamp_ns=now_ns,
+            received_ns=now_ns,
+            pts_s=None,
+            time_basis="arrival",
+            pixels=BgrPixels(self._pictures[number % len(self._pictures)]),
+        )
+
+    def health(self, platform_id: str) -> list[Health]:
+        return []
+
+
+class _Bus:
+    """The real bus towards the other process; telemetry is made here, at the rate of an autopilot."""
+
+    def __init__(self, real: VisionBus) -> None:
+        self.real = real
+        self._maker = MessageMaker(1, 1)
+        self._start_ns = time.time_ns() - NS_PER_S
+        self._next_ns = self._start_ns
+
+    def telemetry(self) -> list[tuple[int, bytes]]:
+        out: list[tuple[int, bytes]] = []
+        now_ns = time.time_ns()
+        while self._next_ns <= now_ns + 2 * NS_PER_S // 10:
+            boot_ms = (self._next_ns - self._start_ns) // 1_000_000
+            out += [(self._next_ns, raw) for raw in self._messages(boot_ms)]
+            self._next_ns += int(NS_PER_S / TELEMETRY_HZ)
+        return out
+
+    def _messages(self, boot_ms: int) -> list[bytes]:
+        maker = self._maker
+        return [
+            maker.heartbeat(),
+            maker.global_position_int(
+                time_boot_ms=boot_ms,
+                latitude_deg=0.001,
+                longitude_deg=0.001,
+                alt_msl_m=120.0,
+                alt_rel_m=120.0,
+                vn_mps=10.0,
+                heading_deg=0.0,
+            ),
+            maker.attitude(time_boot_ms=boot_ms, roll_deg=0.0, pitch_deg=0.0, heading_deg=0.0),
+        ]
+
+    def message(self, message: Message) -> None:
+        self.real.message(message)
+
+    def alive(self, alive: Alive) -> None:
+        self.real.alive(alive)
+
+    def image(self, note: ImageNote, data: bytes) -> None:
+        self.real.image(note, data)
