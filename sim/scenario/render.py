@@ -127,6 +127,7 @@ class Renderer:
             )
             for length, share, name in shares
         ]
+        self._cap_threshold = max(5.0 + 0.8 * (5.5 - sea.wind_mps), 2.5)  # rarer in light wind, by eye
         self._rest_variance = variance * (1.0 - sum(share for _, share, _ in shares))
         azimuth, elevation = math.radians(light.sun_azimuth_deg), math.radians(light.sun_elevation_deg)
         self._sun = (
@@ -330,7 +331,7 @@ class Renderer:
         """White caps where the crests of short and long waves meet."""
         caps = far_height * np.float32(1.5)
         caps += near_height
-        caps -= np.float32(5.0)
+        caps -= np.float32(self._cap_threshold)
         caps *= np.float32(0.45)
         np.clip(caps, 0.0, 0.4, out=caps)
         if float(caps.max()) > 0.0:
