@@ -23,6 +23,9 @@ from skywarden.pose import CameraPose, FloatArray, NoPose, PoseSigmas
 
 Quaternion = tuple[float, float, float, float]
 
+VELOCITY_SPAN_NS = NS_PER_S
+VELOCITY_REACH_NS = 5 * NS_PER_S
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoseLimits:
@@ -30,6 +33,7 @@ class PoseLimits:
 
     Attributes:
         stale_s: the nearest sample of position, attitude and gimbal may be so old.
+        silent_s: where the autopilot tells no position for so long, the receiver's own fixes are taken.
         extrapolate_s: beyond the last sample (or before the first) at most so far.
         history_s: samples older than the newest by this are forgotten.
         max_samples: per stream, whatever their times say.
@@ -38,6 +42,7 @@ class PoseLimits:
     """
 
     stale_s: float = 0.5
+    silent_s: float = 5.0
     extrapolate_s: float = 0.25
     history_s: float = 60.0
     max_samples: int = 20_000
@@ -60,7 +65,10 @@ class Mount(Protocol):
 
 
 class PositionSample(NamedTuple):
-    """Position at one instant; sigmas are one-sigma metres as the receiver told, or None."""
+    """Position at one instant; sigmas are one-sigma metres as the receiver told, or None.
+
+    `alt_rel_m` and each part of `velocity_ned_mps` are NaN where they were not told.
+    """
 
     time_ns: int
     received_ns: int
@@ -157,6 +165,8 @@ class PoseHistory:
     """Telemetry of one platform as far as poses need it; fed by `edge.telemetry`.
 
     Attributes:
+        positions: the autopilot's own estimate.
+        fixes: what its GNSS receiver alone says; see `positions_at`.
         datum_alarm: the sentence of a height datum alarm, or None.
         no_fix_since_ns: since when the receiver has had no fix, or None.
         home_alt_hae_m: height of the take-off place as the autopilot told it.
@@ -165,6 +175,7 @@ class PoseHistory:
     def __init__(self, limits: PoseLimits | None = None) -> None:
         self.limits = limits or PoseLimits()
         self.positions: Samples[PositionSample] = Samples(self.limits)
+        self.fixes: Samples[PositionSample] = Samples(self.limits)
         self.attitudes: Samples[AttitudeSample] = Samples(self.limits)
         self.gimbals: dict[str, Samples[GimbalSample]] = {}
         self.datum_alarm: str | None = None
@@ -172,8 +183,23 @@ class PoseHistory:
         self.home_alt_hae_m: float | None = None
 
     def add_position(self, sample: PositionSample) -> None:
-        """A checked position."""
+        """A checked position as the autopilot estimates it."""
         self.positions.add(sample)
+
+    def add_fix(self, sample: PositionSample) -> None:
+        """A checked position of the receiver alone."""
+        self.fixes.add(sample)
+
+    def positions_at(self, time_ns: int) -> Samples[PositionSample]:
+        """The one stream to read at an instant: the two are never mixed.
+
+        That is the autopilot's estimate, unless it says nothing within `limits.silent_s` and its receiver
+        does.
+        """
+        silent_ns = int(self.limits.silent_s * NS_PER_S)
+        around = self.positions.around(time_ns)
+        is_told = any(sample is not None and abs(sample.time_ns - time_ns) <= silent_ns for sample in around)
+        return self.positions if is_told or not len(self.fixes) else self.fixes
 
     def add_attitude(self, sample: AttitudeSample) -> None:
         """A checked attitude."""
@@ -229,13 +255,18 @@ class PoseBuffer:
         self._sigmas = sigmas
 
     def covers(self, time_ns: int) -> bool:
-        """Whether every stream that the pose needs has a sample at or after `time_ns`."""
+        """Whether every stream that the pose needs has a sample at or after `time_ns`.
+
+        A gimbal needs the aircraft's attitude only where the aircraft tells one: some sources never do.
+        """
         history = self._history()
         if history is None:
             return False
-        streams: list[_Timed | None] = [history.positions.latest, history.attitudes.latest]
+        streams: list[_Timed | None] = [history.positions_at(time_ns).latest]
         if self._mount.kind == "gimbal":
             streams.append(_newest_gimbal(history))
+        if self._mount.kind == "fixed" or history.attitudes.latest is not None:
+            streams.append(history.attitudes.latest)
         return all(latest is not None and latest.time_ns >= time_ns for latest in streams)
 
     def pose_at(self, time_ns: int) -> CameraPose | NoPose:
@@ -253,7 +284,7 @@ class PoseBuffer:
         """How the sensor's gimbal (or fixed mount) points in north-east-down; None when not known."""
         try:
             history = _known(self._history())
-            turn = self._head(history, time_ns, _attitude_at(history, time_ns))
+            turn = self._head(history, time_ns)
         except _RefusedError:
             return None
         return GimbalPose(
@@ -266,8 +297,7 @@ class PoseBuffer:
 
     def _pose(self, history: PoseHistory, time_ns: int) -> CameraPose:
         place = _position_at(history, time_ns)
-        body = _attitude_at(history, time_ns)
-        head, source = self._head(history, time_ns, body)
+        head, source = self._head(history, time_ns)
         boresight = self._angles() if self._mount.kind == "gimbal" else (0.0, 0.0, 0.0)
         attitude = GimbalAttitude(q_ned_gimbal=head.q, source=source)
         return CameraPose(
@@ -283,8 +313,9 @@ class PoseBuffer:
             source=source,
         )
 
-    def _head(self, history: PoseHistory, time_ns: int, body: _Turn) -> tuple[_Turn, str]:
+    def _head(self, history: PoseHistory, time_ns: int) -> tuple[_Turn, str]:
         if self._mount.kind == "fixed":
+            body = _attitude_at(history, time_ns)
             try:
                 fixed = gimbal.from_fixed_mount(self._angles(), q_ned_body=body.q)
             except InputError as error:
@@ -333,7 +364,7 @@ def platform_pose_at(
         longitude_deg=place.longitude_deg if place else None,
         alt_hae_m=place.alt_hae_m if place else None,
         alt_msl_m=place.alt_msl_m if place else None,
-        alt_rel_m=place.alt_rel_m if place else None,
+        alt_rel_m=place.alt_rel_m if place and np.isfinite(place.alt_rel_m) else None,
         heading_deg=_heading(place, body),
         course_deg=float(np.degrees(np.arctan2(east, north))) % 360.0
         if place and np.hypot(north, east) > 0.5
@@ -391,11 +422,10 @@ def _position_at(history: PoseHistory, time_ns: int) -> _Place:
     if history.no_fix_since_ns is not None and time_ns >= history.no_fix_since_ns:
         lost_s = (time_ns - history.no_fix_since_ns) / NS_PER_S
         raise _RefusedError("no_fix", f"the receiver has had no fix for {lost_s:.1f} s")
-    missing = "no_telemetry" if history.positions.latest is None else "telemetry_stale"
-    a, b, fraction = _bracket(
-        history.positions, time_ns, history.limits, "position", missing, "telemetry_stale"
-    )
-    velocity = _mixed(a.velocity_ned_mps, b.velocity_ned_mps, fraction)
+    samples = history.positions_at(time_ns)
+    missing = "no_telemetry" if samples.latest is None else "telemetry_stale"
+    a, b, fraction = _bracket(samples, time_ns, history.limits, "position", missing, "telemetry_stale")
+    velocity = _velocity(samples, time_ns, _mixed(a.velocity_ned_mps, b.velocity_ned_mps, fraction))
     if a is b:
         offset = velocity * ((time_ns - a.time_ns) / NS_PER_S)
     else:
@@ -421,8 +451,43 @@ def _position_at(history: PoseHistory, time_ns: int) -> _Place:
     )
 
 
+def _velocity(samples: Samples[PositionSample], time_ns: int, told_mps: FloatArray) -> FloatArray:
+    """What was told, its unknown parts (NaN) from the positions half a second before and after.
+
+    Raises `_RefusedError` when the direction of flight stays unknown; an unknown climb counts as none.
+    """
+    if np.isfinite(told_mps).all():
+        return told_mps
+    first, last = _apart(samples, time_ns)
+    seen_mps = np.full(3, np.nan)
+    if first is not None and last is not None:
+        there = (last.latitude_deg, last.longitude_deg, last.alt_hae_m)
+        moved_m = geodesy.ned_from_geodetic(there, first.latitude_deg, first.longitude_deg, first.alt_hae_m)
+        seen_mps = moved_m / ((last.time_ns - first.time_ns) / NS_PER_S)
+    velocity: FloatArray = np.where(np.isfinite(told_mps), told_mps, seen_mps)
+    if not np.isfinite(velocity[:2]).all():
+        raise _RefusedError("telemetry_stale", "a single position, which tells no velocity")
+    return np.nan_to_num(velocity, nan=0.0)
+
+
+def _apart(
+    samples: Samples[PositionSample], time_ns: int
+) -> tuple[PositionSample | None, PositionSample | None]:
+    """Two positions half a second (or the next beyond) before and after an instant, at most 5 s away.
+
+    At an end of the samples one of them is nearer; (None, None) when they are not 0.1 s apart.
+    """
+    before, next_after = samples.around(time_ns - VELOCITY_SPAN_NS // 2)
+    last_before, after = samples.around(time_ns + VELOCITY_SPAN_NS // 2)
+    first, last = before or next_after, after or last_before
+    if first is None or last is None or last.time_ns - first.time_ns < VELOCITY_SPAN_NS // 10:
+        return None, None
+    furthest_ns = max(abs(first.time_ns - time_ns), abs(last.time_ns - time_ns))
+    return (first, last) if furthest_ns <= VELOCITY_REACH_NS else (None, None)
+
+
 def _attitude_at(history: PoseHistory, time_ns: int) -> _Turn:
-    missing = "no_telemetry" if history.positions.latest is None else "no_attitude"
+    missing = "no_telemetry" if history.positions_at(time_ns).latest is None else "no_attitude"
     a, b, fraction = _bracket(
         history.attitudes, time_ns, history.limits, "attitude", missing, "telemetry_stale"
     )
@@ -465,28 +530,45 @@ def _gimbal_at(history: PoseHistory, time_ns: int, *, is_body: bool) -> tuple[_T
 
 def _resolved(history: PoseHistory, sample: GimbalSample, *, is_body: bool) -> GimbalAttitude:
     """What the sample means in north-east-down, with the aircraft's attitude at the sample's own instant."""
+    unknown: _RefusedError | None = None
+    q_ned_body: Quaternion | None = None
     try:
-        q_ned_body: Quaternion | None = _attitude_at(history, sample.time_ns).q
-    except _RefusedError:
-        q_ned_body = None
-    n = sample.numbers
+        q_ned_body = _attitude_at(history, sample.time_ns).q
+    except _RefusedError as refused:
+        unknown = refused
     try:
-        if sample.convention == "gimbal_device":
-            return gimbal.from_gimbal_device(
-                int(n[0]),
-                (n[1], n[2], n[3], n[4]),
-                None if np.isnan(n[5]) else n[5],
-                q_ned_body=q_ned_body,
-                has_body_roll_pitch=is_body,
-            )
-        if sample.convention == "mount_orientation":
-            absolute = None if np.isnan(n[3]) else n[3]
-            return gimbal.from_mount_orientation(n[0], n[1], n[2], absolute, q_ned_body=q_ned_body)
-        return gimbal.from_mount_status(
-            int(n[0]), int(n[1]), int(n[2]), q_ned_body=q_ned_body, has_body_roll_pitch=is_body
-        )
+        return _read(sample, q_ned_body, is_body=is_body)
     except InputError as error:
+        if unknown is not None and _is_readable(sample, is_body=is_body):
+            raise unknown from error
         raise _RefusedError("gimbal_stale", str(error)) from error
+
+
+def _read(sample: GimbalSample, q_ned_body: Quaternion | None, *, is_body: bool) -> GimbalAttitude:
+    n = sample.numbers
+    if sample.convention == "gimbal_device":
+        return gimbal.from_gimbal_device(
+            int(n[0]),
+            (n[1], n[2], n[3], n[4]),
+            None if np.isnan(n[5]) else n[5],
+            q_ned_body=q_ned_body,
+            has_body_roll_pitch=is_body,
+        )
+    if sample.convention == "mount_orientation":
+        absolute = None if np.isnan(n[3]) else n[3]
+        return gimbal.from_mount_orientation(n[0], n[1], n[2], absolute, q_ned_body=q_ned_body)
+    return gimbal.from_mount_status(
+        int(n[0]), int(n[1]), int(n[2]), q_ned_body=q_ned_body, has_body_roll_pitch=is_body
+    )
+
+
+def _is_readable(sample: GimbalSample, *, is_body: bool) -> bool:
+    """Whether nothing but the aircraft's attitude is missing."""
+    try:
+        _read(sample, (1.0, 0.0, 0.0, 0.0), is_body=is_body)
+    except InputError:
+        return False
+    return True
 
 
 def _between(

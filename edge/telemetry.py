@@ -20,6 +20,7 @@ from edge.posebuffer import (
     PoseBuffer,
     PoseHistory,
     PositionSample,
+    Samples,
     platform_pose_at,
 )
 from skywarden.clock import NS_PER_S
@@ -33,7 +34,7 @@ from skywarden.pose import PoseSigmas
 
 GPS2_RAW = 124
 MAX_SYSTEMS = 8
-MAX_CLOCKS = 16
+MAX_CLOCKS = 32
 RTK_FLOAT = 5
 DATUM_LIMIT_M = 3.0
 SAME_PLACE_DEG = 1e-3
@@ -41,12 +42,16 @@ DATUM_SAMPLES = 9
 DATUM_MIN_SAMPLES = 3
 RECEIVER_FRESH_NS = 5 * NS_PER_S
 MAX_SPEED_MPS = 350.0
+STANDING_MPS = 0.5
 EARTH_RADIUS_M = 6_371_000.0
 JUMP_MARGIN_M = 50.0
 JUMP_CONFIRMATIONS = 5
 PLAUSIBLE_CLOCK_S = 300.0
 CLOCK_ALARM_S = 1.0
 HEARD_NS = 5 * NS_PER_S
+
+ClockName = Literal["boot", "receiver"]
+"""A component counts its messages from its start; GPS_RAW_INT may count from 1970 instead."""
 
 Condition = tuple[str, Literal["degraded", "failed"], bool, str]
 
@@ -70,6 +75,7 @@ class _System:
     v_acc_m: float | None = None
     receivers: dict[int, _Receiver] = field(default_factory=dict)
     jumps: deque[PositionSample] = field(default_factory=lambda: deque(maxlen=JUMP_CONFIRMATIONS))
+    fix_jumps: deque[PositionSample] = field(default_factory=lambda: deque(maxlen=JUMP_CONFIRMATIONS))
     clock_error_s: float | None = None
     model: tuple[float, float, float] = (math.nan, math.nan, math.nan)
     last_position_ns: int = 0
@@ -81,7 +87,8 @@ class TelemetryNode:
 
     Attributes:
         counts: what happened, by word: frames, damaged, unknown, position_refused, position_jump, no_fix,
-            attitude_refused, gimbal_refused, clock_refused, system_time_implausible, too_many_systems.
+            fix_refused, fix_jump, attitude_refused, gimbal_refused, clock_refused, system_time_implausible,
+            too_many_systems.
     """
 
     def __init__(self, config: MavlinkConfig, *, platform_id: str = "platform") -> None:
@@ -89,7 +96,7 @@ class TelemetryNode:
         self._platform_id = platform_id
         self._picker = AutopilotPicker(config.sysid)
         self._systems: dict[Address, _System] = {}
-        self._clocks: dict[Address, BootClock] = {}
+        self._clocks: dict[tuple[Address, ClockName], BootClock] = {}
         self._last_received_ns: int | None = None
         self.counts: Counter[str] = Counter()
 
@@ -154,7 +161,7 @@ class TelemetryNode:
         history = self.history
         if history is None:
             return None
-        newest = history.positions.latest
+        newest = history.positions_at(now_ns).latest
         is_fresh = newest is not None and abs(now_ns - newest.time_ns) <= HEARD_NS
         time_ns = min(newest.time_ns, now_ns) if newest is not None and is_fresh else now_ns
         return platform_pose_at(history, max(0, time_ns), platform_id=platform_id, sortie_id=sortie_id)
@@ -246,15 +253,16 @@ class TelemetryNode:
             system = self._systems[address] = _System()
         return system
 
-    def _time(self, frame: Frame, boot_ms: int, received_ns: int) -> int | None:
-        address = (frame.sysid, frame.compid)
-        clock = self._clocks.get(address)
-        if clock is None:
+    def _time(self, frame: Frame, boot_ms: int, received_ns: int, *, clock: ClockName = "boot") -> int | None:
+        """UTC of a count of milliseconds of whatever beginning, by the times of reception."""
+        key = ((frame.sysid, frame.compid), clock)
+        line = self._clocks.get(key)
+        if line is None:
             if len(self._clocks) >= MAX_CLOCKS:
                 self.counts["too_many_systems"] += 1
                 return None
-            clock = self._clocks[address] = BootClock()
-        time_ns = clock.observe(boot_ms, received_ns)
+            line = self._clocks[key] = BootClock()
+        time_ns = line.observe(boot_ms, received_ns)
         if time_ns is None or time_ns < 0:
             self.counts["clock_refused"] += 1
             return None
@@ -285,11 +293,55 @@ class TelemetryNode:
             horizontal_m=system.h_acc_m,
             vertical_m=system.v_acc_m,
         )
-        if self._is_jump(system, sample):
+        if _is_jump(system.history.positions, system.jumps, sample):
             self.counts["position_jump"] += 1
             return
         system.last_position_ns = received_ns
         system.history.add_position(sample)
+
+    def _take_fix(self, system: _System, gps: decode.GpsRaw, frame: Frame, received_ns: int) -> None:
+        """The receiver's own position, for where the autopilot tells none (`PoseHistory.positions_at`)."""
+        sample = self._fix_sample(system, gps, received_ns)
+        if sample is None:
+            self.counts["fix_refused"] += 1
+            return
+        if gps.time_us is not None:
+            time_ns = self._time(frame, gps.time_us // 1000, received_ns, clock="receiver")
+            if time_ns is None:
+                return
+            sample = sample._replace(time_ns=time_ns)
+        if _is_jump(system.history.fixes, system.fix_jumps, sample):
+            self.counts["fix_jump"] += 1
+            return
+        system.last_position_ns = received_ns
+        system.history.add_fix(sample)
+
+    def _fix_sample(self, system: _System, gps: decode.GpsRaw, received_ns: int) -> PositionSample | None:
+        """A 3D fix as a position of the time of its reception; None when place or height are not told."""
+        if gps.latitude_deg is None or gps.longitude_deg is None:
+            return None
+        offset_m = self._undulation(system, gps.latitude_deg, gps.longitude_deg, received_ns)
+        if gps.alt_msl_m is not None:
+            alt_msl_m, alt_hae_m = gps.alt_msl_m, gps.alt_msl_m + offset_m
+            if self._config.height_datum == "auto" and gps.alt_ellipsoid_m is not None:
+                alt_hae_m = gps.alt_ellipsoid_m
+        elif gps.alt_ellipsoid_m is not None:
+            alt_msl_m, alt_hae_m = gps.alt_ellipsoid_m - offset_m, gps.alt_ellipsoid_m
+        else:
+            return None
+        return PositionSample(
+            time_ns=received_ns,
+            received_ns=received_ns,
+            latitude_deg=gps.latitude_deg,
+            longitude_deg=gps.longitude_deg,
+            alt_hae_m=alt_hae_m,
+            alt_msl_m=alt_msl_m,
+            alt_rel_m=math.nan,
+            velocity_ned_mps=_velocity(gps),
+            heading_deg=None,
+            horizontal_m=system.h_acc_m,
+            vertical_m=system.v_acc_m,
+        )
 
     def _undulation(self, system: _System, latitude_deg: float, longitude_deg: float, now_ns: int) -> float:
         """What turns the autopilot's height into one above the ellipsoid, by the configured datum.
@@ -315,21 +367,6 @@ class TelemetryNode:
         )
         return told_m
 
-    def _is_jump(self, system: _System, sample: PositionSample) -> bool:
-        """Whether it is where no aircraft can be so soon; five that agree are believed after all."""
-        before, after = system.history.positions.around(sample.time_ns)
-        neighbour = before or after
-        if neighbour is None or _is_reachable(neighbour, sample):
-            system.jumps.clear()
-            return False
-        if system.jumps and not _is_reachable(system.jumps[-1], sample):
-            system.jumps.clear()
-        system.jumps.append(sample)
-        if len(system.jumps) < JUMP_CONFIRMATIONS:
-            return True
-        system.jumps.clear()
-        return False
-
     def _take_attitude(self, system: _System, frame: Frame, received_ns: int) -> None:
         attitude = decode.attitude(frame)
         if attitude is None:
@@ -344,6 +381,7 @@ class TelemetryNode:
 
     def _take_gps(self, system: _System, frame: Frame, received_ns: int) -> None:
         """Fix, accuracy and undulation of a receiver; without a fix at any of them there is no position."""
+        gps: decode.GpsRaw | None = None
         if frame.msgid == decode.GPS_RAW_INT:
             gps = decode.gps_raw(frame)
             has_fix = gps.fix_type >= 3
@@ -361,6 +399,8 @@ class TelemetryNode:
             for receiver in system.receivers.values()
             if abs(received_ns - receiver.received_ns) <= RECEIVER_FRESH_NS
         ]
+        if gps is not None and gps.fix_type >= 3:
+            self._take_fix(system, gps, frame, received_ns)
         history = system.history
         if any(receiver.has_fix for receiver in fresh):
             history.no_fix_since_ns = None
@@ -448,6 +488,35 @@ def _model_undulation(system: _System, latitude_deg: float, longitude_deg: float
     found_m = float(undulation_m(latitude_deg, longitude_deg))
     system.model = (latitude_deg, longitude_deg, found_m)
     return found_m
+
+
+def _is_jump(samples: Samples[PositionSample], jumps: deque[PositionSample], sample: PositionSample) -> bool:
+    """Whether it is where no aircraft can be so soon; five that agree are believed after all."""
+    before, after = samples.around(sample.time_ns)
+    neighbour = before or after
+    if neighbour is None or _is_reachable(neighbour, sample):
+        jumps.clear()
+        return False
+    if jumps and not _is_reachable(jumps[-1], sample):
+        jumps.clear()
+    jumps.append(sample)
+    if len(jumps) < JUMP_CONFIRMATIONS:
+        return True
+    jumps.clear()
+    return False
+
+
+def _velocity(gps: decode.GpsRaw) -> tuple[float, float, float]:
+    """North and east from speed and course, NaN where they are not told; a receiver tells no climb.
+
+    A receiver that stands (below 0.5 m/s) has no course.
+    """
+    if gps.speed_mps is not None and gps.speed_mps < STANDING_MPS:
+        return 0.0, 0.0, math.nan
+    if gps.speed_mps is None or gps.course_deg is None:
+        return math.nan, math.nan, math.nan
+    course = math.radians(gps.course_deg)
+    return gps.speed_mps * math.cos(course), gps.speed_mps * math.sin(course), math.nan
 
 
 def _is_reachable(a: PositionSample, b: PositionSample) -> bool:

@@ -115,15 +115,22 @@ class GlobalPosition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GpsRaw:
-    """One receiver's answer. `fix_type`: 0 and 1 none, 2 two-dimensional, 3 and more three-dimensional."""
+    """One receiver's answer. `fix_type`: 0 and 1 none, 2 two-dimensional, 3 and more three-dimensional.
+
+    `time_us` counts from the start of the sender or is UTC, as the message leaves open; None when not told.
+    `course_deg` is where it moves, clockwise from true north; None when not told, as at a standstill.
+    """
 
     fix_type: int
+    time_us: int | None
     latitude_deg: float | None
     longitude_deg: float | None
     alt_msl_m: float | None
     alt_ellipsoid_m: float | None
     h_acc_m: float | None
     v_acc_m: float | None
+    speed_mps: float | None
+    course_deg: float | None
 
     @property
     def undulation_m(self) -> float | None:
@@ -211,15 +218,18 @@ def gps_raw(frame: Frame) -> GpsRaw:
     """GPS_RAW_INT(24); the extension fields are None where the sender has none (zero on the wire)."""
     numbers = _fields_of(frame)
     place = _place(numbers["lat"], numbers["lon"])
-    ellipsoid = numbers["alt_ellipsoid"]
+    ellipsoid, speed_mps, course = numbers["alt_ellipsoid"], numbers["vel"] / 100, numbers["cog"]
     return GpsRaw(
         fix_type=numbers["fix_type"],
+        time_us=numbers["time_usec"] or None,
         latitude_deg=None if place is None else place[0],
         longitude_deg=None if place is None else place[1],
         alt_msl_m=_altitude(numbers["alt"]),
         alt_ellipsoid_m=None if ellipsoid == 0 else _altitude(ellipsoid),
         h_acc_m=_accuracy(numbers["h_acc"]),
         v_acc_m=_accuracy(numbers["v_acc"]),
+        speed_mps=speed_mps if speed_mps <= _MAX_SPEED_MPS else None,
+        course_deg=None if course > 36_000 else course / 100 % 360,
     )
 
 

@@ -173,6 +173,56 @@ def test_a_gimbal_in_the_earth_frame_is_slerped_between_its_own_samples() -> Non
     assert pose.source == "gimbal_device"
 
 
+def _without_attitude() -> PoseHistory:
+    history = PoseHistory()
+    for number in range(11):
+        history.add_position(_position(number / 5))
+    return history
+
+
+def test_a_gimbal_in_the_earth_frame_needs_no_attitude_of_the_aircraft() -> None:
+    history = _without_attitude()
+    for at_s in (1.0, 1.2):
+        history.add_gimbal(_device(at_s, -30.0, 10.0, flags=64))
+    buffer = _buffer(history, AMount(kind="gimbal"))
+    assert buffer.covers(T0 + S)
+    assert _azimuth_elevation(_pose(buffer, 1.1)) == pytest.approx((10.0, -30.0), abs=1e-6)
+
+
+def test_a_gimbal_in_the_vehicle_frame_misses_the_attitude_by_name() -> None:
+    history = _without_attitude()
+    for at_s in (1.0, 1.2):
+        history.add_gimbal(_device(at_s, -30.0, 10.0, flags=32))
+    assert _refusal(_buffer(history, AMount(kind="gimbal")), 1.1).reason == "no_attitude"
+    history.add_attitude(_attitude(0.0))
+    assert _refusal(_buffer(history, AMount(kind="gimbal")), 1.1).reason == "telemetry_stale"
+
+
+NOT_TOLD = (math.nan, math.nan, math.nan)
+
+
+def test_a_velocity_that_is_not_told_comes_from_the_positions_around() -> None:
+    history = PoseHistory()
+    for number in range(21):
+        at_s = number / 5
+        history.add_fix(_position(at_s, velocity_ned_mps=NOT_TOLD, alt_rel_m=math.nan))
+        history.add_attitude(_attitude(at_s))
+    for at_s in (0.0, 0.1, 2.03, 4.0, 4.2):
+        pose = _pose(_buffer(history), at_s)
+        assert pose.velocity_ned_mps == pytest.approx([1.1114, 0.0, -2.0], abs=1e-3)
+        assert pose.level_alt_hae_m is None
+    assert _pose(_buffer(history), 4.2).alt_hae_m == pytest.approx(508.4, abs=1e-3)
+
+
+def test_a_single_position_without_a_velocity_is_not_enough() -> None:
+    history = PoseHistory()
+    history.add_fix(_position(0.0, velocity_ned_mps=NOT_TOLD))
+    history.add_attitude(_attitude(0.0))
+    assert "no velocity" in _refusal(_buffer(history), 0.0).detail
+    history.add_fix(_position(0.0, velocity_ned_mps=(3.0, 4.0, math.nan)))
+    assert _pose(_buffer(history), 0.0).velocity_ned_mps == pytest.approx([3, 4, 0])
+
+
 def test_a_gimbal_in_the_vehicle_frame_turns_with_the_heading_of_its_own_instant() -> None:
     history = _history()
     history.add_gimbal(_device(1.0, -45.0, 5.0, flags=32))
@@ -245,13 +295,16 @@ def test_the_platform_pose_has_course_speed_and_heading() -> None:
     assert pose.reason is None
     assert pose.heading_deg == pytest.approx(100.0, abs=1e-6)
     assert pose.course_deg == pytest.approx(0.0)
-    assert (pose.speed_mps, pose.climb_mps) == (pytest.approx(1.1), pytest.approx(2.0))
+    assert pose.speed_mps == pytest.approx(1.1)
+    assert pose.climb_mps == pytest.approx(2.0)
     assert pose.alt_rel_m == pytest.approx(102.0, abs=1e-4)
 
 
 def test_an_unknown_platform_pose_is_empty_and_says_why() -> None:
     pose = _buffer(None).platform_pose_at(T0, platform_id="p", sortie_id="s")
-    assert pose.latitude_deg is pose.q_ned_body is pose.speed_mps is None
+    assert pose.latitude_deg is None
+    assert pose.q_ned_body is None
+    assert pose.speed_mps is None
     assert pose.reason is not None
     assert pose.reason.startswith("no_telemetry")
 

@@ -3,6 +3,7 @@
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from edge.config import MountConfig
 from edge.mavlink_port import MavlinkConfig
 from edge.telemetry import TelemetryNode
+from sim.importers import import_flight
 from skywarden import geodesy
+from skywarden.flight import FlightReader, GimbalMount
 from skywarden.geoid import undulation_m
 from skywarden.mavlink.framing import parse_frame
 from skywarden.mavlink.synth import MessageMaker
@@ -21,7 +24,7 @@ from skywarden.pose import CameraPose, NoPose, PoseSigmas
 T0 = 1_760_000_000_000_000_000
 S = 1_000_000_000
 MS = 1_000_000
-PLACE = {"latitude_deg": 41.5, "longitude_deg": 12.5, "alt_msl_m": 300.0}
+PLACE: dict[str, Any] = {"latitude_deg": 41.5, "longitude_deg": 12.5, "alt_msl_m": 300.0}
 NADIR = MountConfig(kind="fixed", pitch_deg=-90.0)
 
 
@@ -166,7 +169,7 @@ def test_without_a_fix_there_is_no_position_until_it_is_back() -> None:
     assert isinstance(_pose(node, flight.now_ns), CameraPose)
 
 
-def _with_receiver(node: TelemetryNode, alt_ellipsoid_m: float | None, **more: float) -> Flight:
+def _with_receiver(node: TelemetryNode, alt_ellipsoid_m: float | None, **more: Any) -> Flight:
     flight = Flight(node)
     for _ in range(30):
         flight.tell(flight.maker.gps_raw_int(time_us=0, alt_ellipsoid_m=alt_ellipsoid_m, **PLACE, **more))
@@ -310,7 +313,8 @@ def test_the_pose_for_the_ground_is_fresh_or_says_why_not() -> None:
     flight.fly(3)
     pose = node.platform_pose("p", "s", flight.now_ns + 100 * MS)
     assert isinstance(pose, PlatformPose)
-    assert (pose.reason, pose.heading_deg) == (None, pytest.approx(0.0, abs=1e-6))
+    assert pose.reason is None
+    assert pose.heading_deg == pytest.approx(0.0, abs=1e-6)
     later = node.platform_pose("p", "s", flight.now_ns + 60 * S)
     assert later is not None
     assert later.latitude_deg is None
@@ -373,6 +377,165 @@ def test_random_payloads_with_a_good_checksum_never_raise() -> None:
     pose = _pose(node, now_ns)
     if isinstance(pose, CameraPose):
         assert np.isfinite(pose.rotation_ned_from_camera).all()
+
+
+def _receiver_only(node: TelemetryNode, seconds: float, **told: float | None) -> Flight:
+    """A flight north-east whose autopilot sends attitude and GPS_RAW_INT at 10 Hz, climbing at 2 m/s."""
+    flight = Flight(node)
+    for _ in range(round(seconds * 10)):
+        flight.boot_ms += 100
+        flight.now_ns += 100 * MS
+        away_s = (flight.now_ns - T0) / S
+        if flight.boot_ms % 1000 == 0:
+            flight.tell(flight.maker.heartbeat())
+        maker, boot_ms = flight.maker, flight.boot_ms
+        flight.tell(maker.attitude(time_boot_ms=boot_ms, roll_deg=0, pitch_deg=0, heading_deg=45))
+        place = {
+            "latitude_deg": 41.5 + 10.0 * away_s / 111_073,
+            "longitude_deg": 12.5 + 10.0 * away_s / 83_515,
+            "alt_msl_m": 300.0 + 2.0 * away_s,
+        }
+        flight.tell(maker.gps_raw_int(time_us=boot_ms * 1000, **(place | told)))  # type: ignore[arg-type]
+    return flight
+
+
+@pytest.mark.parametrize("told", [{}, {"speed_mps": 14.14, "course_deg": 45.0}, {"speed_mps": 14.14}])
+def test_without_an_estimate_of_the_autopilot_the_receivers_own_fixes_are_positions(
+    told: dict[str, float],
+) -> None:
+    node = _node()
+    flight = _receiver_only(node, 8, **told)
+    time_ns = flight.now_ns - 3_050 * MS
+    pose = _pose(node, time_ns)
+    assert isinstance(pose, CameraPose), pose
+    away_s = (time_ns - T0) / S - 0.02
+    assert (pose.latitude_deg - 41.5) * 111_073 == pytest.approx(10.0 * away_s, abs=0.5)
+    undulation = float(undulation_m(41.5, 12.5))
+    assert pose.alt_hae_m == pytest.approx(300.0 + undulation + 2.0 * away_s, abs=0.1)
+    assert pose.velocity_ned_mps == pytest.approx([10, 10, -2], abs=0.1)
+    assert pose.level_alt_hae_m is None
+    assert _holding(node, flight.now_ns) == set()
+    told_to_ground = node.platform_pose("p", "s", flight.now_ns)
+    assert told_to_ground is not None
+    assert told_to_ground.reason is None
+    assert told_to_ground.alt_rel_m is None
+    assert told_to_ground.course_deg == pytest.approx(45.0, abs=0.5)
+
+
+def test_the_receivers_height_above_the_ellipsoid_counts_where_it_is_told() -> None:
+    alt_hae_m = 300.0 + float(undulation_m(41.5, 12.5)) + 1.0
+    node = _node()
+    flight = _receiver_only(node, 2, alt_msl_m=300.0, alt_ellipsoid_m=alt_hae_m)
+    pose = _pose(node, flight.now_ns - S)
+    assert isinstance(pose, CameraPose)
+    assert pose.alt_hae_m == pytest.approx(alt_hae_m, abs=0.01)
+    node = _node()
+    flight = _receiver_only(node, 2, alt_msl_m=300.0, alt_ellipsoid_m=300.0)
+    assert _reason(node, flight.now_ns - S) == "datum_alarm"
+
+
+def test_home_gives_level_ground_to_a_receiver_without_relative_height() -> None:
+    node = _node()
+    flight = _receiver_only(node, 3)
+    home = {"latitude": 415_000_000, "longitude": 125_000_000, "altitude": 200_000}
+    rest = dict.fromkeys(("x", "y", "z", "approach_x", "approach_y", "approach_z"), 0.0)
+    flight.tell(flight.maker.message("HOME_POSITION", **home, **rest, q=[1.0, 0.0, 0.0, 0.0]))
+    pose = _pose(node, flight.now_ns - S)
+    assert isinstance(pose, CameraPose)
+    assert pose.level_alt_hae_m == pytest.approx(200.0 + float(undulation_m(41.5, 12.5)), abs=0.05)
+
+
+@pytest.mark.parametrize("fix_type", [0, 1, 2])
+def test_less_than_a_3d_fix_is_no_position(fix_type: int) -> None:
+    node = _node()
+    flight = _receiver_only(node, 2, fix_type=fix_type)
+    assert _reason(node, flight.now_ns - S) == "no_fix"
+    assert node.history is not None
+    assert len(node.history.fixes) == 0
+
+
+def test_the_receivers_fixes_do_not_count_beside_the_estimate_of_the_autopilot() -> None:
+    """The receiver here stands 30 m off; nothing of it may reach a pose while the autopilot speaks."""
+    node, alone = _node(), _node()
+    flight, other = Flight(node), Flight(alone)
+    for _ in range(80):
+        flight.step()
+        other.step()
+        place = PLACE | {"longitude_deg": 12.5 + 30.0 / 83_000, "latitude_deg": 41.5}
+        flight.tell(flight.maker.gps_raw_int(time_us=flight.boot_ms * 1000 + 50_000, speed_mps=3.0, **place))
+    for back_ms in (50, 333, 2_000, 6_020):
+        ours, theirs = _pose(node, flight.now_ns - back_ms * MS), _pose(alone, other.now_ns - back_ms * MS)
+        assert isinstance(ours, CameraPose)
+        assert isinstance(theirs, CameraPose)
+        assert ours.longitude_deg == theirs.longitude_deg
+        assert ours.latitude_deg == theirs.latitude_deg
+        assert ours.velocity_ned_mps.tolist() == theirs.velocity_ned_mps.tolist()
+
+
+def test_the_receiver_takes_over_when_the_autopilot_has_told_no_position_for_five_seconds() -> None:
+    node = _node()
+    flight = Flight(node)
+    flight.fly(2)
+    last_ns = flight.now_ns
+    for _ in range(90):
+        flight.boot_ms += 100
+        flight.now_ns += 100 * MS
+        if flight.boot_ms % 1000 == 0:
+            flight.tell(flight.maker.heartbeat())
+        flight.tell(
+            flight.maker.attitude(time_boot_ms=flight.boot_ms, roll_deg=0, pitch_deg=0, heading_deg=0)
+        )
+        flight.tell(flight.maker.gps_raw_int(time_us=flight.boot_ms * 1000, **PLACE))
+    assert _reason(node, last_ns + 3 * S) == "telemetry_stale"
+    assert isinstance(_pose(node, last_ns + 7 * S), CameraPose)
+
+
+def test_a_receiver_that_counts_in_utc_is_timed_by_the_reception_like_any_other() -> None:
+    node = _node()
+    flight = Flight(node)
+    for number in range(30):
+        flight.boot_ms += 100
+        flight.now_ns += 100 * MS
+        if number % 10 == 0:
+            flight.tell(flight.maker.heartbeat())
+        flight.tell(
+            flight.maker.attitude(time_boot_ms=flight.boot_ms, roll_deg=0, pitch_deg=0, heading_deg=0)
+        )
+        year_2908_us = 29_600_000_000_000_000 + number * 100_000
+        place = PLACE | {"latitude_deg": 41.5 + 1e-4 * number}
+        raw = flight.maker.gps_raw_int(time_us=year_2908_us, **place)
+        flight.tell(raw, delay_ms=(20, 20, 170, 60)[number % 4])
+    pose = _pose(node, T0 + 1_550 * MS + 20 * MS)
+    assert isinstance(pose, CameraPose)
+    assert pose.latitude_deg == pytest.approx(41.5 + 1e-4 * 14.5, abs=2e-7)
+
+
+@pytest.mark.real_data
+def test_video_metadata_of_a_real_flight_give_poses_between_their_packets(
+    real_data: Path, tmp_path: Path
+) -> None:
+    """ST 0104 knows no height above take-off and no attitude of the aircraft: GPS_RAW_INT and a gimbal."""
+    import_flight(real_data / "recordings" / "aphill" / "aphill_klv_10s.ts", tmp_path / "flight")
+    reader = FlightReader(tmp_path / "flight")
+    sensor = reader.info.sensor("eo")
+    assert isinstance(sensor.mount, GimbalMount)
+    node = _node()
+    buffer = node.pose_buffer(mount=MountConfig(kind="gimbal"), sigmas=PoseSigmas())
+    heard = list(reader.telemetry())
+    for received_ns, raw in heard:
+        node.handle(received_ns, raw)
+    middle_ns = (heard[0][0] + heard[-1][0]) // 2
+    assert buffer.covers(middle_ns)
+    pose = buffer.pose_at(middle_ns)
+    assert isinstance(pose, CameraPose), pose
+    assert pose.level_alt_hae_m is None
+    centre = geodesy.ned_from_geodetic(
+        (38.18508921514427, -77.35811980459758, 60.0), pose.latitude_deg, pose.longitude_deg, pose.alt_hae_m
+    )
+    boresight = pose.rotation_ned_from_camera[:, 2]
+    off_deg = math.degrees(math.acos(float(boresight @ centre) / float(np.linalg.norm(centre))))
+    assert off_deg < 2.0, "the metadata tell no height of the frame centre"
+    assert 30.0 < float(np.linalg.norm(pose.velocity_ned_mps)) < 150.0
 
 
 @pytest.mark.real_data
