@@ -18,7 +18,7 @@ app = App(
         "Examples:\n\n"
         "    skywarden sim import DJI_0001.MP4 --out flight --hfov-deg 73\n"
         "    skywarden sim replay flight --mavlink udpout:127.0.0.1:14550 --frames ./inbox --as-live\n"
-        "    skywarden sim render coast-and-hill --platform uav01 --out flight --seconds 60"
+        "    skywarden sim render coast-and-hill --platform coast-1 --out flight --seconds 60"
     ),
 )
 Quiet = Annotated[bool, Parameter(alias="-q", help="No progress bar.")]
@@ -185,6 +185,140 @@ def import_(
     )
     for note in found.notes:
         sys.stdout.write(f"  {note}\n")
+    return 0
+
+
+@app.command
+def replay(
+    flight: Path,
+    *,
+    rate: str = "1",
+    mavlink: str | None = "udpout:127.0.0.1:14550",
+    frames: str | None = None,
+    as_live: bool = False,
+    loop: bool = False,
+    start_s: float = 0.0,
+    seconds: float | None = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Play a flight's MAVLink bytes and images into real sockets and files, until its end or Ctrl-C.
+
+    The edge cannot tell it from an aircraft: start it with the same connection and with the folder (or
+    address) of the images as its camera's `url`.
+
+    Example: `skywarden sim replay flight --mavlink udpout:127.0.0.1:14550 --frames inbox --as-live`
+
+    Parameters
+    ----------
+    flight
+        The flight folder.
+    rate
+        How many times faster than recorded, or "max".
+    mavlink
+        Where the MAVLink bytes go: udpout:, udpin:, tcp:, tcpin:, unix: ... ("none" plays no telemetry).
+    frames
+        Where the images go: a folder, or udp://HOST:PORT for MPEG-TS.
+    as_live
+        Name images by the present, spacing kept, as a camera would; needs rate 1.
+    loop
+        Begin again at the end, until Ctrl-C.
+    start_s
+        Leave out so many seconds at the beginning.
+    seconds
+        Play only so many seconds.
+    """
+    from sim.replay import Replay, folder_outputs, stop_on_signals
+    from sim.replay_outputs import FrameOutput, MavlinkSocket, MpegTsOutput
+    from skywarden.flight.reader import FlightReader
+
+    speed = _rate(rate)
+    reader = FlightReader(flight)
+    outputs: dict[str, FrameOutput] = {}
+    if frames is not None and reader.info.sensors:
+        if frames.startswith("udp://"):
+            outputs = {reader.info.sensors[0].sensor_id: MpegTsOutput(frames)}
+        else:
+            outputs = folder_outputs(reader, Path(frames))
+    sends = mavlink is not None and mavlink != "none"
+    with progress_bar("replaying", is_quiet=quiet) as report, stop_on_signals() as stop:
+        found = Replay(
+            reader,
+            mavlink=MavlinkSocket(str(mavlink), is_paced=speed is None) if sends else None,
+            frames=outputs,
+            rate=speed,
+            as_live=as_live,
+            loop=loop,
+            start_s=start_s,
+            seconds=seconds,
+            progress=report,
+        ).run(stop)
+    if json:
+        _print_json(found)
+    else:
+        sys.stdout.write(
+            f"{found.telemetry_count} MAVLink frames ({found.telemetry_bytes} bytes) and {found.frame_count} "
+            f"images played, at most {found.latest_s * 1e3:.0f} ms late\n"
+        )
+    return 130 if found.is_stopped else 0
+
+
+def _rate(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--rate {text!r} is neither a number nor max") from None
+
+
+@app.command
+def render(
+    scenario: str,
+    *,
+    platform_id: Annotated[str, Parameter(name="--platform")],
+    out: Path,
+    seconds: float = 60.0,
+    fps: float = 4.0,
+    layers: Path | None = None,
+    threads: int = 1,
+    quiet: Quiet = False,
+) -> int:
+    """Fly one platform of a scenario and record it, with truth, as a flight folder.
+
+    Example: `skywarden sim render coast-and-hill --platform coast-1 --out flight --seconds 60`
+
+    Parameters
+    ----------
+    scenario
+        Name of a built-in scenario (coast-and-hill), or the path of a TOML file.
+    platform_id
+        Which platform of the scenario flies.
+    out
+        The flight folder to make; must be empty or absent.
+    seconds
+        Length of the flight.
+    fps
+        Images a second.
+    layers
+        Also write the console's map layers of the scenario into this folder.
+    threads
+        Processor threads for rendering.
+    """
+    from sim.scenario.description import load_scenario
+    from sim.scenario.layers import write_layers
+    from sim.scenario.runner import render_flight
+    from sim.scenario.world import World
+
+    loaded = load_scenario(scenario)
+    world = World(loaded)
+    with progress_bar("rendering", is_quiet=quiet) as report:
+        render_flight(
+            loaded, platform_id, out, seconds=seconds, fps=fps, progress=report, world=world, threads=threads
+        )
+    if layers is not None:
+        write_layers(world, layers)
+    sys.stdout.write(f"{out}\n")
     return 0
 
 

@@ -39,7 +39,7 @@ from skywarden.flight.reader import FlightReader
 log = structlog.get_logger("demo")
 
 SCENARIO = "coast-and-hill"
-SECONDS = 60.0
+SECONDS = 80.0
 FRAMES_PER_S = 2.0
 KEEP_FRAMES = 40
 MIN_SCORE = 0.82
@@ -221,8 +221,11 @@ def _cache_dir() -> Path:
 
 
 def _fingerprint(scenario: Scenario) -> str:
-    text = f"{__version__} {SECONDS} {FRAMES_PER_S} {scenario!r}"
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    """Of everything that the pictures depend on: the scenario and the code that draws it."""
+    digest = hashlib.sha256(f"{__version__} {SECONDS} {FRAMES_PER_S} {scenario!r}".encode())
+    for source in sorted((Path(__file__).parent / "scenario").glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _free_udp_port() -> int:

@@ -241,7 +241,8 @@ class Health(Message, frozen=True, kw_only=True, array_like=True):
 class Ack(Message, frozen=True, kw_only=True, array_like=True):
     """The ground has committed every record of `boot_id` up to `contiguous_seq`, except the missing ranges.
 
-    `missing` are inclusive (first, last) pairs beyond `contiguous_seq` that the ground has not got.
+    `missing` are inclusive (first, last) pairs beyond `contiguous_seq` that the ground has not got; the last
+    one is open-ended (to 2**53): what no range speaks of is not acknowledged.
     """
 
     platform_id: Id
