@@ -151,8 +151,9 @@ class Locator:
         """Places of pixels (N, 2) whose one-sigma error per axis is `sigma_px`, shape () or (N,).
 
         A time offset moves position and direction together. `angular_velocity_ned_dps`, shape (3,), says
-        about which axis the camera turns; without it the turn of `pose.angular_rate_dps` is taken to be
-        about the vertical, as turns of an aircraft are. Raises `InputError` on a pose that cannot be.
+        about which axis the camera turns, in place of the pose's own; where neither tells, the turn of
+        `pose.angular_rate_dps` is taken to be about the vertical, as turns of an aircraft are. Raises
+        `InputError` on a pose that cannot be.
         """
         rays = self._rays(pose, points_px, sigma_px)
         surface = self._surface_for(pose)
@@ -167,11 +168,9 @@ class Locator:
         status = [_BY_CODE[int(c)] if c >= 0 else NEAR_HORIZON for c in code]
         status = [s if seen else BEYOND_LENS for s, seen in zip(status, rays.is_seen.tolist(), strict=True)]
         slant_m[(code != raycast.HIT) | ~rays.is_seen] = np.nan
-        turn_dps = angular_velocity_ned_dps
-        if turn_dps is None:
-            turn_dps = np.array([0.0, 0.0, pose.angular_rate_dps])
+        turn = np.radians(_turn_dps(pose, angular_velocity_ned_dps))
         ground = _ground(rays, slant_m)
-        covariance = _position_covariance(surface, pose, rays, slant_m, ground, np.radians(turn_dps))
+        covariance = _position_covariance(surface, pose, rays, slant_m, ground, turn)
         return _answer(rays, status, slant_m, ground, covariance, surface.kind)
 
     def footprint(self, pose: CameraPose) -> tuple[tuple[float, float], ...]:
@@ -296,6 +295,15 @@ def forward_azimuth_deg(pose: CameraPose) -> float:
     """Where the upper half of the image lies, degrees from true north, whether it looks down or ahead."""
     ahead = pose.rotation_ned_from_camera[:, 2] - pose.rotation_ned_from_camera[:, 1]
     return float(geodesy.wrap_heading_deg(math.degrees(math.atan2(ahead[1], ahead[0]))))
+
+
+def _turn_dps(pose: CameraPose, override_dps: npt.ArrayLike | None) -> FloatArray:
+    """How the camera turns about ned axes, shape (3,), by the best that is known of it."""
+    told = pose.angular_velocity_ned_dps if override_dps is None else override_dps
+    turn = np.array([0.0, 0.0, pose.angular_rate_dps]) if told is None else np.asarray(told, dtype=np.float64)
+    if turn.shape != (3,) or not np.isfinite(turn).all():
+        raise InputError(f"not an angular velocity about three axes: {np.array2string(turn, precision=4)}")
+    return turn
 
 
 def _ground(rays: _Rays, slant_m: FloatArray) -> _Ground:

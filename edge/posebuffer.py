@@ -237,11 +237,16 @@ class _Place:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Turn:
-    """An attitude at an instant, how fast it turns and how far it may be from the truth."""
+    """An attitude at an instant, how it turns about ned axes and how far it may be from the truth."""
 
     q: Quaternion
-    rate_dps: float
+    velocity_ned_dps: FloatArray | None
     spread_deg: float
+
+    @property
+    def rate_dps(self) -> float:
+        """How fast it turns; 0 when that is not known."""
+        return 0.0 if self.velocity_ned_dps is None else float(np.linalg.norm(self.velocity_ned_dps))
 
 
 class PoseBuffer:
@@ -311,6 +316,7 @@ class PoseBuffer:
             sigmas=self._sigmas_at(place, head),
             level_alt_hae_m=_level_alt(history, place),
             source=source,
+            angular_velocity_ned_dps=head.velocity_ned_dps,
         )
 
     def _head(self, history: PoseHistory, time_ns: int) -> tuple[_Turn, str]:
@@ -499,7 +505,7 @@ def _attitude_at(history: PoseHistory, time_ns: int) -> _Turn:
     )
     return _Turn(
         q=_quaternion(rotations.multiply(a.q_ned_body, turned)),
-        rate_dps=float(np.degrees(np.linalg.norm(a.rates_rps))),
+        velocity_ned_dps=rotations.matrix_from_quaternion(a.q_ned_body) @ np.degrees(a.rates_rps),
         spread_deg=0.5 * history.limits.turn_acceleration_dps2 * away_s**2,
     )
 
@@ -522,7 +528,8 @@ def _gimbal_at(history: PoseHistory, time_ns: int, *, is_body: bool) -> tuple[_T
                 return _between(q0, a.time_ns, q1, b.time_ns, fraction, history.limits), start.source
             away_s = (time_ns - a.time_ns) / NS_PER_S
             spread = 0.5 * history.limits.turn_acceleration_dps2 * away_s**2
-            return _Turn(q=start.q_ned_gimbal, rate_dps=0.0, spread_deg=spread), start.source
+            turning = _turning_at_end(history, samples, a, start.q_ned_gimbal, is_body=is_body)
+            return _Turn(q=start.q_ned_gimbal, velocity_ned_dps=turning, spread_deg=spread), start.source
         except _RefusedError as refused:
             refusal = refused
     raise refusal
@@ -574,13 +581,40 @@ def _is_readable(sample: GimbalSample, *, is_body: bool) -> bool:
 def _between(
     q0: Quaternion, t0_ns: int, q1: Quaternion, t1_ns: int, fraction: float, limits: PoseLimits
 ) -> _Turn:
-    """Slerp, its rate, and how far a turn of bounded acceleration strays from it: a (t - t0)(t1 - t) / 2."""
+    """Slerp, its turn, and how far a turn of bounded acceleration strays from it: a (t - t0)(t1 - t) / 2."""
     step_s = (t1_ns - t0_ns) / NS_PER_S
     return _Turn(
         q=_quaternion(rotations.slerp(q0, q1, fraction)),
-        rate_dps=float(rotations.angle_between_deg(q0, q1)) / step_s,
+        velocity_ned_dps=_turned_deg(q0, q1) / step_s,
         spread_deg=0.5 * limits.turn_acceleration_dps2 * fraction * (1 - fraction) * step_s**2,
     )
+
+
+def _turned_deg(q0: Quaternion, q1: Quaternion) -> FloatArray:
+    """The turn from one attitude to the other, the short way, as a rotation vector in ned axes, degrees."""
+    w, *axis = rotations.multiply(q1, rotations.conjugate(q0)).tolist()
+    vector = np.asarray(axis, dtype=np.float64) * (-1.0 if w < 0.0 else 1.0)
+    sine = float(np.linalg.norm(vector))
+    turned: FloatArray = np.degrees(vector * (2.0 * np.arctan2(sine, abs(w)) / sine if sine > 1e-12 else 2.0))
+    return turned
+
+
+def _turning_at_end(
+    history: PoseHistory, samples: Samples[GimbalSample], end: GimbalSample, q: Quaternion, *, is_body: bool
+) -> FloatArray | None:
+    """How a gimbal turns at a sample that has a neighbour on one side only; None without a near one."""
+    before, _ = samples.around(end.time_ns - 1)
+    _, after = samples.around(end.time_ns)
+    for other in (before, after):
+        step_s = np.inf if other is None else (other.time_ns - end.time_ns) / NS_PER_S
+        if other is None or abs(step_s) > 2 * history.limits.stale_s:
+            continue
+        try:
+            neighbour: FloatArray = _turned_deg(q, _resolved(history, other, is_body=is_body).q_ned_gimbal)
+        except _RefusedError:
+            continue
+        return neighbour / step_s
+    return None
 
 
 def _level_alt(history: PoseHistory, place: _Place) -> float | None:

@@ -44,6 +44,8 @@ class CameraPose:
         level_alt_hae_m: height of level ground to use where no terrain model is given (take-off height);
             `None` when unknown.
         source: which attitude convention answered, such as "fixed", "gimbal_device", "mount_status".
+        angular_velocity_ned_dps: shape (3,), how the camera turns about the north, east and down axes
+            (right-handed), degrees per second; `None` when only its magnitude, or nothing, is known.
     """
 
     time_ns: int
@@ -56,6 +58,7 @@ class CameraPose:
     sigmas: PoseSigmas
     level_alt_hae_m: float | None
     source: str
+    angular_velocity_ned_dps: FloatArray | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,5 +1,6 @@
 """Places on the ground: reference cases, honest covariance, refusals, messages."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -287,6 +288,27 @@ def test_covariance_is_what_sampling_gives_also_on_a_slope_and_with_every_error_
     np.testing.assert_allclose(said.covariance_enu_m2[0] / scale, sampled / scale, atol=0.12)
     ratio = said.ce90_m[0] / np.quantile(np.hypot(np.array(errors)[:, 0], np.array(errors)[:, 1]), 0.9)
     assert ratio == pytest.approx(1.0, abs=0.07)
+
+
+def test_the_turn_that_the_pose_tells_counts_unless_another_is_handed_in() -> None:
+    sigmas = PoseSigmas(horizontal_m=0.0, vertical_m=0.0, tilt_deg=0.0, heading_deg=0.0, boresight_deg=0.0)
+    locator = Locator(CAMERA, LevelSurface(0.0, sigma_m=0.0))
+    bare = dataclasses.replace(_pose(PLACE, _looking(0.0, -45.0), sigmas), angular_rate_dps=10.0)
+    pitching = dataclasses.replace(bare, angular_velocity_ned_dps=np.array([0.0, 10.0, 0.0]))
+    centre = [[CAMERA.cx, CAMERA.cy]]
+    told = locator.locate(pitching, centre, 0.0).covariance_enu_m2[0]
+    moved_m = math.radians(10.0) * sigmas.time_offset_s * PLACE[2] * 2.0  # 45 deg down: slant / sin 45
+    assert math.sqrt(told[1, 1]) == pytest.approx(moved_m, rel=0.01)
+    assert told[0, 0] == pytest.approx(0.0, abs=1e-6)
+    handed_in = locator.locate(bare, centre, 0.0, angular_velocity_ned_dps=(0.0, 10.0, 0.0))
+    np.testing.assert_allclose(handed_in.covariance_enu_m2[0], told)
+    override = locator.locate(pitching, centre, 0.0, angular_velocity_ned_dps=(0.0, 0.0, 10.0))
+    np.testing.assert_allclose(
+        override.covariance_enu_m2, locator.locate(bare, centre, 0.0).covariance_enu_m2
+    )
+    broken = dataclasses.replace(bare, angular_velocity_ned_dps=np.array([math.nan, 0.0, 0.0]))
+    with pytest.raises(InputError, match="angular velocity"):
+        locator.locate(broken, centre)
 
 
 def test_no_position_within_three_sigma_of_the_horizon_but_a_bearing() -> None:

@@ -243,6 +243,58 @@ def test_a_stated_gimbal_beats_older_messages_and_falls_back_to_them() -> None:
     assert _azimuth_elevation(_pose(buffer, 2.1))[1] == pytest.approx(-90.0, abs=1e-6)
 
 
+def _turn_of(pose: CameraPose) -> list[float]:
+    assert pose.angular_velocity_ned_dps is not None
+    assert pose.angular_rate_dps == pytest.approx(np.linalg.norm(pose.angular_velocity_ned_dps))
+    turn: list[float] = pose.angular_velocity_ned_dps.tolist()
+    return turn
+
+
+def test_a_fixed_camera_turns_about_ned_axes_as_the_aircraft_does() -> None:
+    assert _turn_of(_pose(_buffer(_history()), 1.27)) == pytest.approx([0, 0, 10], abs=1e-6)
+    history = PoseHistory()
+    for number in range(11):
+        history.add_position(_position(number / 5))
+        history.add_attitude(_attitude(number / 5, roll=-6.0 + 3.0 * number / 5, heading=90.0))
+    turn = _turn_of(_pose(_buffer(history), 1.27))
+    assert turn == pytest.approx([0, 3, 0], abs=1e-6), "the nose points east, so the roll is about east"
+
+
+def test_body_rates_beyond_the_last_sample_are_turned_into_ned_axes() -> None:
+    history = _history(1.0)
+    history.add_attitude(_attitude(1.0, heading=90.0)._replace(rates_rps=(0.0, math.radians(8.0), 0.0)))
+    assert _turn_of(_pose(_buffer(history), 1.2)) == pytest.approx([-8, 0, 0], abs=1e-6)
+
+
+def test_a_gimbals_head_turns_by_its_own_samples_and_not_with_the_aircraft() -> None:
+    history = _history()
+    for at_s, pitch in ((1.0, -30.0), (1.2, -33.0), (1.4, -36.0)):
+        history.add_gimbal(_device(at_s, pitch, 90.0, flags=64))
+    buffer = _buffer(history, AMount(kind="gimbal"))
+    for at_s in (0.9, 1.0, 1.1, 1.33, 1.4, 1.6):
+        assert _turn_of(_pose(buffer, at_s)) == pytest.approx([15, 0, 0], abs=1e-6)
+
+
+def test_the_turn_is_that_of_the_camera_itself() -> None:
+    """Rotating a pose by its angular velocity gives the pose a moment later."""
+    history = _history()
+    for number in range(21):
+        at_s = number / 10
+        history.add_gimbal(_device(at_s, -30.0 - 6.0 * at_s, 10.0 + 25.0 * at_s, flags=32))
+    buffer = _buffer(history, AMount(kind="gimbal", yaw_deg=3.0))
+    early, late = _pose(buffer, 1.02), _pose(buffer, 1.08)
+    turned = rotations.matrix_from_vector_rad(np.radians(_turn_of(early)) * 0.06)
+    assert turned @ early.rotation_ned_from_camera == pytest.approx(late.rotation_ned_from_camera, abs=1e-6)
+
+
+def test_one_sample_of_a_gimbal_tells_no_turn() -> None:
+    history = _history()
+    history.add_gimbal(_device(1.0, -30.0, 90.0, flags=64))
+    pose = _pose(_buffer(history, AMount(kind="gimbal")), 1.1)
+    assert pose.angular_velocity_ned_dps is None
+    assert pose.angular_rate_dps == 0.0
+
+
 def test_a_retracted_gimbal_gives_no_pose() -> None:
     history = _history()
     history.add_gimbal(_device(1.0, 0.0, 0.0, flags=64 | 1))
