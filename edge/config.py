@@ -70,6 +70,8 @@ class MountConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
         pitch_deg: -90 looks straight down; with yaw 0 the top of the image is then the front of the platform.
         yaw_deg: clockwise from the nose, seen from above.
         gimbal_axes: "earth" for gimbals that report as MAVLink says; "body" for ArduPilot's servo backend.
+        gimbal_device_id: which gimbal carries the camera, where several are heard: the MAVLink component that
+            tells (154 for the first), or the number (1 to 6) that an autopilot gives to one of its own.
     """
 
     kind: Literal["gimbal", "fixed"] = "gimbal"
@@ -77,6 +79,7 @@ class MountConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
     pitch_deg: Annotated[float, Meta(ge=-180.0, le=180.0)] = 0.0
     yaw_deg: Annotated[float, Meta(ge=-360.0, le=360.0)] = 0.0
     gimbal_axes: Literal["earth", "body"] = "earth"
+    gimbal_device_id: Annotated[int, Meta(ge=1, le=255)] | None = None
 
 
 class SigmaConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):

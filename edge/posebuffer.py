@@ -23,6 +23,9 @@ from skywarden.pose import CameraPose, FloatArray, NoPose, PoseSigmas
 
 Quaternion = tuple[float, float, float, float]
 
+CONVENTIONS = ("gimbal_device", "mount_orientation", "mount_status")
+"""How gimbals speak, the clearest first."""
+
 VELOCITY_SPAN_NS = NS_PER_S
 VELOCITY_REACH_NS = 5 * NS_PER_S
 
@@ -37,6 +40,8 @@ class PoseLimits:
         extrapolate_s: beyond the last sample (or before the first) at most so far.
         history_s: samples older than the newest by this are forgotten.
         max_samples: per stream, whatever their times say.
+        max_gimbals: streams of gimbals that are told apart.
+        same_gimbal_deg: two that point alike within this are one gimbal that is heard in two ways.
         turn_acceleration_dps2: how hard an aircraft or gimbal may turn between samples; makes the attitude
             sigma grow with the distance between them (a t1 t2 / 2, position.md 1.4).
     """
@@ -46,6 +51,8 @@ class PoseLimits:
     extrapolate_s: float = 0.25
     history_s: float = 60.0
     max_samples: int = 20_000
+    max_gimbals: int = 16
+    same_gimbal_deg: float = 3.0
     turn_acceleration_dps2: float = 20.0
 
 
@@ -62,6 +69,8 @@ class Mount(Protocol):
     def yaw_deg(self) -> float: ...
     @property
     def gimbal_axes(self) -> Literal["earth", "body"]: ...
+    @property
+    def gimbal_device_id(self) -> int | None: ...
 
 
 class PositionSample(NamedTuple):
@@ -92,8 +101,9 @@ class AttitudeSample(NamedTuple):
 
 
 class GimbalSample(NamedTuple):
-    """What a gimbal said; `convention` tells how `numbers` are to be read.
+    """What a gimbal said; `convention` tells how `numbers` are to be read, `device_id` which gimbal it is.
 
+    `device_id` is the component that speaks, or what a component that speaks for several calls it.
     gimbal_device: flags, w, x, y, z, delta yaw rad or NaN. mount_orientation: roll, pitch, yaw, absolute yaw
     deg or NaN. mount_status: pitch, roll, yaw in centidegrees.
     """
@@ -101,6 +111,7 @@ class GimbalSample(NamedTuple):
     time_ns: int
     convention: Literal["gimbal_device", "mount_orientation", "mount_status"]
     numbers: tuple[float, ...]
+    device_id: int
 
 
 class _Timed(Protocol):
@@ -177,7 +188,7 @@ class PoseHistory:
         self.positions: Samples[PositionSample] = Samples(self.limits)
         self.fixes: Samples[PositionSample] = Samples(self.limits)
         self.attitudes: Samples[AttitudeSample] = Samples(self.limits)
-        self.gimbals: dict[str, Samples[GimbalSample]] = {}
+        self.gimbals: dict[tuple[str, int], Samples[GimbalSample]] = {}
         self.datum_alarm: str | None = None
         self.no_fix_since_ns: int | None = None
         self.home_alt_hae_m: float | None = None
@@ -205,9 +216,21 @@ class PoseHistory:
         """A checked attitude."""
         self.attitudes.add(sample)
 
-    def add_gimbal(self, sample: GimbalSample) -> None:
-        """What a gimbal said."""
-        self.gimbals.setdefault(sample.convention, Samples(self.limits)).add(sample)
+    def add_gimbal(self, sample: GimbalSample) -> bool:
+        """What a gimbal said; False when it is one more than `limits.max_gimbals`, and is not kept."""
+        key = (sample.convention, sample.device_id)
+        if key not in self.gimbals and len(self.gimbals) >= self.limits.max_gimbals:
+            return False
+        self.gimbals.setdefault(key, Samples(self.limits)).add(sample)
+        return True
+
+    def heard_gimbals(self, convention: str, device_id: int | None) -> dict[int, Samples[GimbalSample]]:
+        """By device id, those that speak a convention; all of them or the one that is asked for."""
+        return {
+            key[1]: samples
+            for key, samples in sorted(self.gimbals.items(), key=lambda item: item[0])
+            if key[0] == convention and device_id in (None, key[1])
+        }
 
 
 class _RefusedError(Exception):
@@ -269,7 +292,7 @@ class PoseBuffer:
             return False
         streams: list[_Timed | None] = [history.positions_at(time_ns).latest]
         if self._mount.kind == "gimbal":
-            streams.append(_newest_gimbal(history))
+            streams.append(_newest_gimbal(history, self._mount.gimbal_device_id))
         if self._mount.kind == "fixed" or history.attitudes.latest is not None:
             streams.append(history.attitudes.latest)
         return all(latest is not None and latest.time_ns >= time_ns for latest in streams)
@@ -327,7 +350,7 @@ class PoseBuffer:
             except InputError as error:
                 raise _RefusedError("no_attitude", str(error)) from error
             return replace(body, q=fixed.q_ned_gimbal), fixed.source
-        return _gimbal_at(history, time_ns, is_body=self._mount.gimbal_axes == "body")
+        return _gimbal_at(history, time_ns, self._mount)
 
     def _angles(self) -> tuple[float, float, float]:
         return self._mount.roll_deg, self._mount.pitch_deg, self._mount.yaw_deg
@@ -510,29 +533,53 @@ def _attitude_at(history: PoseHistory, time_ns: int) -> _Turn:
     )
 
 
-def _gimbal_at(history: PoseHistory, time_ns: int, *, is_body: bool) -> tuple[_Turn, str]:
+def _gimbal_at(history: PoseHistory, time_ns: int, mount: Mount) -> tuple[_Turn, str]:
     """The gimbal's head by the best convention that has samples around the instant."""
-    refusal = _RefusedError("gimbal_stale", "no gimbal has been heard")
-    for convention in ("gimbal_device", "mount_orientation", "mount_status"):
-        samples = history.gimbals.get(convention)
-        if samples is None:
-            continue
-        try:
-            a, b, fraction = _bracket(
-                samples, time_ns, history.limits, "gimbal attitude", "gimbal_stale", "gimbal_stale"
-            )
-            start = _resolved(history, a, is_body=is_body)
-            if a is not b:
-                end = _resolved(history, b, is_body=is_body)
-                q0, q1 = start.q_ned_gimbal, end.q_ned_gimbal
-                return _between(q0, a.time_ns, q1, b.time_ns, fraction, history.limits), start.source
-            away_s = (time_ns - a.time_ns) / NS_PER_S
-            spread = 0.5 * history.limits.turn_acceleration_dps2 * away_s**2
-            turning = _turning_at_end(history, samples, a, start.q_ned_gimbal, is_body=is_body)
-            return _Turn(q=start.q_ned_gimbal, velocity_ned_dps=turning, spread_deg=spread), start.source
-        except _RefusedError as refused:
-            refusal = refused
+    device_id, is_body = mount.gimbal_device_id, mount.gimbal_axes == "body"
+    which = "gimbal" if device_id is None else f"gimbal {device_id}"
+    refusal = _RefusedError("gimbal_stale", f"no {which} has been heard")
+    for convention in CONVENTIONS:
+        answers: dict[int, tuple[_Turn, str]] = {}
+        for each, samples in history.heard_gimbals(convention, device_id).items():
+            try:
+                answers[each] = _head_at(history, samples, time_ns, is_body=is_body)
+            except _RefusedError as refused:
+                refusal = refused
+        if answers:
+            return _agreed(answers, history.limits)
     raise refusal
+
+
+def _agreed(answers: dict[int, tuple[_Turn, str]], limits: PoseLimits) -> tuple[_Turn, str]:
+    """The surest of several heads that point alike; raises `_RefusedError` when they are not one gimbal."""
+    best = min(answers.values(), key=lambda answer: answer[0].spread_deg)
+    for head, _ in answers.values():
+        apart_deg = float(rotations.angle_between_deg(best[0].q, head.q))
+        if apart_deg > limits.same_gimbal_deg + best[0].spread_deg + head.spread_deg:
+            ids = ", ".join(str(device_id) for device_id in answers)
+            raise _RefusedError(
+                "gimbal_stale",
+                f"gimbals {ids} are heard and point {apart_deg:.0f} degrees apart: "
+                "set mount.gimbal_device_id to that of this camera",
+            )
+    return best
+
+
+def _head_at(
+    history: PoseHistory, samples: Samples[GimbalSample], time_ns: int, *, is_body: bool
+) -> tuple[_Turn, str]:
+    a, b, fraction = _bracket(
+        samples, time_ns, history.limits, "gimbal attitude", "gimbal_stale", "gimbal_stale"
+    )
+    start = _resolved(history, a, is_body=is_body)
+    if a is not b:
+        end = _resolved(history, b, is_body=is_body)
+        q0, q1 = start.q_ned_gimbal, end.q_ned_gimbal
+        return _between(q0, a.time_ns, q1, b.time_ns, fraction, history.limits), start.source
+    away_s = (time_ns - a.time_ns) / NS_PER_S
+    spread = 0.5 * history.limits.turn_acceleration_dps2 * away_s**2
+    turning = _turning_at_end(history, samples, a, start.q_ned_gimbal, is_body=is_body)
+    return _Turn(q=start.q_ned_gimbal, velocity_ned_dps=turning, spread_deg=spread), start.source
 
 
 def _resolved(history: PoseHistory, sample: GimbalSample, *, is_body: bool) -> GimbalAttitude:
@@ -624,11 +671,13 @@ def _level_alt(history: PoseHistory, place: _Place) -> float | None:
     return history.home_alt_hae_m
 
 
-def _newest_gimbal(history: PoseHistory) -> GimbalSample | None:
-    """The newest sample of the best convention that is heard at all."""
-    for convention in ("gimbal_device", "mount_orientation", "mount_status"):
-        if convention in history.gimbals:
-            return history.gimbals[convention].latest
+def _newest_gimbal(history: PoseHistory, device_id: int | None) -> GimbalSample | None:
+    """The newest sample of the best convention that is heard at all from the mount's gimbal."""
+    for convention in CONVENTIONS:
+        heard = history.heard_gimbals(convention, device_id).values()
+        latest = [samples.latest for samples in heard if samples.latest is not None]
+        if latest:
+            return max(latest, key=lambda sample: sample.time_ns)
     return None
 
 

@@ -88,7 +88,7 @@ class TelemetryNode:
     Attributes:
         counts: what happened, by word: frames, damaged, unknown, position_refused, position_jump, no_fix,
             fix_refused, fix_jump, attitude_refused, gimbal_refused, clock_refused, system_time_implausible,
-            too_many_systems.
+            too_many_systems, too_many_gimbals.
     """
 
     def __init__(self, config: MavlinkConfig, *, platform_id: str = "platform") -> None:
@@ -434,8 +434,8 @@ class TelemetryNode:
             self.counts["gimbal_refused"] += 1
             return
         for address, system in self._systems.items():
-            if address[0] == frame.sysid:
-                system.history.add_gimbal(sample)
+            if address[0] == frame.sysid and not system.history.add_gimbal(sample):
+                self.counts["too_many_gimbals"] += 1
 
     def _gimbal_sample(self, frame: Frame, received_ns: int) -> GimbalSample | None:
         if frame.msgid == decode.GIMBAL_DEVICE_ATTITUDE_STATUS:
@@ -445,17 +445,23 @@ class TelemetryNode:
             delta = np.nan if device.delta_yaw_rad is None else device.delta_yaw_rad
             numbers: tuple[float, ...] = (device.flags, *device.q, delta)
             time_ns = self._time(frame, device.boot_ms, received_ns)
-            return None if time_ns is None else GimbalSample(time_ns, "gimbal_device", numbers)
+            if time_ns is None:
+                return None
+            device_id = device.gimbal_device_id or frame.compid
+            return GimbalSample(time_ns, "gimbal_device", numbers, device_id)
         angles = decode.mount_angles(frame)
         if angles is None:
             return None
         if angles.boot_ms is None:
             centidegrees = (angles.pitch_deg * 100, angles.roll_deg * 100, angles.yaw_deg * 100)
-            return GimbalSample(received_ns, "mount_status", tuple(round(angle) for angle in centidegrees))
+            whole = tuple(round(angle) for angle in centidegrees)
+            return GimbalSample(received_ns, "mount_status", whole, frame.compid)
         absolute = np.nan if angles.yaw_absolute_deg is None else angles.yaw_absolute_deg
         numbers = (angles.roll_deg, angles.pitch_deg, angles.yaw_deg, absolute)
         time_ns = self._time(frame, angles.boot_ms, received_ns)
-        return None if time_ns is None else GimbalSample(time_ns, "mount_orientation", numbers)
+        if time_ns is None:
+            return None
+        return GimbalSample(time_ns, "mount_orientation", numbers, frame.compid)
 
 
 _HANDLERS = {

@@ -138,7 +138,7 @@ def _mount(sensor: Sensor) -> MountConfig:
             pitch_deg=sensor.mount.pitch_deg,
             yaw_deg=sensor.mount.yaw_deg,
         )
-    return MountConfig(kind="gimbal")
+    return MountConfig(kind="gimbal", gimbal_device_id=sensor.mount.gimbal_device_id or None)
 
 
 class _Book:

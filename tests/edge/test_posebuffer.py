@@ -24,6 +24,7 @@ class AMount:
     pitch_deg: float = 0.0
     yaw_deg: float = 0.0
     gimbal_axes: Literal["earth", "body"] = "earth"
+    gimbal_device_id: int | None = None
 
 
 NADIR = AMount(pitch_deg=-90.0)
@@ -154,9 +155,11 @@ def test_each_reason_is_named() -> None:
     assert _refusal(_buffer(history), 0.5).reason == "datum_alarm"
 
 
-def _device(at_s: float, pitch: float, yaw: float, *, flags: int, delta: float = math.nan) -> GimbalSample:
+def _device(
+    at_s: float, pitch: float, yaw: float, *, flags: int, delta: float = math.nan, device_id: int = 154
+) -> GimbalSample:
     q = (float(part) for part in rotations.quaternion_from_euler_deg(0.0, pitch, yaw))
-    return GimbalSample(T0 + round(at_s * S), "gimbal_device", (flags, *q, delta))
+    return GimbalSample(T0 + round(at_s * S), "gimbal_device", (flags, *q, delta), device_id)
 
 
 def _azimuth_elevation(pose: CameraPose) -> tuple[float, float]:
@@ -236,7 +239,7 @@ def test_a_stated_gimbal_beats_older_messages_and_falls_back_to_them() -> None:
     for at_s in (1.0, 1.2):
         history.add_gimbal(_device(at_s, -45.0, 0.0, flags=64))
     for at_s in (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2):
-        history.add_gimbal(GimbalSample(T0 + round(at_s * S), "mount_status", (-9000.0, 0.0, 0.0)))
+        history.add_gimbal(GimbalSample(T0 + round(at_s * S), "mount_status", (-9000.0, 0.0, 0.0), 1))
     buffer = _buffer(history, AMount(kind="gimbal"))
     assert _pose(buffer, 1.1).source == "gimbal_device"
     assert _pose(buffer, 2.1).source == "mount_status"
@@ -293,6 +296,57 @@ def test_one_sample_of_a_gimbal_tells_no_turn() -> None:
     pose = _pose(_buffer(history, AMount(kind="gimbal")), 1.1)
     assert pose.angular_velocity_ned_dps is None
     assert pose.angular_rate_dps == 0.0
+
+
+def _two_gimbals() -> PoseHistory:
+    """154 looks north and 171 east, their samples interleaved."""
+    history = _history()
+    for number in range(20):
+        history.add_gimbal(_device(0.2 * number, -30.0, 0.0, flags=64))
+        history.add_gimbal(_device(0.2 * number + 0.07, -60.0, 90.0, flags=64, device_id=171))
+    return history
+
+
+@pytest.mark.parametrize(("device_id", "pointing"), [(154, (0.0, -30.0)), (171, (90.0, -60.0))])
+def test_each_camera_follows_its_own_gimbal(device_id: int, pointing: tuple[float, float]) -> None:
+    buffer = _buffer(_two_gimbals(), AMount(kind="gimbal", gimbal_device_id=device_id))
+    for at_s in (1.0, 1.03, 1.1, 1.19):
+        assert _azimuth_elevation(_pose(buffer, at_s)) == pytest.approx(pointing, abs=1e-6)
+
+
+def test_of_several_gimbals_none_is_guessed() -> None:
+    refusal = _refusal(_buffer(_two_gimbals(), AMount(kind="gimbal")), 1.1)
+    assert refusal.reason == "gimbal_stale"
+    assert "154, 171" in refusal.detail
+    assert "gimbal_device_id" in refusal.detail
+    other = _refusal(_buffer(_two_gimbals(), AMount(kind="gimbal", gimbal_device_id=9)), 1.1)
+    assert "gimbal 9" in other.detail
+
+
+def test_one_gimbal_that_is_heard_in_two_ways_is_one_gimbal() -> None:
+    """ArduPilot tells again, under number 1, what its gimbal (154) told it."""
+    history = _history()
+    for number in range(20):
+        history.add_gimbal(_device(0.2 * number, -30.0, 0.0, flags=64))
+    history.add_gimbal(_device(1.0, -30.5, 0.0, flags=64, device_id=1))
+    history.add_gimbal(_device(2.0, -30.5, 0.0, flags=64, device_id=1))
+    pose = _pose(_buffer(history, AMount(kind="gimbal")), 1.5)
+    assert _azimuth_elevation(pose) == pytest.approx((0.0, -30.0), abs=1e-6)
+
+
+def test_covers_waits_for_the_gimbal_of_the_mount() -> None:
+    history = _history()
+    history.add_gimbal(_device(2.0, -30.0, 0.0, flags=64))
+    history.add_gimbal(_device(1.0, -30.0, 0.0, flags=64, device_id=171))
+    buffer = _buffer(history, AMount(kind="gimbal", gimbal_device_id=171))
+    assert buffer.covers(T0 + S)
+    assert not buffer.covers(T0 + S + 1)
+
+
+def test_gimbals_without_end_are_not_kept() -> None:
+    history = _history()
+    kept = [history.add_gimbal(_device(1.0, -30.0, 0.0, flags=64, device_id=each)) for each in range(1, 256)]
+    assert kept.count(True) == len(history.gimbals) == 16
 
 
 def test_a_retracted_gimbal_gives_no_pose() -> None:

@@ -287,6 +287,31 @@ def test_a_gimbal_component_of_the_same_system_is_heard() -> None:
     assert pose.rotation_ned_from_camera @ np.array([0.0, 0.0, 1.0]) == pytest.approx([1, 0, 0], abs=1e-6)
 
 
+def test_gimbals_are_told_apart_by_their_component_or_by_what_the_autopilot_calls_them() -> None:
+    node = _node()
+    flight = Flight(node)
+    heads = {154: MessageMaker(1, 154), 171: MessageMaker(1, 171), 2: flight.maker}
+    east, west, down = (
+        (0.7071068, 0, 0, 0.7071068),
+        (0.7071068, 0, 0, -0.7071068),
+        (0.7071068, 0, -0.7071068, 0),
+    )
+    pointing = {154: east, 171: west, 2: down}
+    for _ in range(20):
+        flight.step()
+        for device_id, maker in heads.items():
+            own = device_id if maker is flight.maker else 0
+            raw = maker.gimbal_device_attitude_status(
+                time_boot_ms=flight.boot_ms, q=pointing[device_id], gimbal_device_id=own
+            )
+            flight.tell(raw)
+    for device_id, forward in ((154, [0, 1, 0]), (171, [0, -1, 0]), (2, [0, 0, 1])):
+        mount = MountConfig(kind="gimbal", gimbal_device_id=device_id)
+        pose = node.pose_buffer(mount=mount, sigmas=PoseSigmas()).pose_at(flight.now_ns - S // 4)
+        assert isinstance(pose, CameraPose), pose
+        assert pose.rotation_ned_from_camera[:, 2] == pytest.approx(forward, abs=1e-6)
+
+
 def test_not_a_number_is_never_an_attitude() -> None:
     node = _node()
     flight = Flight(node)
