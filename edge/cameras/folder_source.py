@@ -19,6 +19,9 @@ from skywarden.clock import NS_PER_S, Clock
 from skywarden.errors import CameraError, InputError
 
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
+_AS_IT_IS = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+"""All bits of all channels, and not turned by EXIF: a calibration is of the sensor as it lies."""
+
 _POLL_S = 0.05
 _FULL_SCAN_NS = NS_PER_S
 _SETTLE_NS = NS_PER_S // 5
@@ -242,7 +245,7 @@ class FolderSource:
                 f"{self._config.max_pixels} pixels"
             )
         try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_IT_IS)
         except cv2.error as error:
             raise InputError(f"{path}: does not decode") from error
         if image is None:

@@ -232,6 +232,28 @@ def test_an_even_scene_is_not_stretched_into_objects() -> None:
     assert int(inverted[0, 0]) == 255 - int(grey[0, 0])
 
 
+@pytest.mark.parametrize("follow", [False, True])
+def test_an_image_is_not_turned_by_what_its_exif_says(tmp_path: Path, follow: bool) -> None:
+    """A calibration is of the sensor as it lies; a camera that writes "rotated" must not turn it."""
+    image = np.zeros((48, 96, 3), np.uint8)
+    image[:24, :48] = 255
+    data = cv2.imencode(".jpg", image)[1].tobytes()
+    orientation = b"Exif\0\0MM\0*" + bytes.fromhex("00000008 0001 0112 0003 00000001 00060000 00000000")
+    app1 = b"\xff\xe1" + (len(orientation) + 2).to_bytes(2, "big") + orientation
+    turned = data[:2] + app1 + data[2:]
+    assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (96, 48, 3)
+    (tmp_path / "1533430844000.jpg").write_bytes(turned)
+    config = CameraConfig(url=str(tmp_path), pacing="none", follow=follow, include_existing=True)
+    source = make_source_here(config, CLOCK)
+    source.open()
+    frame = source.read(5.0)
+    source.close()
+    assert frame is not None
+    assert frame.image.shape == (48, 96, 3)
+    assert frame.image[:20, :44].min() > 200
+    assert frame.image[28:].max() < 50
+
+
 def test_images_without_a_time_are_refused_with_what_to_do(tmp_path: Path) -> None:
     for name in ("IMG_1.jpg", "2018080501004480Z.jpg"):
         cv2.imwrite(str(tmp_path / name), moving_image(0, 64, 48))
