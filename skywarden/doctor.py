@@ -1,5 +1,6 @@
 """What is missing, doubled or off on a machine, each finding with what to do about it."""
 
+import hashlib
 import importlib
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from importlib.metadata import distributions, version
 from pathlib import Path
@@ -36,8 +38,24 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str = ""
 
 
-def examine(state_dir: Path | None = None) -> list[Finding]:
-    """All findings for this machine, in a fixed order; `state_dir` is where it will write (default: XDG)."""
+class ZooModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that the package describes: its name, promised SHA-256, and whether the file is here."""
+
+    name: str
+    sha256: str
+    file: Path
+
+    @property
+    def is_present(self) -> bool:
+        """Whether the file is here; some are only described, for people to bring."""
+        return self.file.is_file()
+
+
+def examine(state_dir: Path | None = None, *, now_s: float | None = None) -> list[Finding]:
+    """All findings for this machine, in a fixed order.
+
+    `state_dir` is where it will write (default: XDG); `now_s` stands for the clock, seconds of Unix time.
+    """
     folder = state_dir or default_state_dir()
     checks: list[Callable[[], Iterator[Finding]]] = [
         _python,
@@ -45,11 +63,13 @@ def examine(state_dir: Path | None = None) -> list[Finding]:
         lambda: _variants("ONNX Runtime", "onnxruntime", ONNX_VARIANTS),
         _opencv_imports,
         _shadowed_rooms,
+        _zoo,
+        _console,
         _decoder,
         _sqlite,
         _curve,
         _gstreamer,
-        _clock,
+        lambda: _clock(time.time() if now_s is None else now_s),
         lambda: _writable(folder),
         lambda: _space(folder),
         _serial,
@@ -109,6 +129,52 @@ def _shadowed_rooms() -> Iterator[Finding]:
                 text=f"{origin} stands in front of skywarden's own {room}",
                 remedy=f"pip uninstall the package that owns it, or remove {origin.parent} from PYTHONPATH",
             )
+
+
+def zoo_models() -> list[ZooModel]:
+    """The models that the package describes, by name; read without the code of the rooms."""
+    zoo = Path(importlib.import_module("models").__file__ or "").parent / "zoo"
+    found = []
+    for place in sorted(zoo.glob("*/model.toml")):
+        tree = tomllib.loads(place.read_text(encoding="utf-8"))
+        file = place.parent / str(tree["file"])
+        found.append(ZooModel(name=str(tree["name"]), sha256=str(tree["sha256"]), file=file))
+    return found
+
+
+def _zoo() -> Iterator[Finding]:
+    check, remedy = "models", "pip install --force-reinstall --no-deps skywarden"
+    try:
+        known = zoo_models()
+        here = [model for model in known if model.is_present]
+        wrong = [model.name for model in here if _sha256(model.file) != model.sha256]
+    except (OSError, ValueError, KeyError) as error:
+        text = f"the models of the package cannot be read ({error})"
+        yield Finding(check=check, state="failed", text=text, remedy=remedy)
+        return
+    if wrong or not here:
+        text = f"not as described: {', '.join(wrong)}" if wrong else "no model came with the package"
+        yield Finding(check=check, state="failed", text=text, remedy=remedy)
+        return
+    absent = [model.name for model in known if not model.is_present]
+    note = f"; only described, bring the file: {', '.join(absent)}" if absent else ""
+    text = f"{', '.join(model.name for model in here)} verified by SHA-256{note}"
+    yield Finding(check=check, state="ok", text=text)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _console() -> Iterator[Finding]:
+    folder = Path(importlib.import_module("ground").__file__ or "").parent / "console" / "dist"
+    if (folder / "index.html").is_file() and any((folder / "assets").glob("*.js")):
+        yield Finding(check="web console", state="ok", text="built")
+    else:
+        text = f"{folder} holds no built console; the ground station would serve only its API"
+        remedy = "make console (needs Node 20), or install the wheel; not needed on a machine that only flies"
+        yield Finding(check="web console", state="advice", text=text, remedy=remedy)
 
 
 def _decoder() -> Iterator[Finding]:
@@ -174,8 +240,7 @@ def _gstreamer() -> Iterator[Finding]:
         )
 
 
-def _clock() -> Iterator[Finding]:
-    now_s = time.time()
+def _clock(now_s: float) -> Iterator[Finding]:
     if now_s < RELEASE_TIME_S:
         text = f"the clock says {time.strftime('%Y-%m-%d', time.gmtime(now_s))}, before this release was made"
         remedy = "set the time (timedatectl set-ntp true, or a GNSS time source with chrony)"
