@@ -14,12 +14,14 @@ JPEG_QUALITY = 85
 def cut_chip(
     image: npt.NDArray[np.uint8], box_px: BoxPx, *, sighting_id: str, platform_id: str, time_ns: int
 ) -> Chip:
-    """A square JPEG around `box_px`, twice as wide as the box, between 96 and 256 pixels a side.
+    """A JPEG of the square around `box_px`, twice as wide as the box, between 96 and 256 pixels a side.
 
-    `image` is (H, W, 3) BGR uint8; the square is moved, not padded, where it would leave the frame.
+    `image` is (H, W, 3) BGR uint8; the square is moved, not padded, where it would leave the frame, and only
+    a frame that is too narrow for it makes it a rectangle. The longer side is then at most 256 pixels.
     """
-    x0, y0, side = _square(image.shape[1], image.shape[0], box_px)
-    cut = image[y0 : y0 + side, x0 : x0 + side]
+    left, right = _span(image.shape[1], box_px[0], box_px[2], _side_px(box_px))
+    top, bottom = _span(image.shape[0], box_px[1], box_px[3], _side_px(box_px))
+    cut = image[top:bottom, left:right]
     height_px, width_px = cut.shape[:2]
     scale = min(1.0, MAX_SIDE_PX / max(height_px, width_px))
     if scale < 1.0:
@@ -27,7 +29,9 @@ def cut_chip(
         cut = np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     ok, data = cv2.imencode(".jpg", cut, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert ok, "OpenCV always encodes a BGR uint8 image as JPEG"
-    box = tuple((value - origin) * scale for value, origin in zip(box_px, (x0, y0, x0, y0), strict=True))
+    box = tuple(
+        (value - origin) * scale for value, origin in zip(box_px, (left, top, left, top), strict=True)
+    )
     return Chip(
         chip_id=f"{sighting_id}.chip",
         sighting_id=sighting_id,
@@ -41,10 +45,12 @@ def cut_chip(
     )
 
 
-def _square(width_px: int, height_px: int, box_px: BoxPx) -> tuple[int, int, int]:
+def _side_px(box_px: BoxPx) -> int:
     x0, y0, x1, y1 = box_px
-    side = int(max(MIN_SIDE_PX, 2.0 * max(x1 - x0, y1 - y0)))
-    side = min(side, width_px, height_px)
-    left = round((x0 + x1) / 2 - side / 2)
-    top = round((y0 + y1) / 2 - side / 2)
-    return min(max(left, 0), width_px - side), min(max(top, 0), height_px - side), side
+    return int(max(MIN_SIDE_PX, 2.0 * max(x1 - x0, y1 - y0)))
+
+
+def _span(size_px: int, low: float, high: float, side_px: int) -> tuple[int, int]:
+    side = min(side_px, size_px)
+    start = min(max(round((low + high) / 2 - side / 2), 0), size_px - side)
+    return start, start + side

@@ -5,7 +5,7 @@ instant, which the caller may have to wait for. Same frames and poses in, same m
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from models.detector import Detector, Inference
 from skywarden import messages
 from skywarden.camera import CameraModel
 from skywarden.clock import NS_PER_S
+from skywarden.errors import InputError
 from skywarden.messages import Message
 from skywarden.pose import CameraPose, NoPose
 from skywarden.terrain import Surface
@@ -28,23 +29,32 @@ from skywarden.uncertainty import ce90_m, le90_m
 
 MAX_LOCATORS = 8
 TRACK_PERIOD_NS = NS_PER_S // 2
+MAX_BACK_NS = NS_PER_S
+"""A frame that is older than one before by less than this counts as of the same time; more is a set clock."""
+
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SensorIds:
-    """Whose frames these are; `incarnation` counts restarts, so that ids never repeat within a sortie."""
+    """Whose frames these are.
+
+    `incarnation` counts restarts of the process and `clock_steps` how often time ran back in it, so that ids
+    never repeat within a sortie.
+    """
 
     platform_id: str
     sortie_id: str
     sensor_id: str
     incarnation: int = 0
+    clock_steps: int = 0
 
     @property
     def prefix(self) -> str:
         """What track and sighting ids begin with."""
         restarted = f".r{self.incarnation}" if self.incarnation else ""
-        return f"{self.sortie_id}.{self.sensor_id}{restarted}"
+        stepped = f".c{self.clock_steps}" if self.clock_steps else ""
+        return f"{self.sortie_id}.{self.sensor_id}{restarted}{stepped}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,18 +133,27 @@ class VisionNode:
         self._ids = ids
         self._settings = settings
         self._detector = detector
+        self._tracker_config = tracker
         self._tracker = Tracker(tracker)
+        self._tracked_ns: int | None = None
         self._plane: LocalPlane | None = None
         self._log = SightingLog(interval_s=settings.sighting_interval_s)
         self._chip_ns: dict[int, int] = {}
-        self._told: dict[int, tuple[int, str]] = {}
+        self._told_ns: dict[int, int] = {}
         self._heights: dict[int, tuple[float, float, messages.Surface]] = {}
         self._locators: dict[tuple[int, int], Locator] = {}
 
     def look(self, frame: Frame) -> Look:
-        """Run the network, the costly part; a frame with a fault is not looked at."""
-        inference = None if frame.fault is not None else self._detector.infer(frame.image)
-        return Look(frame=frame, inference=inference)
+        """Run the network, the costly part; a frame with a fault is not looked at.
+
+        An image that no detector takes (too small, too large) becomes a frame with the fault "unusable".
+        """
+        if frame.fault is not None:
+            return Look(frame=frame, inference=None)
+        try:
+            return Look(frame=frame, inference=self._detector.infer(frame.image))
+        except InputError:
+            return Look(frame=replace(frame, fault="unusable"), inference=None)
 
     def read(self, look: Look) -> Seen:
         """Read the network's answer; may run in another thread than the next `look`."""
@@ -152,12 +171,16 @@ class VisionNode:
         """Everything that the frame says once its pose is known (or known to be unknown)."""
         frame, batch = seen.frame, seen.batch
         out: list[Message] = [self._detections(seen)]
+        if frame.fault is not None:  # no look at the world: it shows no ground, and no track was missed in it
+            out.append(self._frame_info(frame, reason=frame.fault))
+            return Outcome(messages=out, batch=batch, locations=None, reasons=[frame.fault] * len(batch))
         locator = self._locator(frame, pose)
         if isinstance(pose, NoPose) or locator is None:
             reason = pose.reason if isinstance(pose, NoPose) else "uncalibrated_camera"
             reasons = [reason] * len(batch)
-            out.append(self._frame_info(frame, reason=frame.fault or reason))
-            out.extend(self._unlocated(seen, range(len(batch)), reasons, None, None))
+            known = None if isinstance(pose, NoPose) else pose
+            out.append(self._frame_info(frame, reason=reason))
+            out.extend(self._unlocated(seen, range(len(batch)), reasons, None, known))
             return Outcome(messages=out, batch=batch, locations=None, reasons=reasons)
         points, sigmas = self._points(batch, locator)
         locations = locator.locate(pose, points, sigmas)
@@ -172,7 +195,8 @@ class VisionNode:
         if self._plane is None:
             self._plane = LocalPlane(pose.latitude_deg, pose.longitude_deg)
         measurements = self._measurements(seen.batch, locations)
-        states = self._tracker.update(seen.frame.time_ns, measurements, forward_azimuth_deg(pose))
+        time_ns = self._tracking_time(seen.frame.time_ns)
+        states = self._tracker.update(time_ns, measurements, forward_azimuth_deg(pose))
         out: list[Message] = []
         for state in states:
             index = state.detection_index
@@ -194,6 +218,18 @@ class VisionNode:
                 out.append(self._chip(seen.frame, logged[-1]))
         self._forget({state.number for state in states if state.status == "dropped"})
         return out
+
+    def _tracking_time(self, time_ns: int) -> int:
+        """The frame's time, but never before that of the last; a clock that was set back begins anew."""
+        if self._tracked_ns is not None and time_ns < self._tracked_ns - MAX_BACK_NS:
+            self._ids = replace(self._ids, clock_steps=self._ids.clock_steps + 1)
+            self._tracker = Tracker(self._tracker_config)
+            self._log = SightingLog(interval_s=self._settings.sighting_interval_s)
+            for memory in (self._chip_ns, self._told_ns, self._heights):
+                memory.clear()
+            self._tracked_ns = None
+        self._tracked_ns = max(time_ns, self._tracked_ns or 0)
+        return self._tracked_ns
 
     def _measurements(self, batch: DetectionBatch, locations: Locations) -> list[Measurement]:
         assert self._plane is not None
@@ -266,7 +302,7 @@ class VisionNode:
             reason = None if position else locations.status[index]
         if locations is not None and position is not None:
             slant_range_m = float(locations.slant_range_m[index])
-            size_m = self._size_m(x1 - x0, y1 - y0, slant_range_m)
+            size_m = self._size_m(frame, x1 - x0, y1 - y0, slant_range_m)
         if pose is not None:
             place = (pose.latitude_deg, pose.longitude_deg, pose.alt_hae_m)
         return messages.Sighting(
@@ -305,10 +341,10 @@ class VisionNode:
             out.extend(self._log.unlocated(look, look.bearing.azimuth_deg if look.bearing else None))
         return out
 
-    def _size_m(self, width_px: float, height_px: float, slant_range_m: float) -> tuple[float, float] | None:
-        camera = self._settings.camera
-        if camera is None:
-            return None
+    def _size_m(
+        self, frame: Frame, width_px: float, height_px: float, slant_range_m: float
+    ) -> tuple[float, float]:
+        camera = self._locators[frame.image.shape[1], frame.image.shape[0]].camera
         return (slant_range_m * width_px / camera.fx, slant_range_m * height_px / camera.fy)
 
     def _chip_due(self, state: TrackState, time_ns: int) -> bool:
@@ -331,7 +367,7 @@ class VisionNode:
         for number in numbers:
             self._chip_ns.pop(number, None)
             self._heights.pop(number, None)
-            self._told.pop(number, None)
+            self._told_ns.pop(number, None)
 
     def _detections(self, seen: Seen) -> messages.Detections:
         batch = seen.batch
@@ -397,13 +433,14 @@ class VisionNode:
         return points, sigmas
 
     def _is_told(self, state: TrackState) -> bool:
-        """Whether the ground hears of this track now: a change at once, the rest twice a second."""
+        """Whether the ground hears of this track now: its begin and end at once, the rest twice a second."""
         if state.status == "tentative" or (state.status == "dropped" and not state.was_confirmed):
             return False
-        last_ns, status = self._told.get(state.number, (None, None))
-        if last_ns is not None and status == state.status and state.time_ns - last_ns < TRACK_PERIOD_NS:
+        last_ns = self._told_ns.get(state.number)
+        is_early = last_ns is not None and state.time_ns - last_ns < TRACK_PERIOD_NS
+        if is_early and state.status != "dropped":
             return False
-        self._told[state.number] = (state.time_ns, state.status)
+        self._told_ns[state.number] = state.time_ns
         return True
 
     def _pixel_sigma(self, batch: DetectionBatch) -> FloatArray:
