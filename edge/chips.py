@@ -29,9 +29,8 @@ def cut_chip(
         cut = np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     ok, data = cv2.imencode(".jpg", cut, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert ok, "OpenCV always encodes a BGR uint8 image as JPEG"
-    box = tuple(
-        (value - origin) * scale for value, origin in zip(box_px, (left, top, left, top), strict=True)
-    )
+    corner = (left - 0.5, top - 0.5, left - 0.5, top - 0.5)  # half a pixel before the first centre
+    box = tuple((value - edge) * scale - 0.5 for value, edge in zip(box_px, corner, strict=True))
     return Chip(
         chip_id=f"{sighting_id}.chip",
         sighting_id=sighting_id,
