@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSOLE := ground/console
 ARGS ?=
 
-.PHONY: help demo test check bench docs setup console format lock clean
+.PHONY: help demo test check bench accuracy docs setup console format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ check: setup ## format, lint, types, imports, fast tests; under a minute
 
 bench: setup ## measure, as ratios in one run; writes docs/benchmarks.md and .json
 	$(BIN)/python -m sim.bench $(ARGS)
+
+accuracy: setup ## positions against real data and scenario truth; writes docs/accuracy.md
+	$(BIN)/python -m sim.accuracy $(ARGS)
 
 docs: setup ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html

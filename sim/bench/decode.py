@@ -1,4 +1,4 @@
-"""What a frame costs that nobody looks at: our source against `cv2.VideoCapture.read`, on a clip of its own."""
+"""What a frame costs that nobody looks at: our source against `cv2.VideoCapture.read`, on its own clip."""
 
 import statistics
 import tempfile

@@ -1,10 +1,12 @@
-"""The edge's whole loop against bare inference: throughput, and delay from frame to the other process.
+"""The edge's whole chain against bare inference: throughput, and delay from a frame to the ground's picture.
 
 Everything but decoding is in: fitting the image, inference, reading the boxes, interpolating the pose from
-MAVLink bytes, location with covariance, tracking, packing, and sending to another process that unpacks. The
-source is always faster than the detector. Bare inference and the loop take turns on the same frames and processors.
+MAVLink bytes, location with covariance, tracking, packing, the bus to the core process, the durable outbox,
+the encrypted link, the ground's receiver and store. The source is always faster than the detector. Bare
+inference and the chain take turns on the same frames and processors.
 """
 
+import logging
 import multiprocessing
 import statistics
 import tempfile
@@ -17,27 +19,34 @@ from typing import Any
 
 import cv2
 import numpy as np
+import structlog
 
 from edge.bus import MESSAGE, Alive, CoreBus, Endpoints, ImageNote, VisionBus
 from edge.cameras.frame import U8, BgrPixels, CameraFrame
 from edge.config import MountConfig
+from edge.downlink import Downlink, LinkConfig
 from edge.mavlink_port import MavlinkConfig
+from edge.outbox import Outbox
 from edge.pending import PendingFrames
 from edge.telemetry import TelemetryNode
 from edge.vision import SensorIds, VisionNode, VisionSettings
 from edge.vision_loop import LoopSettings, VisionLoop
+from edge.worker import newest_key
+from ground.config import GroundConfig
+from ground.serve import start_ground
 from models.catalogue import load_detector
 from models.detector import Inference
 from models.network import NetworkDetector
 from models.speed import made_up_frame
 from sim.bench.infer import write_model
-from skywarden import wire
+from skywarden import keys, wire
 from skywarden.camera import CameraModel
 from skywarden.clock import NS_PER_S, SystemClock
 from skywarden.mavlink.synth import MessageMaker
-from skywarden.messages import Detections, FrameInfo, Health, Message
+from skywarden.messages import Health, Message
 from skywarden.pose import PoseSigmas
 from skywarden.terrain import LevelSurface
+from skywarden.topics import topic_named
 
 GOALS = {640: (0.97, 1.05, 1.15), 320: (0.95, 1.10, 1.20)}
 """Least throughput over bare inference, most p50 and p99 of delay over inference, by input size."""
@@ -111,7 +120,7 @@ def _loop(
     endpoints = Endpoints.in_folder(folder)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    sink = context.Process(target=_receive, args=(endpoints, theirs), daemon=True)
+    sink = context.Process(target=_receive, args=(endpoints, str(folder), theirs))
     sink.start()
     assert ours.recv() == "ready"
     source = _Source(pictures, frames + WARM_UP_FRAMES)
@@ -126,11 +135,10 @@ def _loop(
     ours.send("stop")
     arrived: dict[int, int] = ours.recv()
     sink.join(10)
-    taken, done = source.taken_ns, timed.done_ns
+    taken = source.taken_ns
     numbers = [number for number in sorted(arrived) if number >= WARM_UP_FRAMES]
     span = (arrived[numbers[-1]] - arrived[numbers[0]]) / 1e9
     pairs = [((arrived[n] - taken[n]) / 1e9, timed.took_s[n]) for n in numbers]
-    assert len(done) >= len(numbers)
     return span / (len(numbers) - 1), pairs
 
 
@@ -158,23 +166,55 @@ def _make_loop(detector: "_TimedDetector", source: "_Source", bus: "_Bus") -> Vi
     )
 
 
-def _receive(endpoints: Endpoints, pipe: Connection) -> None:
-    """The other process: unpack everything, note when the last message of each frame has been unpacked."""
-    core = CoreBus(endpoints)
-    pipe.send("ready")
+def _receive(endpoints: Endpoints, folder: str, pipe: Connection) -> None:
+    """The far process: the worker's core with outbox and link, and a whole ground station.
+
+    Notes, by frame number, when the ground's live picture had the frame.
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    state = Path(folder)
+    ground = start_ground(GroundConfig(state=str(state / "ground"), http="127.0.0.1:0", link="127.0.0.1:0"))
+    pair = keys.create_key_file(state / "link.key")
+    ground.enrol("uav07", pair.public_text)
+    outbox = Outbox(state / "outbox.sqlite", "uav07")
+    link = LinkConfig(ground=ground.link_address, ground_public_key=ground.server_public_key)
+    downlink = Downlink(link, outbox, pair)
     arrived: dict[int, int] = {}
-    latest = -1
+
+    def note() -> None:
+        for platform in ground.picture.platforms():
+            if platform.frame is not None:
+                arrived.setdefault(platform.frame.frame_number, time.monotonic_ns())
+
+    ground.picture.listen(note)
+    downlink.start()
+    core = CoreBus(endpoints)
+    while not downlink.state().is_up:
+        core.receive(20)
+    pipe.send("ready")
     while not pipe.poll():
-        for parts in core.receive(5):
-            if parts[0] != MESSAGE:
-                continue
-            message = wire.decode(parts[2].decode(), parts[3])
-            if isinstance(message, Detections | FrameInfo):
-                latest = message.frame_number
-            arrived[latest] = time.monotonic_ns()
+        _forward(core, outbox, downlink)
     pipe.recv()
+    downlink.wait_until_delivered(5.0)
     pipe.send(arrived)
+    downlink.stop()
+    ground.stop()
     core.close()
+
+
+def _forward(core: CoreBus, outbox: Outbox, downlink: Downlink) -> None:
+    durable: list[tuple[str, int, bytes]] = []
+    for parts in core.receive(5):
+        if parts[0] != MESSAGE:
+            continue
+        topic, body = parts[2].decode(), parts[3]
+        message = wire.decode(topic, body)
+        if topic_named(topic).policy == "durable":
+            durable.append((topic, time.time_ns(), body))
+        else:
+            downlink.offer_newest(topic, newest_key(message), time.time_ns(), body)
+    if durable:
+        outbox.append_many(durable)
 
 
 class _TimedDetector:
@@ -183,7 +223,6 @@ class _TimedDetector:
     def __init__(self, detector: NetworkDetector) -> None:
         self._detector = detector
         self.took_s: list[float] = []
-        self.done_ns: list[int] = []
         self.model_id = detector.model_id
         self.labels = detector.labels
         self.detect = detector.detect
@@ -195,7 +234,6 @@ class _TimedDetector:
         start = time.perf_counter()
         outputs = self._detector.run_network(tensor)
         self.took_s.append(time.perf_counter() - start)
-        self.done_ns.append(time.monotonic_ns())
         return Inference(outputs, placement)
 
 
