@@ -1,31 +1,38 @@
 """`skywarden edge` (run, check, config) and `skywarden locate`."""
 
+import math
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from cyclopts import App, Parameter
 
-from skywarden.config import load_config, to_tree
-from skywarden.doctor import default_state_dir
-from skywarden.errors import SkywardenError, UsageError
+from skywarden.config import Setting, explain_config, find_config, load_config
+from skywarden.errors import ConfigError, SkywardenError, UsageError
+
+if TYPE_CHECKING:
+    from edge.config import EdgeConfig
+
+_PLACES = "$XDG_CONFIG_HOME/skywarden/edge.toml or /etc/skywarden/edge.toml"
 
 app = App(
     name="edge",
-    help="The worker aboard: reads MAVLink and cameras, detects, locates, records, sends to the ground.",
-    help_epilogue=(
-        "Examples:\n\n"
-        "    skywarden edge check edge.toml\n"
-        "    skywarden edge run edge.toml\n"
-        "    SKYWARDEN_EDGE__MAVLINK__CONNECTION=udpin:0.0.0.0:14550 skywarden edge run edge.toml"
-    ),
+    help="""The worker aboard: reads MAVLink and cameras, detects, locates, records, sends to the ground.
+
+For example:
+
+    skywarden edge check edge.toml
+    skywarden edge run edge.toml
+    SKYWARDEN_EDGE__MAVLINK__CONNECTION=udpin:0.0.0.0:14550 skywarden edge run edge.toml
+""",
+    default_parameter=Parameter(negative=()),
 )
 
 
 @app.command
 def run(
-    config: Path,
+    config: Path | None = None,
     *,
     log_format: Literal["auto", "console", "json"] = "auto",
     verbose: Annotated[bool, Parameter(alias="-v")] = False,
@@ -34,10 +41,20 @@ def run(
 ) -> int:
     """Run the worker until it is told to stop (SIGTERM or Ctrl-C); stops cleanly within 5 s.
 
+    For example:
+
+        skywarden edge run edge.toml
+        skywarden edge run edge.toml --mavlink-rx-only -v
+        skywarden edge run edge.toml --log-format json
+
+    Exits with 78 when the configuration is wrong, 69 when the other end cannot be reached, 130 or 143 when
+    it was told to stop.
+
     Parameters
     ----------
     config
-        The platform's TOML file; docs/reference/configuration explains every key.
+        The platform's TOML file (docs/reference/configuration explains every key); when not given,
+        $XDG_CONFIG_HOME/skywarden/edge.toml or /etc/skywarden/edge.toml.
     log_format
         "console" for people, "json" for a log collector; "auto" decides by the terminal.
     verbose
@@ -50,62 +67,109 @@ def run(
     from edge.config import EdgeConfig
     from edge.worker import EdgeWorker
     from skywarden.clock import SystemClock
+    from skywarden.doctor import default_state_dir
     from skywarden.logs import configure_logs
 
+    if verbose and quiet:
+        raise UsageError("give one of --verbose and --quiet")
     configure_logs(log_format, verbosity=1 if verbose else -1 if quiet else 0)
-    settings = load_config(EdgeConfig, config, prefix="edge")
+    place = _found(config)
+    settings = load_config(EdgeConfig, place, prefix="edge")
     if mavlink_rx_only:
         settings = msgspec.structs.replace(
             settings, mavlink=msgspec.structs.replace(settings.mavlink, receive_only=True)
         )
     state = settings.state_dir(default_state_dir() / "edge")
-    EdgeWorker(settings, config.resolve(), state, SystemClock()).run()
+    EdgeWorker(settings, place.resolve(), state, SystemClock()).run()
     return 0
 
 
 @app.command
-def check(config: Path, *, json: bool = False) -> int:
+def check(config: Path | None = None, *, json: bool = False) -> int:
     """Read the configuration, load the models and terrain, and show the values in force; starts nothing.
+
+    For example:
+
+        skywarden edge check edge.toml
+        skywarden edge check edge.toml --json
 
     Parameters
     ----------
     config
-        The platform's TOML file.
+        The platform's TOML file; when not given, $XDG_CONFIG_HOME/skywarden/edge.toml or
+        /etc/skywarden/edge.toml.
     json
-        Print the effective values as JSON.
+        Print one JSON object: `file`, `is_good` and `settings` with key, value and origin.
     """
     from edge.config import EdgeConfig
+
+    place = _found(config)
+    settings = load_config(EdgeConfig, place, prefix="edge")
+    _try_parts(settings)
+    _show(place, explain_config(EdgeConfig, place, prefix="edge"), as_json=json)
+    if not json:
+        count = len(settings.sensor)
+        sys.stderr.write(f"{place} is in order: {count} sensor{'' if count == 1 else 's'}\n")
+    return 0
+
+
+@app.command(name="config")
+def show_config(config: Path | None = None, *, json: bool = False) -> int:
+    """Show the values in force and where each came from; loads no model and needs no terrain.
+
+    For example:
+
+        skywarden edge config edge.toml
+        SKYWARDEN_EDGE__RECORDER__IS_ON=false skywarden edge config edge.toml | grep -v default
+
+    Parameters
+    ----------
+    config
+        The platform's TOML file; when not given, $XDG_CONFIG_HOME/skywarden/edge.toml or
+        /etc/skywarden/edge.toml.
+    json
+        Print one JSON object: `file`, `is_good` and `settings` with key, value and origin.
+    """
+    from edge.config import EdgeConfig
+
+    place = _found(config)
+    _show(place, explain_config(EdgeConfig, place, prefix="edge"), as_json=json)
+    return 0
+
+
+def _found(config: Path | None) -> Path:
+    place = config or find_config("edge.toml")
+    if place is None:
+        raise ConfigError(f"no configuration: name the platform's TOML file, or put it at {_PLACES}")
+    return place
+
+
+def _try_parts(settings: "EdgeConfig") -> None:
+    """Everything that would fail later in a child process fails here, as a sentence."""
     from edge.vision_process import surface_of
     from models.catalogue import load_detector
     from skywarden.mavlink.connection import parse_connection
 
-    settings = load_config(EdgeConfig, config, prefix="edge")
     parse_connection(settings.mavlink.connection)
+    if settings.link.ground:
+        settings.link.ground_key()
     for sensor in settings.sensor:
         surface_of(sensor)
         if sensor.lens is not None:
             sensor.lens.model()
         load_detector(sensor.model.name, threads=sensor.model.threads).warm_up()
-    tree = to_tree(settings)
-    if json:
+
+
+def _show(place: Path, settings: list[Setting], *, as_json: bool) -> None:
+    if as_json:
+        tree = {"file": str(place), "is_good": True, "settings": settings}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(tree), indent=2).decode() + "\n")
-    else:
-        sys.stdout.write("\n".join(_lines(tree)) + "\n")
-        sys.stderr.write(f"{config} is in order: {len(settings.sensor)} sensors\n")
-    return 0
+        return
+    for one in settings:
+        sys.stdout.write(f"{one.key} = {msgspec.json.encode(one.value).decode()}  # {one.origin}\n")
 
 
-def _lines(value: object, path: str = "") -> list[str]:
-    if isinstance(value, dict):
-        return [
-            line for key, item in value.items() for line in _lines(item, f"{path}.{key}" if path else key)
-        ]
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return [line for i, item in enumerate(value) for line in _lines(item, f"{path}[{i}]")]
-    return [f"{path} = {value!r}"]
-
-
-locate_app = App(name="locate", help="Where on the ground is this pixel, and how sure are we?")
+locate_app = App(name="locate", default_parameter=Parameter(negative=()))
 
 
 @locate_app.default
@@ -127,10 +191,15 @@ def locate(
     sea: bool = False,
     json: bool = False,
 ) -> int:
-    """Cast the ray of one pixel onto terrain, sea or level ground, with its 90 % error ellipse.
+    r"""Cast the ray of one pixel onto terrain, sea or level ground, with its 90 % error ellipse.
 
-    Example: `skywarden locate --lat 41.801 --lon 12.6483 --alt-msl-m 500 --heading-deg 315 --pitch-deg -20
-    --terrain rome.tif`
+    For example:
+
+        skywarden locate --lat 41.801 --lon 12.648 --alt-msl-m 500 --heading-deg 315 --pitch-deg -20 --sea
+        skywarden locate --lat 41.801 --lon 12.648 --alt-msl-m 500 --heading-deg 315 --pitch-deg -20 \
+            --terrain rome.tif --pixel 812.5 304 --json
+
+    Exits with 1 when there is no position, such as above the horizon; the bearing is printed all the same.
 
     Parameters
     ----------
@@ -171,6 +240,11 @@ def locate(
         raise UsageError("say what the ray meets: one of --terrain FILE, --level-hae-m HEIGHT, --sea")
     if (alt_hae_m is None) == (alt_msl_m is None):
         raise UsageError("give the camera's height as one of --alt-hae-m and --alt-msl-m")
+    angles = {"--heading-deg": heading_deg, "--pitch-deg": pitch_deg, "--roll-deg": roll_deg}
+    given = {"--lat": latitude_deg, "--lon": longitude_deg, **angles, "--pixel": sum(pixel or (0.0, 0.0))}
+    for name, value in given.items():
+        if not math.isfinite(value):
+            raise UsageError(f"{name} is {value}; give a finite number")
     question = LocateQuestion(
         latitude_deg=latitude_deg,
         longitude_deg=longitude_deg,

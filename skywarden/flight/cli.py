@@ -3,55 +3,68 @@
 import dataclasses
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from cyclopts import App
-from rich.console import Console
-from rich.table import Table
+from cyclopts import App, Parameter
 
-from skywarden.flight.reader import FlightReader
-from skywarden.flight.schema import FlightInfo
-from skywarden.flight.verify import verify as verify_flight
 from skywarden.progress import progress_bar
-from skywarden.times import rfc3339
+
+if TYPE_CHECKING:
+    from skywarden.flight.schema import FlightInfo
 
 app = App(
     name="flight",
-    help="Recorded flights: show, verify, export.",
-    help_epilogue=(
-        "Examples:\n\n"
-        "    skywarden flight show FLIGHT\n"
-        "    skywarden flight verify FLIGHT --json\n"
-        "    skywarden flight export FLIGHT --out flight.mcap"
-    ),
+    help="""Recorded flights: show, verify, export.
+
+For example:
+
+    skywarden flight show FLIGHT
+    skywarden flight verify FLIGHT --json
+    skywarden flight export FLIGHT --out flight.mcap
+""",
+    default_parameter=Parameter(negative=()),
 )
+Quiet = Annotated[bool, Parameter(alias="-q")]
 
 
 @app.command
 def show(flight: Path, *, json: bool = False) -> int:
-    """What a flight folder holds.
+    """What a flight folder holds. Exits with 3 when something of it cannot be read.
+
+    For example:
+
+        skywarden flight show 20180817T012345Z_uav07
 
     Parameters
     ----------
     flight
         The flight folder.
     json
-        Print its description as JSON.
+        Print its description as one JSON object.
     """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from skywarden.flight.reader import FlightReader
+
     reader = FlightReader(flight)
     if json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(reader.info), indent=2).decode() + "\n")
-        return 0
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for key, value in _facts(reader.info):
-        table.add_row(key, value)
-    Console().print(table)
+    else:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for key, value in _facts(reader.info):
+            table.add_row(Text(key), Text(value))
+        Console().print(table)
     for problem in reader.problems:
         sys.stderr.write(f"{problem}\n")
     return 3 if reader.problems else 0
 
 
-def _facts(info: FlightInfo) -> list[tuple[str, str]]:
+def _facts(info: "FlightInfo") -> list[tuple[str, str]]:
+    from skywarden.times import rfc3339
+
     counts = info.frame_counts or {}
     facts = [
         ("sortie", info.sortie_id),
@@ -72,18 +85,25 @@ def _facts(info: FlightInfo) -> list[tuple[str, str]]:
 
 
 @app.command
-def verify(flight: Path, *, json: bool = False, quiet: bool = False) -> int:
-    """Hash every file and count what is there; exit code 3 when it is less than promised.
+def verify(flight: Path, *, json: bool = False, quiet: Quiet = False) -> int:
+    """Hash every file and count what is there. Exits with 3 when it is less than promised.
+
+    For example:
+
+        skywarden flight verify 20180817T012345Z_uav07
+        skywarden flight verify 20180817T012345Z_uav07 --json
 
     Parameters
     ----------
     flight
         The flight folder.
     json
-        Print the report as JSON.
+        Print the report as one JSON object.
     quiet
         No progress bar.
     """
+    from skywarden.flight.verify import verify as verify_flight
+
     with progress_bar("verifying", is_quiet=quiet) as report:
         found = verify_flight(flight, progress=report)
     if json:
@@ -100,8 +120,12 @@ def verify(flight: Path, *, json: bool = False, quiet: bool = False) -> int:
 
 
 @app.command
-def export(flight: Path, *, out: Path, quiet: bool = False) -> int:
-    """Write the flight as one MCAP file that Foxglove opens.
+def export(flight: Path, *, out: Path, json: bool = False, quiet: Quiet = False) -> int:
+    """Write the flight as one MCAP file that Foxglove opens; an existing file is never replaced.
+
+    For example:
+
+        skywarden flight export 20180817T012345Z_uav07 --out flight.mcap
 
     Parameters
     ----------
@@ -109,6 +133,8 @@ def export(flight: Path, *, out: Path, quiet: bool = False) -> int:
         The flight folder.
     out
         The .mcap file to write.
+    json
+        Print one JSON object with the file and its size.
     quiet
         No progress bar.
     """
@@ -116,5 +142,9 @@ def export(flight: Path, *, out: Path, quiet: bool = False) -> int:
 
     with progress_bar("exporting", is_quiet=quiet) as report:
         export_mcap(flight, out, progress=report)
-    sys.stdout.write(f"{out}\n")
+    if json:
+        tree = {"file": str(out), "bytes": out.stat().st_size}
+        sys.stdout.write(msgspec.json.encode(tree).decode() + "\n")
+    else:
+        sys.stdout.write(f"{out}\n")
     return 0
