@@ -450,7 +450,7 @@ def _position_at(history: PoseHistory, time_ns: int) -> _Place:
         raise _RefusedError("datum_alarm", history.datum_alarm)
     if history.no_fix_since_ns is not None and time_ns >= history.no_fix_since_ns:
         lost_s = (time_ns - history.no_fix_since_ns) / NS_PER_S
-        raise _RefusedError("no_fix", f"the receiver has had no fix for {lost_s:.1f} s")
+        raise _RefusedError("no_fix", f"the receiver has had no 3D fix for {lost_s:.1f} s")
     samples = history.positions_at(time_ns)
     missing = "no_telemetry" if samples.latest is None else "telemetry_stale"
     a, b, fraction = _bracket(samples, time_ns, history.limits, "position", missing, "telemetry_stale")
