@@ -1,6 +1,6 @@
 """`skywarden ground`: serve, let platforms in and out, look, export."""
 
-import json
+import json as json_module
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,17 +11,33 @@ from skywarden.errors import UsageError
 
 if TYPE_CHECKING:
     from ground.config import GroundConfig
+    from ground.serve import GroundHandle
 
-Json = Annotated[bool, Parameter(name="--json")]
+Output = Annotated[Path | None, Parameter(name=["--out", "--output"])]
 Verbose = Annotated[int, Parameter(name=["--verbose", "-v"], count=True)]
 
 app = App(
     name="ground",
-    help="The ground station: serve, enrol platforms, export.\n\n"
-    "Examples: `skywarden ground serve`; `skywarden ground enrol uav07 swpub1:...`;\n"
-    "`skywarden ground export sightings --format geojson > sightings.geojson`",
+    help="""The ground station: serve, enrol platforms, export.
+
+For example:
+
+    skywarden ground serve
+    skywarden ground enrol uav07 swpub1:...
+    skywarden ground export sightings > sightings.geojson
+""",
+    default_parameter=Parameter(negative=()),
 )
-export = App(name="export", help="Write what the store holds, for other programs.")
+export = App(
+    name="export",
+    help="""Write what the store holds, for other programs.
+
+For example:
+
+    skywarden ground export sightings > sightings.geojson
+    skywarden ground export contacts --out contacts.geojson
+""",
+)
 app.command(export)
 
 
@@ -37,20 +53,42 @@ def serve(
     verbose: Verbose = 0,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     log_format: Literal["auto", "console", "json"] = "auto",
+    json: bool = False,
 ) -> int:
     """Run the ground station until it is told to stop; needs no configuration.
 
+    Exits with 78 when the configuration is wrong, 130 or 143 when it was told to stop.
+
+    For example:
+
+        skywarden ground serve
+        skywarden ground serve --http 127.0.0.1:8600 --link 0.0.0.0:5690
+        skywarden ground serve --config /etc/skywarden/ground.toml -v
+
     Parameters
     ----------
-    state: folder for store, keys and platforms (default: $XDG_STATE_HOME/skywarden/ground).
-    http: HOST:PORT of console and API (default 127.0.0.1:8600; port 0 takes a free one).
-    link: HOST:PORT where platforms connect (default 127.0.0.1:5690).
-    layers: folder of map layers.
-    config: TOML file with any of these and more.
-    insecure_http: serve on an address that others can reach, without accounts and TLS.
-    verbose: log more.
-    quiet: log warnings and errors only.
-    log_format: how log lines on stderr look.
+    state
+        Folder for store, keys and platforms (default: $XDG_STATE_HOME/skywarden/ground).
+    http
+        HOST:PORT of console and API (default 127.0.0.1:8600; port 0 takes a free one).
+    link
+        HOST:PORT where platforms connect (default 127.0.0.1:5690).
+    layers
+        Folder of map layers.
+    config
+        TOML file with any of these and more; when not given, $XDG_CONFIG_HOME/skywarden/ground.toml or
+        /etc/skywarden/ground.toml, where there is one.
+    insecure_http
+        Serve on an address that others can reach, without accounts and TLS.
+    verbose
+        Log more.
+    quiet
+        Log warnings and errors only.
+    log_format
+        How log lines on stderr look: "console" for people, "json" for a log collector; "auto" decides by the
+        terminal.
+    json
+        Print console, link and station_key as one JSON object instead of lines.
     """
     from ground.serve import start_ground
     from skywarden.logs import configure_logs
@@ -59,14 +97,25 @@ def serve(
     settings = _settings(config, state=state, http=http, link=link, layers=layers, insecure=insecure_http)
     handle = start_ground(settings)
     try:
-        print(f"console      {handle.http_url}")
-        print(f"link         {handle.link_address}")
-        print(f"station key  {handle.server_public_key}", flush=True)
+        _print_addresses(handle, as_json=json)
         while not handle.wait(0.5):
             pass
     finally:
         handle.stop()
     return 0
+
+
+def _print_addresses(handle: "GroundHandle", *, as_json: bool) -> None:
+    found = {
+        "console": handle.http_url,
+        "link": handle.link_address,
+        "station_key": handle.server_public_key,
+    }
+    if as_json:
+        print(json_module.dumps(found), flush=True)
+        return
+    for name, text in found.items():
+        print(f"{name.replace('_', ' '):<13}{text}", flush=True)
 
 
 @app.command
@@ -77,16 +126,29 @@ def enrol(
     replace: bool = False,
     state: Path | None = None,
     config: Path | None = None,
+    json: bool = False,
 ) -> int:
     """Let PLATFORM in with PUBLIC_KEY; a running station knows within a second.
 
+    For example:
+
+        skywarden ground enrol uav07 swpub1:...
+        skywarden ground enrol uav07 edge.key.pub --replace
+
     Parameters
     ----------
-    platform: the platform's id, as in its edge.toml.
-    public_key: its key, `swpub1:...`, or a file that holds it (`skywarden keys show` prints it).
-    replace: put this key in place of the one that is enrolled.
-    state: the station's state folder.
-    config: the station's TOML file.
+    platform
+        The platform's id, as in its edge.toml.
+    public_key
+        Its key, `swpub1:...`, or a file that holds it (`skywarden keys show` prints it).
+    replace
+        Put this key in place of the one that is enrolled.
+    state
+        The station's state folder, as for `ground serve`.
+    config
+        The station's TOML file, as for `ground serve`.
+    json
+        Print one JSON object: `platform_id` and `fingerprint`.
     """
     from ground.authenticator import enrol as let_in
     from ground.serve import authorized_dir
@@ -94,41 +156,66 @@ def enrol(
 
     folder = authorized_dir(_settings(config, state=state).state_dir())
     one = let_in(folder, platform, read_public(public_key), replace=replace)
+    if json:
+        print(json_module.dumps({"platform_id": one.platform_id, "fingerprint": one.fingerprint}))
+        return 0
     print(f"{one.platform_id} is let in; compare the fingerprint with the platform's: {one.fingerprint}")
     return 0
 
 
 @app.command
-def revoke(platform: str, *, state: Path | None = None, config: Path | None = None) -> int:
+def revoke(
+    platform: str, *, state: Path | None = None, config: Path | None = None, json: bool = False
+) -> int:
     """Let PLATFORM in no more; a running station refuses what it sends within a second.
+
+    For example:
+
+        skywarden ground revoke uav07
 
     Parameters
     ----------
-    platform: the platform's id.
-    state: the station's state folder.
-    config: the station's TOML file.
+    platform
+        The platform's id.
+    state
+        The station's state folder, as for `ground serve`.
+    config
+        The station's TOML file, as for `ground serve`.
+    json
+        Print one JSON object: `platform_id` and `is_enrolled`.
     """
     from ground.authenticator import revoke as shut_out
     from ground.serve import authorized_dir
 
     shut_out(authorized_dir(_settings(config, state=state).state_dir()), platform)
-    print(f"{platform} is let in no more")
+    if json:
+        print(json_module.dumps({"platform_id": platform, "is_enrolled": False}))
+    else:
+        print(f"{platform} is let in no more")
     return 0
 
 
 @app.command
-def status(*, state: Path | None = None, config: Path | None = None, json_: Json = False) -> int:
+def status(*, state: Path | None = None, config: Path | None = None, json: bool = False) -> int:
     """Show the station's key, who is let in and what the store holds; works while it runs.
+
+    For example:
+
+        skywarden ground status
+        skywarden ground status --json
 
     Parameters
     ----------
-    state: the station's state folder.
-    config: the station's TOML file.
-    json_: print one JSON object.
+    state
+        The station's state folder, as for `ground serve`.
+    config
+        The station's TOML file, as for `ground serve`.
+    json
+        Print one JSON object.
     """
     found = _status(_settings(config, state=state).state_dir())
-    if json_:
-        print(json.dumps(found))
+    if json:
+        print(json_module.dumps(found))
         return 0
     for name in ("state", "station_key", "fingerprint"):
         print(f"{name.replace('_', ' '):<14}{found[name]}")
@@ -140,24 +227,66 @@ def status(*, state: Path | None = None, config: Path | None = None, json_: Json
     return 0
 
 
+@app.command(name="config")
+def show_config(*, config: Path | None = None, json: bool = False) -> int:
+    """Show the values in force, before what a command line says, and where each came from.
+
+    For example:
+
+        skywarden ground config
+        skywarden ground config --config ground.toml | grep -v default
+
+    Parameters
+    ----------
+    config
+        The station's TOML file, as for `ground serve`.
+    json
+        Print one JSON object: `file` (or null) and `settings` with key, value and origin.
+    """
+    import msgspec
+
+    from ground.config import GroundConfig
+    from skywarden.config import explain_config, find_config
+
+    place = config or find_config("ground.toml")
+    settings = explain_config(GroundConfig, place, prefix="GROUND")
+    if json:
+        tree = {"file": str(place) if place else None, "settings": settings}
+        print(msgspec.json.encode(tree).decode())
+        return 0
+    for one in settings:
+        print(f"{one.key} = {msgspec.json.encode(one.value).decode()}  # {one.origin}")
+    return 0
+
+
 @export.command
 def sightings(
     *,
     format: Literal["geojson"] = "geojson",
-    output: Path | None = None,
+    output: Output = None,
     limit: int = 1_000_000,
     state: Path | None = None,
     config: Path | None = None,
 ) -> int:
     """Write sightings, newest first, as RFC 7946 GeoJSON.
 
+    For example:
+
+        skywarden ground export sightings > sightings.geojson
+        skywarden ground export sightings --out sightings.geojson --limit 1000
+
     Parameters
     ----------
-    format: the file format.
-    output: file to write; standard output when absent.
-    limit: at most so many.
-    state: the station's state folder.
-    config: the station's TOML file.
+    format
+        The file format.
+    output
+        File to write; standard output when absent or `-`.
+    limit
+        At most so many.
+    state
+        The station's state folder, as for `ground serve`.
+    config
+        The station's TOML file, as for `ground serve`.
     """
     return _export("sightings", output, limit, _settings(config, state=state).state_dir())
 
@@ -166,20 +295,29 @@ def sightings(
 def contacts(
     *,
     format: Literal["geojson"] = "geojson",
-    output: Path | None = None,
+    output: Output = None,
     limit: int = 1_000_000,
     state: Path | None = None,
     config: Path | None = None,
 ) -> int:
     """Write contacts, newest first, as RFC 7946 GeoJSON.
 
+    For example:
+
+        skywarden ground export contacts > contacts.geojson
+
     Parameters
     ----------
-    format: the file format.
-    output: file to write; standard output when absent.
-    limit: at most so many.
-    state: the station's state folder.
-    config: the station's TOML file.
+    format
+        The file format.
+    output
+        File to write; standard output when absent or `-`.
+    limit
+        At most so many.
+    state
+        The station's state folder, as for `ground serve`.
+    config
+        The station's TOML file, as for `ground serve`.
     """
     return _export("contacts", output, limit, _settings(config, state=state).state_dir())
 
@@ -197,9 +335,9 @@ def _settings(
     import msgspec
 
     from ground.config import GroundConfig
-    from skywarden.config import load_config
+    from skywarden.config import find_config, load_config
 
-    loaded = load_config(GroundConfig, path, prefix="GROUND")
+    loaded = load_config(GroundConfig, path or find_config("ground.toml"), prefix="GROUND")
     given: dict[str, str | bool] = {}
     if state is not None:
         given["state"] = str(state)
@@ -262,7 +400,7 @@ def _export(what: str, output: Path | None, limit: int, state_dir: Path) -> int:
         collection = feature_collection([views.view_contact(one) for one in found], matched)
     reader.close()
     text = collection.model_dump_json(by_alias=True)
-    if output is None:
+    if output is None or str(output) == "-":
         sys.stdout.write(text + "\n")
     else:
         part = output.with_name(output.name + ".part")

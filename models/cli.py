@@ -18,15 +18,16 @@ MAX_IMAGE_BYTES = 512 * 1024 * 1024
 
 app = App(
     name="models",
-    help="Detectors: list them, check them, run them on images, measure them.",
-    help_epilogue=(
-        "Examples:\n\n"
-        "    skywarden models list\n"
-        "    skywarden models check anomaly\n"
-        "    skywarden models run anomaly frames/*.jpg --out drawn\n"
-        "    skywarden models run ./my-model frame.png --json\n"
-        "    skywarden models bench anomaly --width 1920 --height 1080"
-    ),
+    help="""Detectors: list them, check them, run them on images, measure them.
+
+For example:
+
+    skywarden models list
+    skywarden models check anomaly
+    skywarden models run anomaly frames/*.jpg --out drawn
+    skywarden models bench anomaly --width 1920 --height 1080
+""",
+    default_parameter=Parameter(negative=()),
 )
 
 Folders = Annotated[tuple[Path, ...], Parameter(name="--folder", negative="")]
@@ -38,6 +39,11 @@ def list_models(*, folder: Folders = (), json: bool = False) -> int:
     """List every model that is described in the package and in further folders.
 
     Exits with 3 when a description is broken.
+
+    For example:
+
+        skywarden models list
+        skywarden models list --folder ./my-models --json
 
     Parameters
     ----------
@@ -78,6 +84,11 @@ def check(
     model: str, *, folder: Folders = (), provider: Providers = (), threads: int = 1, json: bool = False
 ) -> int:
     """Load a model as the edge would; exits with 1 and says what is wrong.
+
+    For example:
+
+        skywarden models check anomaly
+        skywarden models check ./my-model --provider cuda --provider cpu
 
     Parameters
     ----------
@@ -124,6 +135,11 @@ def run(
     json: bool = False,
 ) -> int:
     """Detect in image files. Exits with 3 when an image could not be read; the others are still done.
+
+    For example:
+
+        skywarden models run anomaly frames/*.jpg --out drawn
+        skywarden models run ./my-model frame.png --json
 
     Parameters
     ----------
@@ -176,6 +192,11 @@ def bench(
 ) -> int:
     """Measure one model on this machine: whole detection and the bare network, interleaved, medians.
 
+    For example:
+
+        skywarden models bench anomaly
+        skywarden models bench anomaly --width 1280 --height 720 --threads 2
+
     Parameters
     ----------
     model
@@ -211,6 +232,10 @@ def bench(
 @app.command
 def golden(model: str, *, folder: Folders = ()) -> int:
     """Print the sha256 and the [golden] section for a model.toml, as this machine computes them now.
+
+    For example:
+
+        skywarden models golden ./my-model >> my-model/model.toml
 
     Parameters
     ----------
