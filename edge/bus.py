@@ -7,11 +7,10 @@ images to record. Both are ZeroMQ over Unix sockets in a private folder; nothing
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 import zmq
-from msgspec import Meta
 
 from skywarden import wire
 from skywarden.errors import WireError
@@ -25,6 +24,7 @@ IMAGE = b"I"
 MAX_LOCAL_BYTES = 64_000_000
 
 _STAMP = struct.Struct("<q")
+_PARTS = {MESSAGE: 4, ALIVE: 3, IMAGE: 4}
 MessageT = TypeVar("MessageT", bound=Message)
 
 
@@ -45,7 +45,7 @@ class ImageNote(Message, frozen=True, kw_only=True, array_like=True):
 
     frame_number: Count
     stamp_ns: TimeNs
-    suffix: Annotated[str, Meta(max_length=8)]
+    suffix: Literal[".jpg", ".png"]
 
 
 @dataclass(frozen=True)
@@ -114,14 +114,21 @@ class VisionBus:
         self._results.connect(endpoints.results)
 
     def telemetry(self) -> list[tuple[int, bytes]]:
-        """All MAVLink frames that wait, with their reception times (UTC ns)."""
+        """All MAVLink frames that wait, with their reception times (UTC ns); at most 2000.
+
+        Raises `WireError` on something else.
+        """
         out: list[tuple[int, bytes]] = []
         while len(out) < 2000:
             try:
-                _, stamp, raw = self._telemetry.recv_multipart(zmq.NOBLOCK)
+                parts = self._telemetry.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 break
-            out.append((_STAMP.unpack(stamp)[0], raw))
+            if len(parts) != 3 or len(parts[1]) != _STAMP.size:
+                raise WireError(
+                    f"telemetry from the core in {len(parts)} parts; expected kind, time and frame"
+                )
+            out.append((_STAMP.unpack(parts[1])[0], parts[2]))
         return out
 
     def message(self, message: Message) -> None:
@@ -147,6 +154,17 @@ class VisionBus:
             self._results.send_multipart((kind, self._sensor_id, *parts))
         except zmq.Again as error:
             raise WireError("the worker's core took nothing for 5 s") from error
+
+
+def split_result(parts: list[bytes]) -> tuple[bytes, str, list[bytes]]:
+    """Kind, sensor id and the rest of what a vision process handed over; raises `WireError` on others."""
+    kind = parts[0] if parts else b""
+    if len(parts) != _PARTS.get(kind):
+        raise WireError(f"a result of kind {kind[:8]!r} in {len(parts)} parts")
+    try:
+        return kind, parts[1].decode("ascii"), parts[2:]
+    except UnicodeDecodeError as error:
+        raise WireError(f"a result from {parts[1][:40]!r}, which is no sensor's name") from error
 
 
 def decode_alive(data: bytes) -> Alive:

@@ -52,12 +52,14 @@ class Metrics:
         is_link_up: bool,
         children: Mapping[str, Child],
     ) -> None:
-        """Take over what the parts report."""
+        """Take over what the parts report; a sensor whose process gives no sign of life sees nothing."""
         for sensor, sign in alive.items():
             self._frames.labels(**self._platform, sensor=sensor).set(sign.frames_per_s)
             self._inference.labels(**self._platform, sensor=sensor).set(sign.inference_ms)
             self._dropped.labels(**self._platform, sensor=sensor).set(sign.dropped_count)
         for sensor, child in children.items():
+            if sensor not in alive:
+                self._frames.labels(**self._platform, sensor=sensor).set(0.0)
             self._starts.labels(**self._platform, sensor=sensor).set(child.start_count)
         self._held.labels(**self._platform).set(outbox.held)
         self._held_bytes.labels(**self._platform).set(outbox.held_bytes)
@@ -70,10 +72,11 @@ class MetricsServer:
 
     def __init__(self, listen: str, metrics: Metrics, is_ready: Callable[[], bool]) -> None:
         self._server: ThreadingHTTPServer | None = None
+        self._thread: threading.Thread | None = None
         if not listen:
             return
         host, _, port = listen.rpartition(":")
-        if not port.isdigit():
+        if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
             raise ConfigError(f"metrics.listen is {listen!r}; it must be HOST:PORT, such as 127.0.0.1:9608")
         try:
             self._server = ThreadingHTTPServer((host, int(port)), _handler(metrics, is_ready))
@@ -92,13 +95,19 @@ class MetricsServer:
     def start(self) -> None:
         """Begin to serve."""
         if self._server is not None:
-            threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+            self._thread = threading.Thread(
+                target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True
+            )
+            self._thread.start()
 
     def stop(self) -> None:
         """End at once; requests in progress are cut."""
-        if self._server is not None:
+        if self._server is None:
+            return
+        if self._thread is not None:
             self._server.shutdown()
-            self._server.server_close()
+            self._thread.join(2.0)
+        self._server.server_close()
 
 
 def _handler(metrics: Metrics, is_ready: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:

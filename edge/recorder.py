@@ -1,5 +1,6 @@
 """Writes a sortie as a flight folder that replays: every telemetry byte, and images at a stated rate."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -77,15 +78,15 @@ class Recorder:
         """Flush once a second and watch the free space; call from the working loop."""
         if self._writer is None:
             return
-        if now_ns - self._space_ns >= SPACE_CHECK_NS:
-            self._space_ns = now_ns
-            self._has_space = shutil.disk_usage(self._folder).free >= self._config.recorder.min_free_bytes
-        if now_ns - self._flushed_ns >= FLUSH_NS:
-            self._flushed_ns = now_ns
-            try:
+        try:
+            if now_ns - self._space_ns >= SPACE_CHECK_NS:
+                self._space_ns = now_ns
+                self._has_space = shutil.disk_usage(self._folder).free >= self._config.recorder.min_free_bytes
+            if now_ns - self._flushed_ns >= FLUSH_NS:
+                self._flushed_ns = now_ns
                 self._writer.flush()
-            except FlightError as error:
-                self._stop(error)
+        except (FlightError, OSError) as error:
+            self._stop(error)
 
     def close(self) -> None:
         """Complete the flight folder."""
@@ -93,20 +94,21 @@ class Recorder:
             return
         try:
             self._writer.close()
-        except FlightError as error:
+            self._writer = None
+        except (FlightError, OSError) as error:
             self._stop(error)
-        self._writer = None
 
     @property
     def has_space(self) -> bool:
         """Whether the disk has the room that the configuration asks for."""
         return self._has_space
 
-    def _stop(self, error: FlightError) -> None:
+    def _stop(self, error: FlightError | OSError) -> None:
         self.fault = str(error)
-        if self._writer is not None:
-            self._writer.abandon()
-        self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(FlightError, OSError):  # the disk has refused already; nothing is new
+                writer.abandon()
 
 
 def _sensor(config: SensorConfig) -> Sensor:
@@ -117,7 +119,7 @@ def _sensor(config: SensorConfig) -> Sensor:
         kind=config.camera.kind,
         camera=None if config.lens is None else config.lens.model().to_jsonable(),
         camera_note="from the worker's configuration" if config.lens else "uncalibrated",
-        mount=boresight if mount.kind == "fixed" else GimbalMount(),
+        mount=boresight if mount.kind == "fixed" else GimbalMount(gimbal_device_id=mount.gimbal_device_id),
         frame_lag_s=config.camera.frame_lag_s,
         frame_lag_sigma_s=config.sigma.time_offset_s,
     )

@@ -114,7 +114,7 @@ class VisionLoop:
         self._turned_ns = clock.monotonic_ns()
         self._next_alive_ns = 0
         self._rate = (0, clock.monotonic_ns())
-        self._recorded_ns: int | None = None
+        self._record_due_ns: int | None = None
         self._fault: BaseException | None = None
 
     def stop(self) -> None:
@@ -210,10 +210,13 @@ class VisionLoop:
         rate = self._settings.record_fps
         if rate <= 0.0:
             return
-        last_ns = self._recorded_ns
-        if last_ns is not None and camera_frame.stamp_ns - last_ns < 0.9 * NS_PER_S / rate:
+        period_ns, stamp_ns = round(NS_PER_S / rate), camera_frame.stamp_ns
+        due_ns = self._record_due_ns
+        if due_ns is None or not due_ns - 2 * period_ns < stamp_ns < due_ns + period_ns:
+            due_ns = stamp_ns  # the first, one after a pause, or a clock that was set
+        if stamp_ns < due_ns - period_ns // 10:
             return
-        self._recorded_ns = camera_frame.stamp_ns
+        self._record_due_ns = due_ns + period_ns
         ok, data = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, self._settings.jpeg_quality])
         if ok:
             note = ImageNote(frame_number=frame.frame_number, stamp_ns=camera_frame.stamp_ns, suffix=".jpg")

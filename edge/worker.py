@@ -10,12 +10,15 @@ import signal
 import tempfile
 import threading
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import structlog
 
-from edge.bus import ALIVE, IMAGE, MESSAGE, Alive, CoreBus, Endpoints, decode_alive, decode_note
+from edge.backlog import Backlog
+from edge.bus import ALIVE, MESSAGE, Alive, CoreBus, Endpoints, decode_alive, decode_note, split_result
 from edge.conditions import ConditionBoard
 from edge.config import EdgeConfig, SensorConfig
 from edge.downlink import Downlink
@@ -27,7 +30,7 @@ from edge.supervisor import Child, python_module
 from edge.telemetry import TelemetryNode
 from skywarden import wire
 from skywarden.clock import NS_PER_S, Clock
-from skywarden.errors import WireError
+from skywarden.errors import StoreError, WireError
 from skywarden.messages import Health, Message
 from skywarden.systemd import Notifier
 from skywarden.times import basic_utc
@@ -40,6 +43,7 @@ POSE_PERIOD_NS = NS_PER_S // 2
 TEND_PERIOD_NS = NS_PER_S // 10
 STATUS_PERIOD_NS = NS_PER_S
 HANG_S = 10.0
+STOP_S = 3.0
 
 
 class EdgeWorker:
@@ -59,6 +63,8 @@ class EdgeWorker:
         self._outbox = Outbox(
             state / "outbox.sqlite", config.platform_id, max_bytes=config.link.outbox_max_bytes
         )
+        self._backlog = Backlog(self._outbox)
+        self._outbox_state = self._outbox.state()
         self._downlink = self._make_downlink(state)
         flights = Path(config.recorder.folder) if config.recorder.folder else state / "flights"
         self._recorder = Recorder(config, self.sortie_id, flights)
@@ -69,6 +75,7 @@ class EdgeWorker:
         self._stop = threading.Event()
         self._config_path = config_path
         self._alive: dict[str, Alive] = {}
+        self._last_frame: dict[str, int] = {}
         self._children = {sensor.camera.sensor_id: self._child(sensor) for sensor in config.sensor}
         self._next_pose_ns = self._next_tend_ns = self._next_status_ns = 0
 
@@ -126,34 +133,43 @@ class EdgeWorker:
             self._telemetry.handle(received_ns, raw)
             self._metrics.telemetry.inc()
 
-    def _take_results(self, timeout_ms: int) -> None:
+    def _take_results(self, timeout_ms: int) -> int:
+        """Take what the vision processes say; how many things that was."""
         durable: list[tuple[str, int, bytes]] = []
-        for parts in self._bus.receive(timeout_ms):
+        results = self._bus.receive(timeout_ms)
+        for parts in results:
             try:
                 self._take(parts, durable)
             except WireError as error:
                 log.error("a vision process said something unreadable", error=str(error))
         if durable:
-            self._outbox.append_many(durable)
+            self._backlog.append_many(durable)
+        return len(results)
 
     def _take(self, parts: list[bytes], durable: list[tuple[str, int, bytes]]) -> None:
-        kind, sensor_id = parts[0], parts[1].decode()
+        kind, sensor_id, rest = split_result(parts)
+        if sensor_id not in self._children:
+            raise WireError(f"a result from sensor {sensor_id[:40]!r}, which is not configured")
         if kind == MESSAGE:
-            topic_name, body = parts[2].decode(), parts[3]
-            message = wire.decode(topic_name, body)
-            self._metrics.count_message(topic_name)
-            if isinstance(message, Health):
-                self._note(message)
-            elif topic_of(message).policy == "durable":
-                durable.append((topic_name, self._clock.utc_ns(), body))
-            else:
-                self._offer(topic_name, message, body)
+            self._take_message(rest[0].decode("ascii", "replace"), rest[1], durable)
         elif kind == ALIVE:
-            self._alive[sensor_id] = decode_alive(parts[2])
+            alive = decode_alive(rest[0])
+            self._alive[sensor_id] = alive
+            self._last_frame[sensor_id] = alive.last_frame_number
             self._children[sensor_id].alive(self._clock.monotonic_ns())
-        elif kind == IMAGE:
-            note = decode_note(parts[2])
-            self._recorder.image(sensor_id, note.frame_number, note.stamp_ns, parts[3], note.suffix)
+        else:
+            note = decode_note(rest[0])
+            self._recorder.image(sensor_id, note.frame_number, note.stamp_ns, rest[1], note.suffix)
+
+    def _take_message(self, topic_name: str, body: bytes, durable: list[tuple[str, int, bytes]]) -> None:
+        message = wire.decode(topic_name, body)
+        self._metrics.count_message(topic_name)
+        if isinstance(message, Health):
+            self._note(message)
+        elif topic_of(message).policy == "durable":
+            durable.append((topic_name, self._clock.utc_ns(), body))
+        else:
+            self._offer(topic_name, message, body)
 
     def _note(self, health: Health) -> None:
         if health.state == "ok":
@@ -176,12 +192,14 @@ class EdgeWorker:
             return
         write = log.info if health.state == "ok" else log.warning
         write(health.condition, component=health.component, state=health.state, text=health.text)
-        self._outbox.append("health", health.time_ns, wire.encode(health))
+        self._backlog.append_many([("health", health.time_ns, wire.encode(health))])
 
     def _tend(self, now_ns: int) -> None:
         utc_ns = self._clock.utc_ns()
         for name, child in self._children.items():
             state = child.tend(now_ns)
+            if state != "running":
+                self._alive.pop(name, None)
             self._say(
                 self._board.set(
                     state != "running",
@@ -224,13 +242,25 @@ class EdgeWorker:
         )
         if self._downlink is not None:
             self._note(self._downlink.health(utc_ns))
-        self._note(self._outbox.health(utc_ns))
-        self._metrics.update(self._alive, self._outbox.state(), self._is_link_up(), self._children)
+        self._report_outbox(utc_ns)
+        self._metrics.update(self._alive, self._outbox_state, self._is_link_up(), self._children)
         self._notifier.alive(self._summary())
+
+    def _report_outbox(self, utc_ns: int) -> None:
+        """How the outbox is; when the disk refuses, records wait in memory and the flight goes on."""
+        self._backlog.flush()
+        fault = self._backlog.fault
+        try:
+            health, self._outbox_state = self._outbox.health(utc_ns), self._outbox.state()
+            self._note(health)
+        except StoreError as error:
+            fault = fault or str(error)
+        text = f"{fault}; {len(self._backlog)} records wait in memory, {self._backlog.lost_count} are lost"
+        self._say(self._board.set(fault is not None, "outbox", "refused", "failed", text, utc_ns))
 
     def _summary(self) -> str:
         rates = " ".join(f"{name} {alive.frames_per_s:.1f}/s" for name, alive in sorted(self._alive.items()))
-        return f"{self.sortie_id}: {rates or 'no frames yet'}, {self._outbox.state().held} waiting to be sent"
+        return f"{self.sortie_id}: {rates or 'no frames yet'}, {self._outbox_state.held} waiting to be sent"
 
     def _make_downlink(self, state: Path) -> Downlink | None:
         if not self._config.link.ground:
@@ -249,34 +279,49 @@ class EdgeWorker:
         sensor_id = sensor.camera.sensor_id
 
         def argv(start: int) -> list[str]:
-            before = self._alive.get(sensor_id)
             return [
                 *python_module("edge.vision_process"),
                 *("--config", str(self._config_path), "--sensor", sensor_id, "--sortie", self.sortie_id),
                 *("--telemetry", self._endpoints.telemetry, "--results", self._endpoints.results),
-                *("--incarnation", str(start), "--first-frame", str(_next_frame(before, start))),
+                *("--incarnation", str(start), "--first-frame", str(self._next_frame(sensor_id, start))),
             ]
 
         return Child(f"vision.{sensor_id}", argv, hang_s=HANG_S)
+
+    def _next_frame(self, sensor_id: str, start: int) -> int:
+        """Frame numbers rise through a sortie, also over restarts: 1000 more cover frames never reported."""
+        return self._last_frame.get(sensor_id, 0) + 1000 * start
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop.set()
 
     def _close(self) -> None:
         self._notifier.stopping()
-        for child in self._children.values():
-            child.stop(timeout_s=2.0)
-        self._port.stop()
+        stops: list[Callable[[], object]] = [partial(child.stop, 2.0) for child in self._children.values()]
+        stops.append(self._port.stop)
+        threads = [threading.Thread(target=stop, name="stop", daemon=True) for stop in stops]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(STOP_S)
         self._pass_telemetry()
-        self._take_results(timeout_ms=0)
+        self._take_last_results()
         if self._downlink is not None:
             self._downlink.stop()
         self._recorder.close()
+        self._backlog.flush()
         self._outbox.close()
         self._web.stop()
         self._bus.close()
+        self._notifier.close()
         self._private.cleanup()
         log.info("stopped", sortie=self.sortie_id, telemetry=self._recorder.telemetry_count)
+
+    def _take_last_results(self) -> None:
+        """What the vision processes still said before they ended."""
+        deadline_ns = self._clock.monotonic_ns() + NS_PER_S // 2
+        while self._take_results(timeout_ms=20) and self._clock.monotonic_ns() < deadline_ns:
+            pass
 
 
 def newest_key(message: Message) -> str:
@@ -285,10 +330,3 @@ def newest_key(message: Message) -> str:
         if name in message.__struct_fields__:
             return str(getattr(message, name))
     return ""
-
-
-def _next_frame(before: Alive | None, start: int) -> int:
-    """Frame numbers rise through a sortie, also over restarts: a gap of 1000 covers frames never reported."""
-    if start == 0:
-        return 0
-    return (before.last_frame_number if before else 0) + 1000 * start
