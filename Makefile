@@ -63,7 +63,7 @@ $(VENV)/.dev: $(VENV)/bin/python constraints/dev.txt pyproject.toml
 	@touch $@ $(VENV)/.demo
 
 $(CONSOLE)/dist/index.html: $(CONSOLE)/package-lock.json $(shell find $(CONSOLE)/src $(CONSOLE)/public $(CONSOLE)/index.html -type f 2>/dev/null)
-	cd $(CONSOLE) && npm ci --no-audit --no-fund --silent && npm run --silent build
+	cd $(CONSOLE) && npm ci --no-audit --no-fund --silent && npm run --silent build -- --logLevel warn
 	@touch $@
 
 .PHONY: .system-packages

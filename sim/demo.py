@@ -6,7 +6,6 @@ images from a folder, the link is encrypted, the ground station stores and serve
 
 import hashlib
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -14,7 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -200,12 +199,16 @@ def prepare(progress: Progress | None = None) -> tuple[dict[str, Path], Path]:
     scenario = load_scenario(SCENARIO)
     cache = _cache_dir() / f"{SCENARIO}-{_fingerprint(scenario)}"
     paths = {platform.id: cache / platform.id for platform in scenario.platforms}
-    if not (cache / "complete").exists():
-        shutil.rmtree(cache, ignore_errors=True)
-        cache.mkdir(parents=True)
-        render_flights(scenario, cache, seconds=SECONDS, fps=FRAMES_PER_S, progress=progress)
-        write_layers(World(scenario), cache / "layers")
-        (cache / "complete").touch()
+    if not cache.is_dir():
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="rendering-", dir=cache.parent) as folder:
+            made = Path(folder) / "flights"
+            made.mkdir()
+            render_flights(scenario, made, seconds=SECONDS, fps=FRAMES_PER_S, progress=progress)
+            write_layers(World(scenario), made / "layers")
+            # In one step, so that a demo beside this one or a cut leaves no half of it.
+            with suppress(OSError):
+                made.rename(cache)
     return paths, cache / "layers"
 
 
