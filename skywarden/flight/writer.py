@@ -5,6 +5,7 @@ its line stands in `frames.jsonl`; the manifest comes last, when every byte has 
 taken of the bytes as they pass, so closing does not read the recording again.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -75,7 +76,8 @@ class _HashedFile:
         try:
             self.flush(is_durable=True)
         finally:
-            self._file.close()
+            with contextlib.suppress(OSError):  # it tries once more to write, and lets go in any case
+                self._file.close()
         return self._sha256.hexdigest()
 
 
@@ -426,11 +428,16 @@ class FlightWriter:
             raise _disk_error(full, error) from error
 
     def _close_files(self) -> None:
-        try:
-            for name, file in self._open.items():
+        """Close every file, also when one of them refuses; then raise what the first one said."""
+        refusals: list[FlightError] = []
+        for name, file in self._open.items():
+            try:
                 self._hashes[name] = file.close()
-        finally:
-            self._open.clear()
+            except FlightError as error:
+                refusals.append(error)
+        self._open.clear()
+        if refusals:
+            raise refusals[0]
 
 
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
