@@ -9,18 +9,19 @@ import structlog
 
 LogFormat = Literal["auto", "console", "json"]
 
+_LEVELS = {"-1": logging.WARNING, "0": logging.INFO, "1": logging.DEBUG}
+
 
 def configure_logs(style: LogFormat = "auto", *, verbosity: int = 0) -> None:
     """Set up structlog once per process.
 
     `verbosity` -1 shows warnings and errors, 0 also start and stop, 1 everything. "auto" is console on a
-    terminal, JSON elsewhere; the choice is handed on to child processes.
+    terminal, JSON elsewhere; the choice is handed on to child processes. Nothing that a library logs raises.
     """
     style = _chosen(style)
     os.environ["SKYWARDEN_LOG_FORMAT"] = style
-    level = {-1: logging.WARNING, 0: logging.INFO}.get(
-        verbosity if verbosity else int(os.environ.get("SKYWARDEN_LOG_VERBOSITY", "0")), logging.DEBUG
-    )
+    wanted = str(verbosity) if verbosity else os.environ.get("SKYWARDEN_LOG_VERBOSITY", "0")
+    level = _LEVELS.get(wanted, logging.INFO)
     if verbosity:
         os.environ["SKYWARDEN_LOG_VERBOSITY"] = str(verbosity)
     renderer: structlog.types.Processor = (
@@ -50,8 +51,12 @@ class _ToStructlog(logging.Handler):
     """Hands what libraries log by the standard module to structlog, so that there is one stream."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger = structlog.get_logger(record.name)
-        logger.log(record.levelno, record.getMessage(), exc_info=record.exc_info or None)
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError, KeyError):  # the words and the values of the library's call disagree
+            text = f"{record.msg} {record.args}"
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+        structlog.get_logger(record.name).log(level, text, exc_info=record.exc_info or None)
 
 
 def _chosen(style: LogFormat) -> LogFormat:
@@ -71,7 +76,5 @@ def _wants_colour() -> bool:
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _unchanged(
-    logger: object, method: str, event: structlog.types.EventDict
-) -> structlog.types.EventDict:
+def _unchanged(logger: object, method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
     return event
