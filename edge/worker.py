@@ -43,6 +43,8 @@ POSE_PERIOD_NS = NS_PER_S // 2
 TEND_PERIOD_NS = NS_PER_S // 10
 STATUS_PERIOD_NS = NS_PER_S
 HANG_S = 10.0
+GRACE_NS = 5 * NS_PER_S
+"""So long after the start nobody is told that nothing was heard yet."""
 STOP_S = 3.0
 
 
@@ -73,6 +75,7 @@ class EdgeWorker:
         self._web = MetricsServer(config.metrics.listen, self._metrics, self._is_ready)
         self._notifier = Notifier()
         self._stop = threading.Event()
+        self._started_ns = clock.monotonic_ns()
         self._config_path = config_path
         self._alive: dict[str, Alive] = {}
         self._last_frame: dict[str, int] = {}
@@ -226,8 +229,9 @@ class EdgeWorker:
 
     def _report(self, now_ns: int) -> None:
         utc_ns = self._clock.utc_ns()
-        for health in self._telemetry.conditions(utc_ns):
-            self._note(health)
+        if now_ns - self._started_ns > GRACE_NS:
+            for health in self._telemetry.conditions(utc_ns):
+                self._note(health)
         fault = self._recorder.fault
         self._say(self._board.set(fault is not None, "recorder", "stopped", "failed", fault or "", utc_ns))
         self._say(
@@ -240,7 +244,7 @@ class EdgeWorker:
                 utc_ns,
             )
         )
-        if self._downlink is not None:
+        if self._downlink is not None and now_ns - self._started_ns > GRACE_NS:
             self._note(self._downlink.health(utc_ns))
         self._report_outbox(utc_ns)
         self._metrics.update(self._alive, self._outbox_state, self._is_link_up(), self._children)

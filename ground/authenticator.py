@@ -152,6 +152,7 @@ class Authenticator:
         self._supervisor = threading.Thread(target=self._supervise, name="ground.zap-watch", daemon=True)
         self.accepted = 0
         self.refused = 0
+        self.self_test_fingerprint: str | None = None
         self.failures = 0
 
     def start(self) -> None:
@@ -231,7 +232,8 @@ class Authenticator:
 
     def _refusal(self, reason: str, **facts: str) -> list[bytes]:
         self.refused += 1
-        _log.warning("peer refused", reason=reason, **facts)
+        is_own = "fingerprint" in facts and facts["fingerprint"] == self.self_test_fingerprint
+        (_log.debug if is_own else _log.warning)("peer refused", reason=reason, **facts)
         return [b"400", b"refused", b"", b""]
 
 
@@ -240,6 +242,7 @@ def prove_refusal(
 ) -> None:
     """Knock with a key that nobody knows; raises `LinkError` unless our handler refuses it within 5 s."""
     stranger = keys.new_key_pair()
+    authenticator.self_test_fingerprint = stranger.fingerprint
     refused_before = authenticator.refused
     client = context.socket(zmq.DEALER)
     client.linger = 0
