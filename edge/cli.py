@@ -1,6 +1,5 @@
 """`skywarden edge` (run, check, config) and `skywarden locate`."""
 
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -240,11 +239,6 @@ def locate(
         raise UsageError("say what the ray meets: one of --terrain FILE, --level-hae-m HEIGHT, --sea")
     if (alt_hae_m is None) == (alt_msl_m is None):
         raise UsageError("give the camera's height as one of --alt-hae-m and --alt-msl-m")
-    angles = {"--heading-deg": heading_deg, "--pitch-deg": pitch_deg, "--roll-deg": roll_deg}
-    given = {"--lat": latitude_deg, "--lon": longitude_deg, **angles, "--pixel": sum(pixel or (0.0, 0.0))}
-    for name, value in given.items():
-        if not math.isfinite(value):
-            raise UsageError(f"{name} is {value}; give a finite number")
     question = LocateQuestion(
         latitude_deg=latitude_deg,
         longitude_deg=longitude_deg,

@@ -3,6 +3,7 @@
 Nothing heavy is imported before `main` runs, so that even an early Ctrl-C ends without a traceback.
 """
 
+import math
 import os
 import platform
 import signal
@@ -62,7 +63,7 @@ def build_app(words: Sequence[str] | None = None) -> "App":
     With the `words` of one command line only the room that they name is described in full, the others by
     the line of the listing, so that they need not be imported; without, all are (the reference page).
     """
-    from cyclopts import App
+    from cyclopts import App, Parameter
 
     from skywarden.help_pages import HelpPages
 
@@ -74,6 +75,7 @@ def build_app(words: Sequence[str] | None = None) -> "App":
         help_format="markdown",
         help_formatter=HelpPages(),
         help=_HELP,
+        default_parameter=Parameter(validator=_check_finite),
         suppress_keyboard_interrupt=False,
     )
     app.register_install_completion_command(help="Install completion for bash, zsh or fish.")
@@ -84,6 +86,13 @@ def build_app(words: Sequence[str] | None = None) -> "App":
         is_full = words is None or name in words
         app.command(place, name=name, help=None if is_full else _SUMMARIES.get(name))
     return app
+
+
+def _check_finite(kind: object, value: object) -> None:
+    """For every number of every command: NaN and infinity are no answer to any question we ask."""
+    numbers = value if isinstance(value, tuple | list) else (value,)
+    if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+        raise ValueError("give a finite number")
 
 
 def version_text(*, is_verbose: bool = False) -> str:
