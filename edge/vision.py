@@ -21,7 +21,7 @@ from models.detector import Detector, Inference
 from skywarden import messages
 from skywarden.camera import CameraModel
 from skywarden.clock import NS_PER_S
-from skywarden.errors import InputError
+from skywarden.errors import InputError, ModelError
 from skywarden.messages import Message
 from skywarden.pose import CameraPose, NoPose
 from skywarden.terrain import Surface
@@ -152,6 +152,8 @@ class VisionNode:
             return Look(frame=frame, inference=None)
         try:
             return Look(frame=frame, inference=self._detector.infer(frame.image))
+        except ModelError:  # the network failed, not the image
+            raise
         except InputError:
             return Look(frame=replace(frame, fault="unusable"), inference=None)
 
