@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import importlib.util
 import os
 import shutil
 import sqlite3
@@ -26,6 +27,8 @@ OPENCV_VARIANTS = (
 )
 ONNX_VARIANTS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 MIN_FREE_BYTES = 2_000_000_000
+HOME = Path(__file__).resolve().parent.parent
+"""The folder that holds all packages of skywarden, ours whatever stands before it in the search path."""
 RELEASE_TIME_S = 1_793_491_200  # 2026-11-01: a clock before this release is wrong
 
 
@@ -89,7 +92,8 @@ def _python() -> Iterator[Finding]:
 
 
 def _variants(title: str, module: str, names: tuple[str, ...]) -> Iterator[Finding]:
-    installed = sorted({dist.name for dist in distributions() if dist.name in names})
+    found = {str(dist.name).lower().replace("_", "-") for dist in distributions()}
+    installed = sorted(found.intersection(names))
     check = f"one {title}"
     if not installed:
         remedy = f"pip install {names[0]}"
@@ -118,24 +122,27 @@ def _opencv_imports() -> Iterator[Finding]:
 
 
 def _shadowed_rooms() -> Iterator[Finding]:
-    home = Path(__file__).resolve().parent.parent
     for room in ("edge", "ground", "models", "sim"):
-        module = importlib.import_module(room)
-        origin = Path(module.__file__ or "").resolve()
-        if origin.parent.parent != home:
+        # Found, not imported: a stranger's package of this name may do anything when it is run.
+        spec = importlib.util.find_spec(room)
+        places = [Path(place).resolve() for place in (spec and spec.submodule_search_locations) or ()]
+        if not places:
+            remedy = "pip install --force-reinstall --no-deps skywarden"
+            text = f"skywarden's own {room} is not there"
+            yield Finding(check=f"package {room}", state="failed", text=text, remedy=remedy)
+        elif places[0] != HOME / room:
             yield Finding(
                 check=f"package {room}",
                 state="failed",
-                text=f"{origin} stands in front of skywarden's own {room}",
-                remedy=f"pip uninstall the package that owns it, or remove {origin.parent} from PYTHONPATH",
+                text=f"{places[0]} stands in front of skywarden's own {room}",
+                remedy=f"uninstall the package that owns it, or take {places[0].parent} out of PYTHONPATH",
             )
 
 
 def zoo_models() -> list[ZooModel]:
     """The models that the package describes, by name; read without the code of the rooms."""
-    zoo = Path(importlib.import_module("models").__file__ or "").parent / "zoo"
     found = []
-    for place in sorted(zoo.glob("*/model.toml")):
+    for place in sorted((HOME / "models" / "zoo").glob("*/model.toml")):
         tree = tomllib.loads(place.read_text(encoding="utf-8"))
         file = place.parent / str(tree["file"])
         found.append(ZooModel(name=str(tree["name"]), sha256=str(tree["sha256"]), file=file))
@@ -168,7 +175,7 @@ def _sha256(path: Path) -> str:
 
 
 def _console() -> Iterator[Finding]:
-    folder = Path(importlib.import_module("ground").__file__ or "").parent / "console" / "dist"
+    folder = HOME / "ground" / "console" / "dist"
     if (folder / "index.html").is_file() and any((folder / "assets").glob("*.js")):
         yield Finding(check="web console", state="ok", text="built")
     else:
@@ -181,9 +188,13 @@ def _decoder() -> Iterator[Finding]:
     try:
         av = importlib.import_module("av")
         codec = importlib.import_module("av.codec").Codec
-    except ImportError:
+    except ModuleNotFoundError:
         remedy = "pip install 'skywarden[edge]' (not needed on a machine that is only a ground station)"
         yield Finding(check="video decoder", state="advice", text="PyAV is not installed", remedy=remedy)
+        return
+    except ImportError as error:
+        remedy = "pip install --force-reinstall av"
+        yield Finding(check="video decoder", state="failed", text=f"PyAV: {error}", remedy=remedy)
         return
     missing = [name for name in ("h264", "hevc", "mpeg2video", "mjpeg") if not _opens(codec, name)]
     if missing:
@@ -220,7 +231,11 @@ def _sqlite() -> Iterator[Finding]:
 
 
 def _curve() -> Iterator[Finding]:
-    zmq = importlib.import_module("zmq")
+    try:
+        zmq = importlib.import_module("zmq")
+    except ImportError as error:
+        yield Finding(check="encrypted link", state="failed", text=str(error), remedy="pip install pyzmq")
+        return
     if zmq.has("curve"):
         yield Finding(check="encrypted link", state="ok", text=f"ZeroMQ {zmq.zmq_version()} with CURVE")
     else:
@@ -275,24 +290,39 @@ def _timedatectl(name: str) -> str | None:
 
 
 def _writable(folder: Path) -> Iterator[Finding]:
+    """Writes a file without a name where the folder is or would be made; leaves nothing behind."""
     check = "state folder"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
+        place = _existing(folder)
+        with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"skywarden")
             os.fsync(file.fileno())
     except OSError as error:
         user = os.environ.get("USER", "this user")
-        remedy = f"give {user} write permission, or name another folder with --state"
+        remedy = f"give {user} write permission there, or name another folder with --state"
         text = f"{folder}: {error.strerror}"
         yield Finding(check=check, state="failed", text=text, remedy=remedy)
     else:
-        yield Finding(check=check, state="ok", text=f"{folder} can be written")
+        text = f"{folder} can be written" if place == folder else f"{folder} can be made"
+        yield Finding(check=check, state="ok", text=text)
+
+
+def _existing(folder: Path) -> Path:
+    """`folder`, or the nearest folder above it that exists; raises `OSError` where that cannot be seen."""
+    for place in (folder, *folder.parents):
+        try:
+            place.stat()
+        except FileNotFoundError:
+            continue
+        return place
+    return Path()
 
 
 def _space(folder: Path) -> Iterator[Finding]:
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    try:
+        free = shutil.disk_usage(_existing(folder)).free
+    except OSError:
+        return  # the check before has said why
     if free < MIN_FREE_BYTES:
         remedy = "free space, or record to another disk (recorder.folder)"
         yield Finding(check="disk space", state="advice", text=f"{free / 1e9:.1f} GB free", remedy=remedy)
