@@ -207,8 +207,7 @@ def _usage_sentence(error: "CycloptsError") -> str:
         sentence = f"`{chain}` has no use for {' '.join(error.unused_tokens)!r}"
     elif isinstance(error, MissingArgumentError) and argument is not None and not error.tokens_so_far:
         name = argument.name if argument.index is None else argument.name.lstrip("-").upper()
-        meaning = (argument.parameter.help or "").strip().rstrip(".")
-        sentence = f"`{chain}` needs {name}{f' ({meaning})' if meaning else ''}"
+        sentence = f"`{chain}` needs {name}"
     else:
         sentence = str(error).strip().rstrip(".")
     return f"{sentence}; `{chain} --help` explains"
