@@ -1,5 +1,6 @@
 """The edge worker's one TOML file as frozen structs; each key: docs/reference/configuration.md."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,11 +9,12 @@ from msgspec import Meta
 from edge.cameras.config import CameraConfig
 from edge.downlink import LinkConfig
 from edge.mavlink_port import MavlinkConfig
-from edge.track import TrackerConfig
+from edge.track import Tracker, TrackerConfig
 from skywarden.camera import CameraModel
 from skywarden.config import Config
 from skywarden.errors import ConfigError, GeometryError, InputError
 
+_NAME = re.compile(r"[A-Za-z0-9_\-]{1,32}")
 Name = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_\-]+$")]
 Positive = Annotated[float, Meta(gt=0.0, le=1e6)]
 Sigma = Annotated[float, Meta(ge=0.0, le=1e3)]
@@ -40,6 +42,13 @@ class LensConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cx: float | None = None
     cy: float | None = None
     distortion: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no camera has."""
+        try:
+            self.model()
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
 
     def model(self) -> CameraModel:
         """The camera model; raises `ConfigError` when neither a field of view nor a focal length is given."""
@@ -157,6 +166,18 @@ class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     surface: SurfaceConfig = SurfaceConfig()
     sigma: SigmaConfig = SigmaConfig()
     tracker: TrackerConfig = TrackerConfig()
+
+    def __post_init__(self) -> None:
+        """Refuse a name that ids and folders cannot carry, and a tracker that contradicts itself."""
+        if not _NAME.fullmatch(self.camera.sensor_id):
+            raise ValueError(
+                f"camera.sensor_id is {self.camera.sensor_id!r}; it becomes part of ids and folders: 1 to 32 "
+                "letters, digits, _ and -"
+            )
+        try:
+            Tracker(self.tracker)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
 
 
 class SightingConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):

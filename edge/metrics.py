@@ -76,7 +76,7 @@ class MetricsServer:
         if not listen:
             return
         host, _, port = listen.rpartition(":")
-        if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        if not (host and port.isascii() and port.isdigit() and int(port) <= 65_535):
             raise ConfigError(f"metrics.listen is {listen!r}; it must be HOST:PORT, such as 127.0.0.1:9608")
         try:
             self._server = ThreadingHTTPServer((host, int(port)), _handler(metrics, is_ready))

@@ -6,9 +6,11 @@ Started by the worker's core and watched by it. It ends when the core is gone.
 import argparse
 import os
 import signal
+import sys
 from pathlib import Path
 
 import cv2
+import structlog
 
 from edge.bus import Endpoints, VisionBus
 from edge.cameras.grabber import NewestFrameGrabber
@@ -20,6 +22,7 @@ from edge.vision_loop import LoopSettings, VisionLoop
 from models.catalogue import load_detector
 from skywarden.clock import SystemClock
 from skywarden.config import load_config
+from skywarden.errors import ConfigError, SkywardenError
 from skywarden.logs import configure_logs
 from skywarden.pose import PoseSigmas
 from skywarden.terrain import (
@@ -29,6 +32,8 @@ from skywarden.terrain import (
     Surface,
     load_terrain,
 )
+
+log = structlog.get_logger("edge.vision")
 
 
 def run_vision(
@@ -122,8 +127,18 @@ def main() -> None:
     parser.add_argument("--first-frame", type=int, required=True)
     given = parser.parse_args()
     configure_logs()
+    try:
+        _run(given)
+    except SkywardenError as error:
+        log.error("vision ends", sensor=given.sensor, error=str(error))
+        sys.exit(error.exit_code)
+
+
+def _run(given: argparse.Namespace) -> None:
     config = load_config(EdgeConfig, Path(given.config), prefix="edge")
-    sensor = next(each for each in config.sensor if each.camera.sensor_id == given.sensor)
+    sensor = next((each for each in config.sensor if each.camera.sensor_id == given.sensor), None)
+    if sensor is None:
+        raise ConfigError(f"{given.config}: there is no sensor {given.sensor!r} any more")
     ids = SensorIds(
         platform_id=config.platform_id,
         sortie_id=given.sortie,

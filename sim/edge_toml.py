@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skywarden.errors import FlightError
 from skywarden.flight.reader import FlightReader
-from skywarden.flight.schema import FixedMount
+from skywarden.flight.schema import GimbalMount, Mount
 
 
 def edge_toml(
@@ -45,12 +45,13 @@ def edge_toml(
         "[[sensor]]",
         "[sensor.camera]",
         f"sensor_id = {_quoted(sensor.sensor_id)}",
+        f"kind = {_quoted(sensor.kind)}",
         f"url = {_quoted(inbox)}",
         "follow = true",
         f"frame_lag_s = {sensor.frame_lag_s!r}",
         *_lens(reader, sensor.sensor_id),
         "[sensor.mount]",
-        *_mount(sensor.mount if isinstance(sensor.mount, FixedMount) else None),
+        *_mount(sensor.mount),
         "[sensor.model]",
         f"min_score = {min_score!r}",
         "[sensor.surface]",
@@ -68,15 +69,16 @@ def _lens(reader: FlightReader, sensor_id: str) -> list[str]:
     return ["[sensor.lens]", *numbers, f"distortion = {[float(value) for value in camera.distortion]!r}"]
 
 
-def _mount(fixed: FixedMount | None) -> list[str]:
-    if fixed is None:
-        return ['kind = "gimbal"']
-    angles = {"roll_deg": fixed.roll_deg, "pitch_deg": fixed.pitch_deg, "yaw_deg": fixed.yaw_deg}
+def _mount(mount: Mount) -> list[str]:
+    if isinstance(mount, GimbalMount):
+        device = mount.gimbal_device_id
+        return ['kind = "gimbal"', *([f"gimbal_device_id = {device}"] if device else [])]
+    angles = {"roll_deg": mount.roll_deg, "pitch_deg": mount.pitch_deg, "yaw_deg": mount.yaw_deg}
     return ['kind = "fixed"', *(f"{name} = {float(angle)!r}" for name, angle in angles.items())]
 
 
 def _quoted(text: str | Path) -> str:
-    return json.dumps(str(text))
+    return json.dumps(str(text), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _word(value: bool) -> str:
