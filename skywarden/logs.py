@@ -1,9 +1,10 @@
 """Structured logs on stderr: coloured lines on a terminal, one JSON object a line for a service."""
 
+import contextlib
 import logging
 import os
 import sys
-from typing import Literal
+from typing import Literal, TextIO, cast
 
 import structlog
 
@@ -16,7 +17,7 @@ def configure_logs(style: LogFormat = "auto", *, verbosity: int = 0) -> None:
     """Set up structlog once per process.
 
     `verbosity` -1 shows warnings and errors, 0 also start and stop, 1 everything. "auto" is console on a
-    terminal, JSON elsewhere; the choice is handed on to child processes. Nothing that a library logs raises.
+    terminal, JSON elsewhere; the choice is handed on to child processes. Logging never raises.
     """
     style = _chosen(style)
     os.environ["SKYWARDEN_LOG_FORMAT"] = style
@@ -39,12 +40,28 @@ def configure_logs(style: LogFormat = "auto", *, verbosity: int = 0) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _PatientStream(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
     root.handlers = [_ToStructlog()]
     root.setLevel(max(level, logging.INFO) if verbosity < 1 else level)
+
+
+class _PatientStream:
+    """Stderr whose trouble (a full disk under a log file, a reader that went away) is nobody else's."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 class _ToStructlog(logging.Handler):

@@ -90,3 +90,16 @@ def test_a_child_process_logs_as_its_parent_was_told_to() -> None:
 
 def test_nonsense_in_the_environment_does_not_stop_a_start() -> None:
     assert "started" in _stderr("auto", SKYWARDEN_LOG_FORMAT="xml", SKYWARDEN_LOG_VERBOSITY="loud")
+
+
+def test_a_reader_that_went_away_does_not_end_the_work() -> None:
+    code = SCRIPT.format(style="json", verbosity=0, more="sys.stdout.write('finished')")
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=write_end, timeout=30, check=False
+        )
+    finally:
+        os.close(write_end)
+    assert done.stdout == b"finished"
