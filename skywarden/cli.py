@@ -145,6 +145,8 @@ def run(words: Sequence[str]) -> int:
         return _quiet_end(141)
     except OSError as error:
         return _complain(_system_sentence(error), 1)
+    except UnicodeEncodeError:
+        return _complain("a name holds bytes that are no text and cannot be written here; rename it", 1)
     except MemoryError:
         return _complain("not enough memory for this; use smaller input or numbers", 1)
     except KeyboardInterrupt:

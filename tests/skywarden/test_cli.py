@@ -13,6 +13,7 @@ import pytest
 from cyclopts import App
 
 from skywarden.cli import build_app, run
+from skywarden.progress import progress_bar
 
 COMMAND = (sys.executable, "-P", "-m", "skywarden.cli")
 
@@ -155,6 +156,19 @@ def test_what_the_system_refuses_is_a_sentence_with_the_name(
     assert error.count("\n") == 1
 
 
+def test_a_name_that_is_no_text_is_a_sentence_or_escaped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/x\xff.toml")
+    Path(odd).write_text('platform_id = "uav07"\n', encoding="utf-8")
+    assert run(["edge", "config", odd, "--json"]) == 1
+    assert "rename" in capsys.readouterr().err
+    child = started("edge", "config", odd)
+    out, error = child.communicate(timeout=30)
+    assert (child.returncode, error) == (0, "")
+    assert "x\\udcff.toml" in out
+
+
 def test_version_names_the_python_and_when_asked_the_commit_and_the_models(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -265,3 +279,45 @@ def test_bash_completes_commands_options_and_choices(tmp_path: Path) -> None:
             check=True,
         )
         assert done.stdout.strip() == expected
+
+
+def test_ground_config_tells_where_each_value_came_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "ground.toml"
+    config.write_text('http = "127.0.0.1:8601"\n', encoding="utf-8")
+    monkeypatch.setenv("SKYWARDEN_GROUND__CONTACTS__MAX_GAP_S", "60.5")
+    assert run(["ground", "config", "--config", str(config), "--json"]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    found = {one["key"]: (one["value"], one["origin"]) for one in tree["settings"]}
+    assert found["http"] == ("127.0.0.1:8601", str(config))
+    assert found["contacts.max_gap_s"] == (60.5, "SKYWARDEN_GROUND__CONTACTS__MAX_GAP_S")
+    assert found["link"][1] == "default"
+
+
+def test_keys_are_made_once_and_shown_without_the_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "keys" / "edge.key"
+    assert run(["keys", "create", str(key), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert run(["keys", "show", str(key)]) == 0
+    said = capsys.readouterr().out
+    assert made["public_key"] in said
+    assert made["fingerprint"] in said
+    assert "swsec1:" not in said
+    assert run(["keys", "create", str(key)]) == 1
+    assert "never overwritten" in capsys.readouterr().err
+
+
+def test_progress_off_a_terminal_is_a_plain_line_without_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress_bar("reading", line_every_s=0.0) as report:
+        report(3, 9, "a\x1b[31m\nb")
+    assert capsys.readouterr().err == "reading: 3 of 9 a?(31m?b\n"
+    with progress_bar("reading", is_quiet=True, line_every_s=0.0) as report:
+        report(3, 9, "a")
+    with progress_bar("reading") as report:
+        report(3, 9, "short work says nothing")
+    assert capsys.readouterr().err == ""
