@@ -1,4 +1,4 @@
-"""Builds the anomaly detector's ONNX graph: a local Mahalanobis (RX) distance at three scales, unlearnt.
+"""Builds the anomaly detector's ONNX graph: a local Mahalanobis (RX) distance at four scales, unlearnt.
 
 Needs the `onnx` package (extra `models`), which is never imported at run time. Run it as
 `python -m models.anomaly.build OUT.onnx`; a test rebuilds the file in the zoo byte for byte.
@@ -6,19 +6,19 @@ Needs the `onnx` package (extra `models`), which is never imported at run time. 
 How the graph works, for an image of any size, u8 (H, W, 3):
 
 1. Pad at the edges to whole cells, cut into cells of 8 x 8 pixels, each (3 channels, 64 pixels).
-2. Mean and covariance of colour around each cell, from the ring of cells about it: 7 x 7 without the inner 3
-x 3,
-   so that what stands in the cell and spills over its border is not its own background. Cells busier than is
-   usual around them count less. A floor in the covariance stands for noise and compression, for glitter and
-   shade in proportion to brightness, and for the frame's typical variance.
+2. Mean and covariance of colour around each cell, from the ring of cells about it: 7 x 7 without the inner
+   3 x 3, so that what stands in the cell and spills over its border is not its own background. Cells busier
+   than is usual around them count less. A floor in the covariance stands for noise and compression, for
+   glitter and shade in proportion to brightness, and for the frame's typical variance.
 3. Each pixel's Mahalanobis distance to its ring: the RX detector of Reed and Yu, "Adaptive multiple-band CFAR
    detection of an optical pattern with unknown spectral distribution", IEEE Trans. ASSP 38(10), 1990.
 4. How far out texture reaches here: mean and deviation of the logarithm of the cells' greatest distances, in
-a wide
-   ring and in the whole frame. The score is d^2 / (d^2 + tail^2), 0.5 where a pixel is just as far out as
-   texture
-   reaches: woodland or breaking waves raise their own threshold.
-5. The same again on the image averaged 4 x 4 and 16 x 16, for objects larger than the inner ring.
+   a wide ring and in the whole frame. The score is d^2 / (d^2 + tail^2), 0.5 where a pixel is just as far out
+   as texture reaches: woodland or breaking waves raise their own threshold.
+5. The same again on the image averaged 4 x 4, 8 x 8 and 16 x 16, for objects larger than the inner ring.
+   There a frame has few cells, so a road or the object itself would widen what counts as texture until
+   nothing could stand out: cells far above the frame's usual are clipped first, and a cell and its neighbours
+   do not count in the frame that they are set against.
 """
 
 import sys
@@ -32,7 +32,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 CELL_PX = 8
-SCALES = (1, 4, 16)
+SCALES = (1, 4, 8, 16)
 OPSET = 17
 IR_VERSION = 8
 
@@ -47,9 +47,11 @@ SIGMA_CHROMA = 1.2
 RELATIVE_FLOOR = 0.2
 SHADE_SHARE = 0.08
 LOCAL_DEVIATIONS = 2.5
-FRAME_DEVIATIONS = 3.0
+FRAME_DEVIATIONS = 3.1
 CALM = 1.0
 TAIL_MINIMUM = 6.0
+CLIP_DEVIATIONS = 2.0
+CLIP_FROM_SCALE = 4
 
 F32 = npt.NDArray[np.float32]
 
@@ -309,15 +311,36 @@ def squared_distances(g: GraphWriter, cells: Cells) -> str:
     return g.op("ReduceSum", g.mul(turned, turned), g.constant([1], np.int64), keepdims=0)
 
 
-def squared_tail(g: GraphWriter, squared: str, cells: Cells) -> str:
+def clipped(g: GraphWriter, maps: str, valid: str) -> str:
+    """A map (1, 1, h, w) with what is far above the frame's mean brought down to that limit."""
+    axes = g.constant([2, 3], np.int64)
+    area = g.op("ReduceSum", valid, axes, keepdims=1)
+    mean = g.div(g.op("ReduceSum", g.mul(maps, valid), axes, keepdims=1), area)
+    off = g.mul(g.sub(maps, mean), valid)
+    variance = g.div(g.op("ReduceSum", g.mul(off, off), axes, keepdims=1), area)
+    return g.op("Min", maps, g.add(mean, g.mul(g.op("Sqrt", variance), g.constant(CLIP_DEVIATIONS))))
+
+
+def frame_mean(g: GraphWriter, maps: str, channels: int, valid: str) -> str:
+    """Mean of maps (1, C, h, w) over the frame without the inner ring around each cell: (1, C, h, w)."""
+    axes = g.constant([2, 3], np.int64)
+    weighted = g.mul(maps, valid)
+    near, near_area = box_sum(g, weighted, channels, TAIL_GUARD_CELLS), box_sum(g, valid, 1, TAIL_GUARD_CELLS)
+    total = g.sub(g.op("ReduceSum", weighted, axes, keepdims=1), near)
+    area = g.sub(g.op("ReduceSum", valid, axes, keepdims=1), near_area)
+    return g.div(total, g.op("Max", area, g.constant(1.0)))
+
+
+def squared_tail(g: GraphWriter, squared: str, cells: Cells, scale: int) -> str:
     """How far out texture reaches around each cell, squared (N, 1); at least the frame's own."""
     greatest = g.op("ReduceMax", squared, axes=[1], keepdims=1)
     log = g.op("Log", g.op("Max", greatest, g.constant(0.01)))
     as_map = g.reshape(log, g.shape_of(1, 1, cells.rows, cells.columns))
+    if scale >= CLIP_FROM_SCALE:
+        as_map = clipped(g, as_map, cells.valid)
     both = g.op("Concat", as_map, g.mul(as_map, as_map), axis=1)
     local = ring_mean(g, both, 2, cells.valid, TAIL_RING_CELLS, TAIL_GUARD_CELLS)
-    area = g.op("ReduceSum", cells.valid, g.constant([2, 3], np.int64), keepdims=1)
-    whole = g.div(g.op("ReduceSum", g.mul(both, cells.valid), g.constant([2, 3], np.int64), keepdims=1), area)
+    whole = frame_mean(g, both, 2, cells.valid)
     reach = []
     for moments, deviations in ((local, LOCAL_DEVIATIONS), (whole, FRAME_DEVIATIONS)):
         ends = [(g.constant([i], np.int64), g.constant([i + 1], np.int64)) for i in (0, 1)]
@@ -329,10 +352,10 @@ def squared_tail(g: GraphWriter, squared: str, cells: Cells) -> str:
     return g.reshape(g.op("Exp", log_tail), g.constant([-1, 1], np.int64))
 
 
-def score_map(g: GraphWriter, cells: Cells, out: str) -> None:
+def score_map(g: GraphWriter, cells: Cells, scale: int, out: str) -> None:
     """Score map (h, w) 0..1 of one scale, written to the graph output `out`."""
     squared = squared_distances(g, cells)
-    score = g.div(squared, g.add(squared, squared_tail(g, squared, cells)))
+    score = g.div(squared, g.add(squared, squared_tail(g, squared, cells, scale)))
     score = g.mul(score, has_background(g, cells))
     grid = g.reshape(score, g.shape_of(cells.rows, cells.columns, CELL_PX, CELL_PX))
     turned = g.op("Transpose", grid, perm=[0, 2, 1, 3])
@@ -354,7 +377,7 @@ def build() -> onnx.ModelProto:
         if scale > 1:
             cells = coarser_cells(g, cells, image_shape, scale, scale // before)
         name = f"score_{scale}"
-        score_map(g, cells, name)
+        score_map(g, cells, scale, name)
         outputs.append(
             helper.make_tensor_value_info(name, TensorProto.FLOAT, [f"height_{scale}", f"width_{scale}"])
         )
@@ -370,7 +393,7 @@ def build() -> onnx.ModelProto:
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="skywarden",
-        producer_version="1",
+        producer_version="2",
     )
     helper.set_model_props(model, {"task": "detect", "names": "{0: 'anomaly'}", "license": "Apache-2.0"})
     onnx.checker.check_model(model, full_check=True)

@@ -40,11 +40,11 @@ def ground(width: int = 640, height: int = 480, level: int = 90, seed: int = 1) 
     """Noisy ground of one colour that gets brighter to the right."""
     noise = np.random.default_rng(seed).normal(0.0, 4.0, (height, width, 3))
     slope = np.linspace(-15.0, 15.0, width)[None, :, None]
-    return np.clip(level + slope + noise + np.array([-10, 5, 0]), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(level + slope + noise + np.array([-10, 5, 0]), 0, 255), dtype=np.uint8)
 
 
 def centre_of(box: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return (box[:2] + box[2:]) / 2
+    return np.asarray((box[:2] + box[2:]) / 2, dtype=np.float32)
 
 
 def test_the_file_in_the_zoo_is_what_the_builder_makes_byte_for_byte() -> None:
@@ -77,6 +77,70 @@ def test_a_large_object_is_one_box(detector: NetworkDetector) -> None:
     batch = detector.detect(image)
     assert len(batch) == 1
     assert batch.box_px[0] == pytest.approx([599.5, 399.5, 760.5, 460.5], abs=17.0)
+
+
+def woodland(width: int = 960, height: int = 544, seed: int = 4) -> U8:
+    """Crowns of many greens, 8 to 24 px wide."""
+    random = np.random.default_rng(seed)
+    image = np.full((height, width, 3), (30, 48, 34), dtype=np.uint8)
+    for x, y, radius, shade in random.integers((0, 0, 4, -14), (width, height, 12, 14), (9000, 4)):
+        cv2.circle(
+            image, (int(x), int(y)), int(radius), (36 + int(shade), 66 + int(shade), 44 + int(shade)), -1
+        )
+    return np.asarray(cv2.GaussianBlur(image, (3, 3), 0), dtype=np.uint8)
+
+
+def overlap(a: npt.NDArray[np.float32], b: tuple[float, float, float, float]) -> float:
+    """Shared area by joint area of two boxes."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    shared = float(np.prod(np.maximum(sides, 0.0)))
+    return shared / (float(np.prod(a[2:] - a[:2])) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+@pytest.mark.parametrize(
+    ("side", "has_road"),
+    [(44, False), (64, False), (90, False), (130, False), (44, True), (64, True), (90, True)],
+)
+def test_a_field_in_woodland_is_one_box_whatever_its_size_also_beside_a_road(
+    detector: NetworkDetector, side: int, has_road: bool
+) -> None:
+    image = woodland()
+    x, y = 420, 210
+    image[y : y + side, x : x + side] = np.where(np.arange(side)[:, None, None] // 3 % 2, 150, 120)
+    if has_road:
+        cv2.line(image, (700, 0), (860, 543), (120, 150, 175), 12)
+    batch = detector.detect(image)
+    shares = [overlap(box, (x, y, x + side, y + side)) for box in batch.box_px]
+    assert max(shares) > 0.6
+    assert sum(share > 0.05 for share in shares) == 1
+
+
+def test_a_hut_beside_a_field_keeps_a_box_of_its_own(detector: NetworkDetector) -> None:
+    image = woodland()
+    image[210:300, 420:510] = (110, 150, 160)
+    image[160:174, 450:474] = (225, 230, 235)
+    batch = detector.detect(image)
+    assert max(overlap(box, (420, 210, 510, 300)) for box in batch.box_px) > 0.6
+    assert max(overlap(box, (450, 160, 474, 174)) for box in batch.box_px) > 0.5
+
+
+@pytest.mark.parametrize("heading_deg", [0.0, 25.0, 90.0, 200.0])
+def test_a_boat_at_the_head_of_its_wake_is_boxed_without_the_wake(
+    detector: NetworkDetector, heading_deg: float
+) -> None:
+    image = ground(960, 720, level=70)
+    bow = np.array([480.0, 360.0])
+    ahead = np.array([np.cos(np.radians(heading_deg)), np.sin(np.radians(heading_deg))])
+    for step in range(150, 8, -1):
+        foam = 125 - step // 4
+        x, y = (bow - ahead * step).round().astype(int).tolist()
+        cv2.circle(image, (x, y), 2 + step // 40, (foam, foam, foam - 5), -1)
+    stern = bow - ahead * 16
+    cv2.line(image, bow.round().astype(int).tolist(), stern.round().astype(int).tolist(), (240, 245, 245), 5)
+    batch = detector.detect(image)
+    best = batch.box_px[int(np.argmax(batch.score))]
+    assert centre_of(best) == pytest.approx((bow + stern) / 2, abs=5.0)
+    assert (best[2:] - best[:2]).max() < 34.0
 
 
 def test_ground_without_objects_gives_nothing(detector: NetworkDetector) -> None:
@@ -159,6 +223,54 @@ def test_a_map_with_values_that_are_no_numbers_gives_only_what_is_sound() -> Non
     assert score == pytest.approx([0.9])
 
 
+RULES = RegionRules(threshold=0.6, grow_threshold=0.35, min_area=3, max_side_share=0.9, max_boxes=10)
+
+
+def test_of_a_region_with_a_strong_head_and_a_long_faint_tail_the_head_is_kept() -> None:
+    score_map = np.zeros((64, 128), dtype=np.float32)
+    score_map[30:33, 20:100] = 0.5
+    score_map[28:35, 100:110] = 0.9
+    box, score = boxes_from_maps([score_map], (1,), RULES)
+    assert box.tolist() == [[100.0, 28.0, 110.0, 35.0]]
+    assert score == pytest.approx([0.9])
+
+
+def test_a_long_region_as_strong_all_over_stays_whole() -> None:
+    score_map = np.zeros((64, 128), dtype=np.float32)
+    score_map[30:36, 20:90] = 0.8
+    score_map[30:36, 80:90] = 0.9
+    box, _ = boxes_from_maps([score_map], (1,), RULES)
+    assert box.tolist() == [[20.0, 30.0, 90.0, 36.0]]
+
+
+def two_scales(
+    *parts: tuple[int, int, int, int], coarse: list[tuple[int, int, int, int]]
+) -> list[list[float]]:
+    """Boxes from a fine map with `parts` (x0, y0, x1, y1) and one four times as coarse."""
+    maps = [np.zeros((160, 160), dtype=np.float32), np.zeros((40, 40), dtype=np.float32)]
+    for score_map, areas in zip(maps, (parts, coarse), strict=True):
+        for x0, y0, x1, y1 in areas:
+            score_map[y0:y1, x0:x1] = 0.8
+    box, _ = boxes_from_maps(maps, (1, 4), RULES)
+    return sorted(box.tolist())
+
+
+def test_what_is_large_on_a_coarse_map_takes_the_place_of_its_small_parts() -> None:
+    assert two_scales((44, 44, 50, 50), (70, 60, 76, 64), coarse=[(10, 10, 20, 18)]) == [[40, 40, 80, 72]]
+
+
+def test_parts_that_cover_most_of_a_coarse_region_stay() -> None:
+    parts = [[40.0, 40.0, 78.0, 52.0], [42.0, 58.0, 80.0, 72.0]]
+    found = two_scales((40, 40, 78, 52), (42, 58, 80, 72), coarse=[(10, 10, 20, 18)])
+    assert found == parts
+
+
+def test_parts_of_what_is_no_solid_thing_on_the_coarse_map_stay() -> None:
+    """A field that touches a bent road."""
+    bent = [(2, 2, 4, 34), (2, 32, 30, 34), (4, 10, 12, 18)]
+    assert two_scales((18, 42, 46, 70), coarse=bent) == [[18, 42, 46, 70]]
+
+
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_panel_a_of_the_real_flight_is_found_in_every_frame_with_few_others(
@@ -181,3 +293,4 @@ def test_panel_a_of_the_real_flight_is_found_in_every_frame_with_few_others(
         assert (batch.box_px[best, 2:] - batch.box_px[best, :2] <= 18.0).all()
     assert len(counts) == 18
     assert np.median(counts) <= 4
+    assert sum(counts) <= 50
