@@ -12,6 +12,8 @@ from skywarden.messages import Sighting
 
 MAX_HELD = 64
 BETTER_BY = 0.7
+UNLOCATED_NS = 5 * NS_PER_S
+"""Looks without a place cannot be joined to a track; each becomes a contact of its own, so they are rare."""
 
 
 @dataclass(slots=True)
@@ -55,10 +57,10 @@ class SightingLog:
         return out
 
     def unlocated(self, look: Sighting, azimuth_deg: float | None) -> list[Sighting]:
-        """The same for a look without a position: one per interval, label and 10 degree sector."""
+        """The same for a look without a position: one per 5 s, label and 10 degree sector."""
         sector = -1 if azimuth_deg is None else int(azimuth_deg // 10.0)
         last_ns = self._sector_ns.get((look.label, sector))
-        if last_ns is not None and look.time_ns - last_ns < self._interval_ns:
+        if last_ns is not None and look.time_ns - last_ns < max(self._interval_ns, UNLOCATED_NS):
             return []
         self._sector_ns[look.label, sector] = look.time_ns
         return [look]

@@ -4,7 +4,7 @@
 instant, which the caller may have to wait for. Same frames and poses in, same messages out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -199,19 +199,15 @@ class VisionNode:
         measurements = self._measurements(seen.batch, locations)
         time_ns = self._tracking_time(seen.frame.time_ns)
         states = self._tracker.update(time_ns, measurements, forward_azimuth_deg(pose))
-        out: list[Message] = []
+        for state in states:
+            if state.detection_index is not None:
+                self._heights[state.number] = _height(locations, state.detection_index)
+        out: list[Message] = list(self._track_messages([state for state in states if self._is_told(state)]))
         for state in states:
             index = state.detection_index
-            position = None if index is None else position_message(locations, index)
-            if position is not None:
-                height = (position.alt_hae_m, position.covariance_enu_m2[5], position.surface)
-                self._heights[state.number] = height
-            if self._is_told(state):
-                out.append(self._track_message(state))
             if index is None:
                 continue
-            ce90 = float("inf") if position is None else position.ce90_m
-            if not self._log.wants(state.number, seen.frame.time_ns, ce90):
+            if not self._log.wants(state.number, seen.frame.time_ns, float(locations.ce90_m[index])):
                 continue
             look = self._look(seen, index, f"t{state.number}", locations, pose)
             logged = self._log.look(state.number, look, is_confirmed=state.status == "confirmed")
@@ -249,7 +245,13 @@ class VisionNode:
             for index in located
         ]
 
-    def _track_message(self, state: TrackState) -> messages.Track:
+    def _track_messages(self, states: Sequence[TrackState]) -> Iterator[messages.Track]:
+        if states:
+            circles = ce90_m(np.stack([state.covariance_m2 for state in states]))
+            for state, circle in zip(states, circles.tolist(), strict=True):
+                yield self._track_message(state, circle)
+
+    def _track_message(self, state: TrackState, circle_m: float) -> messages.Track:
         assert self._plane is not None
         latitude_deg, longitude_deg = self._plane.geodetic(state.east_m, state.north_m)
         covariance = state.covariance_m2
@@ -278,7 +280,7 @@ class VisionNode:
                     0.0,
                     up_m2,
                 ),
-                ce90_m=float(ce90_m(covariance)),
+                ce90_m=circle_m,
                 le90_m=float(le90_m(up_m2)),
                 surface=surface,
             ),
@@ -340,7 +342,9 @@ class VisionNode:
         for index in indices:
             look = self._look(seen, index, f"u{seen.frame.frame_number}-{index}", locations, pose)
             look = msgspec.structs.replace(look, no_position_reason=reasons[index])
-            out.extend(self._log.unlocated(look, look.bearing.azimuth_deg if look.bearing else None))
+            logged = self._log.unlocated(look, look.bearing.azimuth_deg if look.bearing else None)
+            for sighting in logged:  # without a place the picture is all that a person has
+                out += [sighting, self._cut(seen.frame, sighting)]
         return out
 
     def _size_m(
@@ -356,6 +360,9 @@ class VisionNode:
     def _chip(self, frame: Frame, sighting: messages.Sighting) -> messages.Chip:
         number = int(sighting.track_id.rpartition(".t")[2])
         self._chip_ns[number] = frame.time_ns
+        return self._cut(frame, sighting)
+
+    def _cut(self, frame: Frame, sighting: messages.Sighting) -> messages.Chip:
         return cut_chip(
             frame.image,
             sighting.box_px,
@@ -475,6 +482,12 @@ def _place(locations: Locations, index: int) -> messages.LatLon | None:
     if locations.status[index] != "ok":
         return None
     return float(locations.latitude_deg[index]), float(locations.longitude_deg[index])
+
+
+def _height(locations: Locations, index: int) -> tuple[float, float, messages.Surface]:
+    """Height above the ellipsoid, its variance, and what was met."""
+    up_m2 = float(locations.covariance_enu_m2[index, 2, 2])
+    return float(locations.alt_hae_m[index]), up_m2, locations.surface
 
 
 def _centres(batch: DetectionBatch) -> FloatArray:

@@ -47,6 +47,6 @@ def test_a_track_that_is_never_confirmed_leaves_no_sighting_and_no_memory() -> N
 def test_looks_without_a_position_are_limited_by_direction() -> None:
     log = SightingLog(interval_s=1.0)
     assert len(log.unlocated(look(0.0), 45.0)) == 1
-    assert log.unlocated(look(0.5), 46.0) == []
-    assert len(log.unlocated(look(0.5), 120.0)) == 1
-    assert len(log.unlocated(look(1.0), 45.0)) == 1
+    assert log.unlocated(look(4.5), 46.0) == []
+    assert len(log.unlocated(look(4.5), 120.0)) == 1
+    assert len(log.unlocated(look(5.0), 45.0)) == 1

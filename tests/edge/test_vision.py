@@ -176,8 +176,11 @@ def test_level_ground_of_unknown_height_gives_bearings_only() -> None:
 
 def test_bearings_without_a_place_are_told_once_per_interval_and_direction() -> None:
     eyes = node(lambda _: [box(320.0, 100.0)], settings(sighting_interval_s=0.5))
-    outcomes = fly(eyes, [frame(number) for number in range(20)], elevation_deg=0.0)
-    assert [sighting.frame_number for sighting in told(outcomes, Sighting)] == [0, 5, 10, 15]
+    outcomes = fly(eyes, [frame(number) for number in range(120)], elevation_deg=0.0)
+    sightings = told(outcomes, Sighting)
+    assert [sighting.frame_number for sighting in sightings] == [0, 50, 100]
+    chips = told(outcomes, Chip)
+    assert [chip.sighting_id for chip in chips] == [sighting.sighting_id for sighting in sightings]
 
 
 def _noisy_flight(ids: SensorIds = IDS) -> list[Outcome]:
