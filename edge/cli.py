@@ -71,9 +71,9 @@ def run(
 
     if verbose and quiet:
         raise UsageError("give one of --verbose and --quiet")
-    configure_logs(log_format, verbosity=1 if verbose else -1 if quiet else 0)
     place = _found(config)
     settings = load_config(EdgeConfig, place, prefix="edge")
+    configure_logs(log_format, verbosity=1 if verbose else -1 if quiet else 0)
     if mavlink_rx_only:
         settings = msgspec.structs.replace(
             settings, mavlink=msgspec.structs.replace(settings.mavlink, receive_only=True)

@@ -93,8 +93,10 @@ def serve(
     from ground.serve import start_ground
     from skywarden.logs import configure_logs
 
-    configure_logs(log_format, verbosity=-1 if quiet else verbose)
+    if verbose and quiet:
+        raise UsageError("give one of --verbose and --quiet")
     settings = _settings(config, state=state, http=http, link=link, layers=layers, insecure=insecure_http)
+    configure_logs(log_format, verbosity=-1 if quiet else verbose)
     handle = start_ground(settings)
     try:
         _print_addresses(handle, as_json=json)

@@ -1,6 +1,7 @@
 """The command line as a stranger meets it: help with examples, one sentence for every error, exit codes."""
 
 import json
+import logging
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from cyclopts import App
 
 from skywarden.cli import build_app, run
@@ -30,6 +32,20 @@ ALL = dict(commands(build_app()))
 HIDDEN = {("analyze",), ("demo",)}
 """Their apps' own `help=` hides the docstring that holds the example."""
 RUNNING = {chain: app for chain, app in ALL.items() if app.default_command is not None}
+
+
+@pytest.fixture
+def own_logs() -> Iterator[None]:
+    """Commands that set up the process's logs, on a stderr that is gone afterwards: put them back."""
+    root, environ = logging.getLogger(), dict(os.environ)
+    handlers, level = root.handlers, root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers = handlers
+    root.setLevel(level)
+    for name in ("SKYWARDEN_LOG_FORMAT", "SKYWARDEN_LOG_VERBOSITY"):
+        if name not in environ:
+            os.environ.pop(name, None)
 
 
 def started(*words: str, **environ: str) -> subprocess.Popen[str]:
@@ -106,6 +122,7 @@ def test_wrong_words_are_one_sentence_and_exit_code_2(
     assert says in printed.err
 
 
+@pytest.mark.usefixtures("own_logs")
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -146,6 +163,7 @@ def test_bad_files_are_a_sentence_and_the_right_exit_code(
     assert "Traceback" not in error
 
 
+@pytest.mark.usefixtures("own_logs")
 def test_what_the_system_refuses_is_a_sentence_with_the_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
