@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.intp]
 
 _PEAK_PIXELS = 3
@@ -22,6 +23,11 @@ _WAKE_ELONGATION = 3.0
 _WAKE_SOLIDITY = 0.7
 _CORE_ODDS_SHARE = 0.3
 _CORE_MAX_AREA_SHARE = 0.35
+# Foam: a core this long to its width. What is before it is the vessel, if it is of a length that fits.
+_FOAM_ELONGATION = 2.0
+_HEAD_MIN_PX = 6.0
+_HEAD_MAX_CORE_SHARE = 1.5
+_HEAD_MAX_FAR_SHARE = 0.5
 _CLOSING = np.ones((3, 3), dtype=np.uint8)
 
 
@@ -123,7 +129,7 @@ def _regions(score_map: F32, rules: RegionRules) -> _Regions:
 def _shape(xy: Pixels, value: F32) -> tuple[float, ...]:
     """Edges, number of pixels and fill of a region with pixels (N, 2) of value (N,), highest first.
 
-    Of a wake only the core is left: the vessel, or the foam at its stern.
+    Of a wake only the core is left, the vessel, or what is before it where the core is foam.
     """
     if len(xy) >= _WAKE_MIN_AREA and _is_drawn_out(xy):
         xy = _core(xy, value)
@@ -150,7 +156,10 @@ def _is_drawn_out(xy: Pixels) -> bool:
 
 
 def _core(xy: Pixels, value: F32) -> Pixels:
-    """The pixels around the peak with a fair share of its odds, where they are few; otherwise all of them."""
+    """The pixels around the peak with a fair share of its odds, where they are few; otherwise all of them.
+
+    Where these pixels are a streak of foam, the vessel before it in their stead.
+    """
     odds = value / np.maximum(np.float32(1.0) - value, np.float32(1e-6))
     strong = odds >= _CORE_ODDS_SHARE * odds[:_PEAK_PIXELS].mean()
     if strong.sum() > _CORE_MAX_AREA_SHARE * len(xy):
@@ -163,7 +172,31 @@ def _core(xy: Pixels, value: F32) -> Pixels:
     labels = np.asarray(labels)
     peak_x, peak_y = xy[0] - corner
     rows, columns = np.nonzero(labels == labels[peak_y, peak_x])
-    return np.asarray(np.stack([columns, rows], axis=1) + corner, dtype=np.intp)
+    return _head(xy, np.asarray(np.stack([columns, rows], axis=1) + corner, dtype=np.intp))
+
+
+def _head(xy: Pixels, core: Pixels) -> Pixels:
+    """What a region has before a long core near its one end, as a boat before its foam; else the core."""
+    along, across = _along_and_across(xy, core)
+    whole = _along_and_across(xy, xy)[0]
+    before, behind = along.min() - whole.min(), whole.max() - along.max()
+    near, far = min(before, behind), max(before, behind)
+    length, width = np.ptp(along) + 1.0, np.ptp(across) + 1.0
+    is_foam = length >= _FOAM_ELONGATION * width and near <= _HEAD_MAX_FAR_SHARE * far
+    if not (is_foam and _HEAD_MIN_PX <= near <= _HEAD_MAX_CORE_SHARE * length):
+        return core
+    is_head = whole < along.min() if before < behind else whole > along.max()
+    return np.asarray(xy[is_head], dtype=np.intp)
+
+
+def _along_and_across(region: Pixels, xy: Pixels) -> tuple[F64, F64]:
+    """Coordinates of pixels (N, 2) along the main axis of a region, and across it, from its middle."""
+    middle = region.mean(axis=0)
+    offset = region - middle
+    xx, yy = (offset**2).mean(axis=0)
+    angle = 0.5 * np.arctan2(2.0 * (offset[:, 0] * offset[:, 1]).mean(), xx - yy)
+    along = np.array([np.cos(angle), np.sin(angle)])
+    return (xy - middle) @ along, (xy - middle) @ np.array([-along[1], along[0]])
 
 
 def _scores(value: F32, first: npt.NDArray[np.intp]) -> tuple[F32, npt.NDArray[np.intp]]:

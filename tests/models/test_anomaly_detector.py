@@ -235,6 +235,18 @@ def test_of_a_region_with_a_strong_head_and_a_long_faint_tail_the_head_is_kept()
     assert score == pytest.approx([0.9])
 
 
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_before_a_streak_of_strong_foam_the_boat_is_boxed(is_mirrored: bool) -> None:
+    score_map = np.zeros((64, 160), dtype=np.float32)
+    score_map[30:33, 20:110] = 0.5
+    score_map[30:33, 110:124] = 0.9
+    score_map[28:35, 124:136] = 0.6
+    box, _ = boxes_from_maps(
+        [np.ascontiguousarray(score_map[:, ::-1]) if is_mirrored else score_map], (1,), RULES
+    )
+    assert box.tolist() == [[24.0, 28.0, 36.0, 35.0] if is_mirrored else [124.0, 28.0, 136.0, 35.0]]
+
+
 def test_a_long_region_as_strong_all_over_stays_whole() -> None:
     score_map = np.zeros((64, 128), dtype=np.float32)
     score_map[30:36, 20:90] = 0.8
