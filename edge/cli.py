@@ -79,8 +79,9 @@ def run(
             settings, mavlink=msgspec.structs.replace(settings.mavlink, receive_only=True)
         )
     state = settings.state_dir(default_state_dir() / "edge")
-    EdgeWorker(settings, place.resolve(), state, SystemClock()).run()
-    return 0
+    worker = EdgeWorker(settings, place.resolve(), state, SystemClock())
+    worker.run()
+    return 0 if worker.stopped_by is None else 128 + worker.stopped_by
 
 
 @app.command

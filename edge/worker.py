@@ -76,6 +76,7 @@ class EdgeWorker:
         self._notifier = Notifier()
         self._stop = threading.Event()
         self._started_ns = clock.monotonic_ns()
+        self.stopped_by: int | None = None
         self._config_path = config_path
         self._alive: dict[str, Alive] = {}
         self._last_frame: dict[str, int] = {}
@@ -297,6 +298,7 @@ class EdgeWorker:
         return self._last_frame.get(sensor_id, 0) + 1000 * start
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.stopped_by = number
         self._stop.set()
 
     def _close(self) -> None:

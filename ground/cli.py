@@ -92,17 +92,22 @@ def serve(
     """
     from ground.serve import start_ground
     from skywarden.logs import configure_logs
+    from skywarden.systemd import Notifier
 
     if verbose and quiet:
         raise UsageError("give one of --verbose and --quiet")
     settings = _settings(config, state=state, http=http, link=link, layers=layers, insecure=insecure_http)
     configure_logs(log_format, verbosity=-1 if quiet else verbose)
     handle = start_ground(settings)
+    notifier = Notifier()
     try:
         _print_addresses(handle, as_json=json)
+        notifier.ready(f"console on {handle.http_url}")
         while not handle.wait(0.5):
-            pass
+            if not handle.problems():
+                notifier.alive(f"{len(handle.picture.platforms())} platforms heard")
     finally:
+        notifier.stopping()
         handle.stop()
     return 0
 

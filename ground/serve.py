@@ -60,6 +60,7 @@ class GroundHandle:
         picture: LivePicture,
         receiver: Receiver,
         authenticator: Authenticator,
+        problems: Callable[[], list[str]],
         parts: "_Parts",
     ) -> None:
         self.state_dir = state_dir
@@ -70,6 +71,7 @@ class GroundHandle:
         self.picture = picture
         self.receiver = receiver
         self.authenticator = authenticator
+        self.problems = problems
         self._parts = parts
 
     @property
@@ -180,6 +182,7 @@ def _started(
         picture=picture,
         receiver=receiver,
         authenticator=authenticator,
+        problems=station_problems,
         parts=parts,
     )
 

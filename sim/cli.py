@@ -13,13 +13,15 @@ from skywarden.progress import progress_bar
 
 app = App(
     name="sim",
-    help="Replay recorded flights, import foreign logs, render scenarios.",
-    help_epilogue=(
-        "Examples:\n\n"
-        "    skywarden sim import DJI_0001.MP4 --out flight --hfov-deg 73\n"
-        "    skywarden sim replay flight --mavlink udpout:127.0.0.1:14550 --frames ./inbox --as-live\n"
-        "    skywarden sim render coast-and-hill --platform coast-1 --out flight --seconds 60"
-    ),
+    help="""Replay recorded flights, import foreign logs, render scenarios.
+
+For example:
+
+    skywarden sim import DJI_0001.MP4 --out flight --hfov-deg 73
+    skywarden sim replay flight --mavlink udpout:127.0.0.1:14550 --frames ./inbox --as-live
+    skywarden sim render coast-and-hill --platform coast-1 --out flight --seconds 60
+""",
+    default_parameter=Parameter(negative=()),
 )
 Quiet = Annotated[bool, Parameter(alias="-q", help="No progress bar.")]
 AsJson = Annotated[bool, Parameter(name="--json", help="Print the result as one JSON object.")]
@@ -34,7 +36,7 @@ def _print_json(value: object) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(tree), indent=2).decode() + "\n")
 
 
-analyze_app = App(name="analyze", help="Run the edge chain over a recorded flight, offline.")
+analyze_app = App(name="analyze", default_parameter=Parameter(negative=()))
 
 
 @analyze_app.default
@@ -55,7 +57,10 @@ def analyze(
 
     Writes `detections.jsonl`, `tracks.jsonl`, `sightings.geojson` and their SHA-256 in `MANIFEST.sha256`.
 
-    Example: `skywarden analyze F --out results --terrain S36E149.hgt`
+    For example:
+
+        skywarden analyze flight --out results
+        skywarden analyze flight --terrain S36E149.hgt --json
 
     Parameters
     ----------
@@ -87,6 +92,8 @@ def analyze(
         model=model, threads=threads, min_score=min_score, surface=surface, frame_lag_s=frame_lag_s
     )
     target = out or flight / "analysis"
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"--out {target} is a file; name a folder for the results")
     with progress_bar("analyzing", is_quiet=quiet) as report:
         found = run(flight, target, options, progress=report)
     if json:
@@ -121,6 +128,11 @@ def import_(
     quiet: Quiet = False,
 ) -> int:
     """Make a flight folder from a foreign recording; its kind is recognised by its content.
+
+    For example:
+
+        skywarden sim import DJI_0001.MP4 --out flight --hfov-deg 73
+        skywarden sim import ./2018-flight --out flight --mount nadir
 
     Reads: tlog with image folder and calibration, MP4 with DJI SRT, MPEG-TS with KLV (MISB ST 0601, 0104),
     GoPro MP4 with GPMF, ArduPilot .bin, PX4 .ulg, SeaDronesSee JSON with frames.
@@ -207,7 +219,10 @@ def replay(
     The edge cannot tell it from an aircraft: start it with the same connection and with the folder (or
     address) of the images as its camera's `url`.
 
-    Example: `skywarden sim replay flight --mavlink udpout:127.0.0.1:14550 --frames inbox --as-live`
+    For example:
+
+        skywarden sim replay flight --mavlink udpout:127.0.0.1:14550 --frames inbox --as-live
+        skywarden sim replay flight --rate max --mavlink tcpin:0.0.0.0:5760
 
     Parameters
     ----------
@@ -260,7 +275,7 @@ def replay(
             f"{found.telemetry_count} MAVLink frames ({found.telemetry_bytes} bytes) and {found.frame_count} "
             f"images played, at most {found.latest_s * 1e3:.0f} ms late\n"
         )
-    return 130 if found.is_stopped else 0
+    return 128 + stop.number if stop.number is not None else 0
 
 
 def _rate(text: str) -> float | None:
@@ -282,11 +297,14 @@ def render(
     fps: float = 4.0,
     layers: Path | None = None,
     threads: int = 1,
+    json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
     """Fly one platform of a scenario and record it, with truth, as a flight folder.
 
-    Example: `skywarden sim render coast-and-hill --platform coast-1 --out flight --seconds 60`
+    For example:
+
+        skywarden sim render coast-and-hill --platform coast-1 --out flight --seconds 60
 
     Parameters
     ----------
@@ -318,11 +336,14 @@ def render(
         )
     if layers is not None:
         write_layers(world, layers)
-    sys.stdout.write(f"{out}\n")
+    if json:
+        _print_json({"path": str(out), "layers": str(layers) if layers else None})
+    else:
+        sys.stdout.write(f"{out}\n")
     return 0
 
 
-demo_app = App(name="demo", help="Two simulated platforms, two edge workers, a ground station, a live map.")
+demo_app = App(name="demo", default_parameter=Parameter(negative=()))
 
 
 @demo_app.default
@@ -331,12 +352,18 @@ def demo(
     headless: bool = False,
     seconds: float | None = None,
     http: str = "127.0.0.1:0",
-    open_browser: Annotated[bool, Parameter(name="--open")] = True,
+    open_browser: Annotated[bool, Parameter(name="--open", negative="--no-open")] = True,
     json: AsJson = False,
 ) -> int:
     """Run the whole chain on this machine on a rendered scenario, until Ctrl-C.
 
-    Examples: `skywarden demo`; `skywarden demo --headless` (60 s, exit code 3 when nothing was seen)
+    Two simulated platforms, two edge workers and a ground station; everything they see is rendered.
+
+    For example:
+
+        skywarden demo
+        skywarden demo --headless --seconds 90
+        skywarden demo --http 127.0.0.1:8600
 
     Parameters
     ----------
@@ -353,11 +380,13 @@ def demo(
     import time
     import webbrowser
 
+    from ground.config import host_and_port
     from sim.demo import Demo, demo_folder, prepare
     from sim.replay import stop_on_signals
     from skywarden.logs import configure_logs
 
     configure_logs(verbosity=-1)
+    host_and_port(http, "--http")
 
     def say(text: str) -> None:
         sys.stderr.write(f"{text}\n")
@@ -390,6 +419,8 @@ def demo(
             f"on the ground: {tally.platforms} platforms, {tally.contacts} contacts "
             f"({tally.located} with a position), {tally.sightings} sightings\n"
         )
+    if stop.number is not None:
+        return 128 + stop.number
     if headless and (tally.located == 0 or tally.platforms < len(flights)):
         say("nothing was seen on the ground, or a platform was never heard: that is a fault")
         return 3

@@ -296,12 +296,19 @@ def folder_outputs(reader: FlightReader, folder: Path, *, keep: int | None = Non
     return {sensor_id: FolderOutput(folder / sensor_id, keep=keep) for sensor_id in sensors}
 
 
+class StopEvent(threading.Event):
+    """Set by a signal, whose number it then holds."""
+
+    number: int | None = None
+
+
 @contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
+def stop_on_signals() -> Iterator[StopEvent]:
     """An event that SIGINT and SIGTERM set, for the main thread of a command."""
-    stop = threading.Event()
+    stop = StopEvent()
 
     def heard(number: int, frame: FrameType | None) -> None:
+        stop.number = number
         stop.set()
 
     before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}

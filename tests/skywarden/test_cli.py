@@ -29,7 +29,7 @@ def commands(app: App, chain: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 
 
 ALL = dict(commands(build_app()))
-HIDDEN = {("analyze",), ("demo",)}
+HIDDEN: set[tuple[str, ...]] = set()
 """Their apps' own `help=` hides the docstring that holds the example."""
 RUNNING = {chain: app for chain, app in ALL.items() if app.default_command is not None}
 
