@@ -11,6 +11,9 @@ from skywarden.flight.schema import ClockNote, FixedMount, GimbalMount, Sensor
 from skywarden.flight.writer import FlightWriter
 
 FLUSH_NS = NS_PER_S
+DURABLE_NS = 10 * NS_PER_S
+"""A crash that cuts the power costs at most so much of the recording."""
+
 SPACE_CHECK_NS = 10 * NS_PER_S
 
 
@@ -24,6 +27,7 @@ class Recorder:
         self._config = config
         self._folder = folder / sortie_id
         self._flushed_ns = 0
+        self._durable_ns = 0
         self._space_ns = -SPACE_CHECK_NS
         self._has_space = True
         self.fault: str | None = None
@@ -75,7 +79,7 @@ class Recorder:
             self._stop(error)
 
     def tend(self, now_ns: int) -> None:
-        """Flush once a second and watch the free space; call from the working loop."""
+        """Flush once a second, to the disk itself every ten, and watch the free space; call from the loop."""
         if self._writer is None:
             return
         try:
@@ -84,7 +88,9 @@ class Recorder:
                 self._has_space = shutil.disk_usage(self._folder).free >= self._config.recorder.min_free_bytes
             if now_ns - self._flushed_ns >= FLUSH_NS:
                 self._flushed_ns = now_ns
-                self._writer.flush()
+                is_durable = now_ns - self._durable_ns >= DURABLE_NS
+                self._durable_ns = now_ns if is_durable else self._durable_ns
+                self._writer.flush(is_durable=is_durable)
         except (FlightError, OSError) as error:
             self._stop(error)
 
@@ -93,6 +99,7 @@ class Recorder:
         if self._writer is None:
             return
         try:
+            self._writer.flush(is_durable=True)
             self._writer.close()
             self._writer = None
         except (FlightError, OSError) as error:

@@ -6,6 +6,7 @@ that it turns. Detection runs in processes of its own (edge/vision_process.py): 
 inference loses no telemetry and nothing that was committed.
 """
 
+import itertools
 import signal
 import tempfile
 import threading
@@ -54,7 +55,8 @@ class EdgeWorker:
     def __init__(self, config: EdgeConfig, config_path: Path, state: Path, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        self.sortie_id = f"{basic_utc(clock.utc_ns())}_{config.platform_id}"
+        flights = Path(config.recorder.folder) if config.recorder.folder else state / "flights"
+        self.sortie_id = free_sortie_id(flights, clock.utc_ns(), config.platform_id)
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._private = tempfile.TemporaryDirectory(prefix="skywarden-")
         self._endpoints = Endpoints.in_folder(Path(self._private.name))
@@ -68,7 +70,6 @@ class EdgeWorker:
         self._backlog = Backlog(self._outbox)
         self._outbox_state = self._outbox.state()
         self._downlink = self._make_downlink(state)
-        flights = Path(config.recorder.folder) if config.recorder.folder else state / "flights"
         self._recorder = Recorder(config, self.sortie_id, flights)
         self._port = MavlinkPort(config.mavlink, on_frame=self._heard)
         self._metrics = Metrics(config.platform_id)
@@ -328,6 +329,21 @@ class EdgeWorker:
         deadline_ns = self._clock.monotonic_ns() + NS_PER_S // 2
         while self._take_results(timeout_ms=20) and self._clock.monotonic_ns() < deadline_ns:
             pass
+
+
+def free_sortie_id(flights: Path, time_ns: int, platform_id: str) -> str:
+    """The name of a sortie that begins at `time_ns` and that no flight in the folder `flights` has.
+
+    A computer whose clock starts at the same time after every power-up must not give the same ids twice: the
+    ground would take the second sortie's sightings for those of the first.
+    """
+    base = f"{basic_utc(time_ns)}_{platform_id}"
+    try:
+        taken = {path.name for path in flights.iterdir()}
+    except OSError:
+        return base
+    numbered = (f"{base}-{number}" for number in itertools.count(2))
+    return base if base not in taken else next(name for name in numbered if name not in taken)
 
 
 def newest_key(message: Message) -> str:

@@ -1,5 +1,6 @@
 """What is recorded verifies and replays; a disk that refuses ends the recording and never the flight."""
 
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,3 +176,30 @@ def test_no_pictures_are_kept_at_a_rate_of_zero(tmp_path: Path) -> None:
     recorder.close()
     assert recorder.frame_count == 0
     assert verify(tmp_path / SORTIE).is_good
+
+
+def test_every_ten_seconds_and_at_the_end_the_disk_itself_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    recorder = Recorder(_config(), SORTIE, tmp_path)
+    recorder.tend(100 * S)
+    recorder.image("eo", 0, T0, JPEG, ".jpg")
+    recorder.telemetry(T0, b"raw")
+    synced.clear()
+    recorder.tend(109 * S)
+    assert synced == []
+    recorder.tend(110 * S)
+    assert {"telemetry.tlog", "frames.jsonl", "000000000.jpg"} <= set(synced)
+    recorder.image("eo", 1, T0 + S, JPEG, ".jpg")
+    recorder.close()
+    assert synced.index("000000001.jpg") < max(
+        n for n, name in enumerate(synced) if "manifest" in name.lower()
+    )

@@ -12,6 +12,7 @@ import zmq
 
 from edge.outbox import Outbox
 from edge.supervisor import clean_environment, python_module
+from edge.worker import free_sortie_id
 from skywarden import wire
 from skywarden.flight import verify
 from skywarden.messages import Chip, Health, Message, Sighting
@@ -162,6 +163,15 @@ def test_a_vision_process_that_hangs_does_not_hold_up_the_stop(edge: EdgeProcess
     assert edge.terminate() < 5.0
     assert edge.process.returncode == 143
     assert not Path(f"/proc/{child}").exists()
+
+
+def test_a_clock_that_starts_at_the_same_time_again_does_not_repeat_a_sorties_name(tmp_path: Path) -> None:
+    first = free_sortie_id(tmp_path / "flights", 0, "uav07")
+    assert first == "19700101T000000Z_uav07"
+    for expected in (first, f"{first}-2", f"{first}-3"):
+        assert free_sortie_id(tmp_path / "flights", 0, "uav07") == expected
+        (tmp_path / "flights" / expected).mkdir(parents=True)
+    assert free_sortie_id(tmp_path / "flights", 0, "uav08") == "19700101T000000Z_uav08"
 
 
 @pytest.mark.parametrize(
