@@ -32,6 +32,8 @@ from skywarden import wire
 from skywarden.errors import WireError
 from tests.samples import SIGHTING
 
+pytestmark = pytest.mark.slow
+
 CHILD = """
 import msgspec, sys
 from edge.bus import Alive, Endpoints, ImageNote, VisionBus

@@ -20,6 +20,8 @@ from skywarden.errors import CameraError
 from tests.edge.camera_servers import RtspServer, TsSender, moving_image
 from tests.edge.test_cameras_sources import write_video
 
+pytestmark = pytest.mark.slow
+
 CLOCK = SystemClock()
 QUICK = {"reopen_min_s": 0.1, "reopen_max_s": 0.5, "watch": WatchConfig(stall_after_s=1.0)}
 Started = Callable[[NewestFrameGrabber], NewestFrameGrabber]

@@ -27,6 +27,8 @@ from skywarden.clock import SystemClock
 from skywarden.errors import CameraError, ConfigError, InputError
 from tests.edge.camera_servers import RtspServer, TsSender, moving_image
 
+pytestmark = pytest.mark.slow
+
 CLOCK = SystemClock()
 
 

@@ -16,6 +16,8 @@ from edge.cameras.statistics import FrameStatistics, measure
 from edge.cameras.watch import CameraWatch, Condition
 from skywarden.clock import SystemClock
 
+pytestmark = pytest.mark.slow
+
 Image = npt.NDArray[np.uint8]
 S = 1_000_000_000
 

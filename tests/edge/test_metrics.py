@@ -15,6 +15,8 @@ from edge.outbox import OutboxState
 from edge.supervisor import Child
 from skywarden.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 OUTBOX = OutboxState(held=3, held_bytes=900, last_seq=10, acknowledged=7, shed=1, shed_bytes=10)
 
 

@@ -23,6 +23,8 @@ from skywarden.pose import CameraPose, NoPose
 from tests.edge import eyes
 from tests.samples import EVERY
 
+pytestmark = pytest.mark.slow
+
 S = eyes.S
 CLOCK = SystemClock()
 

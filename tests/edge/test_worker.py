@@ -18,6 +18,8 @@ from skywarden.flight import verify
 from skywarden.messages import Chip, Health, Message, Sighting
 from tests.edge.edge_process import PLACE, EdgeProcess, argv_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def edge(tmp_path: Path) -> Iterator[EdgeProcess]:

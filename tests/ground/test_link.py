@@ -34,6 +34,8 @@ from tests.ground.scenes import (
     sighting,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def _until(holds: Callable[[], bool], limit_s: float = 15.0) -> None:
     """Wait for an event, with a limit."""

@@ -12,6 +12,8 @@ from models import cli
 from models.catalogue import ZOO
 from skywarden.errors import ModelError, UsageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:

@@ -23,6 +23,8 @@ from skywarden.flight.writer import FlightWriter
 from skywarden.mavlink.synth import MessageMaker
 from tests.samples import BEARING, SIGHTING
 
+pytestmark = pytest.mark.slow
+
 S = 1_000_000_000
 START_NS = 1_768_498_200 * S
 PLACE = (45.0, 7.0)

@@ -15,6 +15,8 @@ from skywarden.geodesy import ned_from_geodetic
 from skywarden.mavlink.synth import MessageMaker
 from skywarden.rotations import quaternion_from_euler_deg
 
+pytestmark = pytest.mark.slow
+
 T0 = 1_760_000_000_000_000_000
 MS = 1_000_000
 PLACE = (41.5, 12.5)

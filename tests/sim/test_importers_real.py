@@ -14,7 +14,7 @@ from skywarden.flight import FixedMount, FlightReader, GimbalMount, VideoFile, v
 from skywarden.mavlink import decode
 from skywarden.mavlink.framing import parse_frame
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.slow, pytest.mark.real_data]
 
 REFUSED = {
     "srt/broken_empty.SRT": "is empty",

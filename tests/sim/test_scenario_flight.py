@@ -36,6 +36,8 @@ from skywarden.pose import CameraPose, PoseSigmas
 from skywarden.rotations import euler_deg_from_quaternion
 from skywarden.terrain import load_terrain
 
+pytestmark = pytest.mark.slow
+
 TINY = """
 name = "tiny"
 title = "A cove"

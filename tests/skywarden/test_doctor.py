@@ -10,6 +10,8 @@ import pytest
 
 from skywarden.doctor import Finding, examine, zoo_models
 
+pytestmark = pytest.mark.slow
+
 BLOCKED = """
 import sys
 

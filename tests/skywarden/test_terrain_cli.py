@@ -8,6 +8,8 @@ import pytest
 
 from skywarden.cli import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def hgt(tmp_path: Path) -> Path:
