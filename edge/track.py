@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import lap
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
@@ -87,8 +88,7 @@ class TrackerConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_sigma_m: Annotated[float, Meta(gt=0.0, le=100_000.0)] = 2_000.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Measurement:
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One located detection in the local plane: metres, covariance of (east, north) with shape (2, 2).
 
     `detection_index` is its row among the frame's detections.
@@ -103,8 +103,7 @@ class Measurement:
     box_px: messages.BoxPx | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class TrackState:
+class TrackState(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What is believed of one object at `time_ns`.
 
     Attributes:
@@ -156,6 +155,8 @@ class _Identity:
     last_match_ns: int
     score: float
     box_px: messages.BoxPx | None
+    label: str = ""
+    """The label with the largest sum of scores; of equals the first in the alphabet."""
     status: messages.TrackStatus = "tentative"
     was_confirmed: bool = False
     look_count: int = 0
@@ -164,11 +165,6 @@ class _Identity:
     detection_index: int | None = None
     is_moving: bool = False
     label_scores: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        """The label with the largest sum of scores; of equals the first in the alphabet."""
-        return min(self.label_scores, key=lambda label: (-self.label_scores[label], label))
 
 
 @dataclass(slots=True, eq=False)
@@ -319,12 +315,25 @@ class Tracker:
     def _assigned(self, cost: FloatArray, rows: IndexArray, columns: IndexArray) -> list[tuple[int, int]]:
         if not rows.size or not columns.size:
             return []
-        part = np.ascontiguousarray(cost[np.ix_(rows, columns)])
-        _, chosen, _ = lap.lapjv(part, extend_cost=True, cost_limit=self._config.cost_limit)
+        part = cost[np.ix_(rows, columns)]
+        is_open = part <= self._config.cost_limit
+        # Most objects stand apart: a track and a measurement that have only each other need no solver.
+        is_pair = is_open & (is_open.sum(axis=1) == 1)[:, None] & (is_open.sum(axis=0) == 1)
+        row, column = np.nonzero(is_pair)
+        is_open[row] = False
+        far, near = np.flatnonzero(is_open.any(axis=1)), np.flatnonzero(is_open.any(axis=0))
+        pairs = list(zip(rows[row].tolist(), columns[column].tolist(), strict=True))
+        return pairs + self._solved(part[np.ix_(far, near)], rows[far].tolist(), columns[near].tolist())
+
+    def _solved(self, cost: FloatArray, rows: list[int], columns: list[int]) -> list[tuple[int, int]]:
+        """The pairs (of `rows` with `columns`) of least total cost, where a miss costs the limit."""
+        if not rows:
+            return []
+        _, chosen, _ = lap.lapjv(cost, extend_cost=True, cost_limit=self._config.cost_limit)
         return [
-            (int(rows[row]), int(columns[column]))
+            (rows[row], columns[column])
             for row, column in enumerate(chosen.tolist())
-            if column >= 0 and part[row, column] <= self._config.cost_limit
+            if column >= 0 and cost[row, column] <= self._config.cost_limit
         ]
 
     def _correct(self, time_ns: int, batch: _Batch, matched: list[tuple[int, int]]) -> None:
@@ -414,35 +423,46 @@ class Tracker:
             who.is_moving = moves and who.look_count >= 3
 
     def _report(self, time_ns: int) -> list[TrackState]:
-        states = [self._state(time_ns, i, who) for i, who in enumerate(self._who)]
+        rows = zip(
+            self._who,
+            self._x[:, :4].tolist(),
+            self._p[:, :2, :2].copy(),
+            self._p[:, 2:4, 2:4].copy(),
+            strict=True,
+        )
+        states = [_state(time_ns, *row) for row in rows]
         keep = [i for i, who in enumerate(self._who) if who.status != "dropped"]
         if len(keep) < len(self._who):
             self._who = [self._who[i] for i in keep]
             self._x, self._p = self._x[keep], self._p[keep]
         return states
 
-    def _state(self, time_ns: int, i: int, who: _Identity) -> TrackState:
-        east_m, north_m, east_mps, north_mps = self._x[i, :4].tolist()
-        return TrackState(
-            number=who.number,
-            status=who.status,
-            was_confirmed=who.was_confirmed,
-            time_ns=time_ns,
-            first_ns=who.first_ns,
-            last_match_ns=who.last_match_ns,
-            label=who.label,
-            score=who.score,
-            look_count=who.look_count,
-            detection_index=who.detection_index,
-            box_px=who.box_px,
-            east_m=east_m,
-            north_m=north_m,
-            covariance_m2=self._p[i, :2, :2].copy(),
-            east_mps=east_mps,
-            north_mps=north_mps,
-            velocity_covariance_m2ps2=self._p[i, 2:4, 2:4].copy(),
-            is_moving=who.is_moving,
-        )
+
+def _state(
+    time_ns: int, who: _Identity, numbers: list[float], covariance: FloatArray, of_velocity: FloatArray
+) -> TrackState:
+    """`numbers` are east, north and their rates; the covariances belong to the state alone."""
+    east_m, north_m, east_mps, north_mps = numbers
+    return TrackState(
+        number=who.number,
+        status=who.status,
+        was_confirmed=who.was_confirmed,
+        time_ns=time_ns,
+        first_ns=who.first_ns,
+        last_match_ns=who.last_match_ns,
+        label=who.label,
+        score=who.score,
+        look_count=who.look_count,
+        detection_index=who.detection_index,
+        box_px=who.box_px,
+        east_m=east_m,
+        north_m=north_m,
+        covariance_m2=covariance,
+        east_mps=east_mps,
+        north_mps=north_mps,
+        velocity_covariance_m2ps2=of_velocity,
+        is_moving=who.is_moving,
+    )
 
 
 def _note(who: _Identity, measurement: Measurement, time_ns: int) -> None:
@@ -450,7 +470,11 @@ def _note(who: _Identity, measurement: Measurement, time_ns: int) -> None:
     is_first = who.look_count == 0
     memory = 0.0 if is_first else _SCORE_MEMORY
     who.score = memory * who.score + (1.0 - memory) * measurement.score
-    who.label_scores[measurement.label] = who.label_scores.get(measurement.label, 0.0) + measurement.score
+    scores = who.label_scores
+    scores[measurement.label] = scores.get(measurement.label, 0.0) + measurement.score
+    who.label = (
+        min(scores, key=lambda label: (-scores[label], label)) if len(scores) > 1 else measurement.label
+    )
     who.look_count += 1
     who.last_match_ns = time_ns
     who.box_px = measurement.box_px

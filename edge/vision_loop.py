@@ -6,6 +6,7 @@ when the second thread is late the first waits, so nothing piles up and the next
 """
 
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ log = structlog.get_logger("edge.vision")
 
 HANG_NS = 8 * NS_PER_S
 QUEUE_WAIT_S = 0.2
+SWITCH_S = 0.0005
 
 
 class FrameTaker(Protocol):
@@ -123,6 +125,8 @@ class VisionLoop:
 
     def run(self, is_orphan: Callable[[], bool] = lambda: False) -> None:
         """Look in a thread of its own, do the rest in the caller's; raises what either of them raised."""
+        # Inference is over: the looking thread must not wait 5 ms (Python's default) for the interpreter.
+        sys.setswitchinterval(SWITCH_S)
         looker = threading.Thread(target=self._look_forever, name="look", daemon=True)
         looker.start()
         try:
