@@ -8,9 +8,9 @@ when the second thread is late the first waits, so nothing piles up and the next
 import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import structlog
@@ -72,6 +72,15 @@ class Bus(Protocol):
         ...
 
 
+@runtime_checkable
+class GroupBus(Protocol):
+    """A bus that also takes all that a frame came to at once, so that the core wakes once for it."""
+
+    def send_together(self, messages: Sequence[Message]) -> None:
+        """Hand on several messages, in order."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
     """`record_fps` 0 records no images; `first_frame` is where frame numbers begin."""
@@ -109,6 +118,7 @@ class VisionLoop:
         self._telemetry = telemetry
         self._pending = pending
         self._bus = bus
+        self._group_bus = bus if isinstance(bus, GroupBus) else None
         self._clock = clock
         self._looks: queue.Queue[tuple[Look, CameraFrame]] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
@@ -201,7 +211,11 @@ class VisionLoop:
 
     def _hand_over(self, *, is_last: bool = False) -> None:
         for seen, pose in self._pending.due(self._clock.monotonic_ns(), is_last=is_last):
-            for message in self._node.finish(seen, pose).messages:
+            together = self._node.finish(seen, pose).messages
+            if self._group_bus is not None:
+                self._group_bus.send_together(together)
+                continue
+            for message in together:
                 self._bus.message(message)
 
     def _finish_all(self) -> None:

@@ -97,6 +97,18 @@ class Collected:
             assert self._changed.wait_for(holds, limit_s), f"not within {limit_s} s"
 
 
+class Grouping(Collected):
+    """A bus that also takes several messages at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.groups: list[list[Message]] = []
+
+    def send_together(self, messages: Sequence[Message]) -> None:
+        self.groups.append(list(messages))
+        self._note(self.messages, messages[0])
+
+
 class Poses:
     """A `PoseSource` that knows every pose at once."""
 
@@ -199,6 +211,16 @@ def test_frames_become_messages_in_their_order(start: Start) -> None:
     assert bus.of(Track)
     assert bus.of(Sighting)
     assert bus.threads == {"rest"}, "one thread has the bus"
+
+
+def test_a_bus_that_takes_groups_gets_all_that_a_frame_came_to_at_once(start: Start) -> None:
+    bus = Grouping()
+    start(Camera([picture(number) for number in range(6)]), bus, eyes.ScriptedDetector(objects))
+    bus.wait_for(lambda: len(bus.groups) == 6)
+    for number, group in enumerate(bus.groups):
+        infos = [message for message in group if isinstance(message, FrameInfo)]
+        assert [info.frame_number for info in infos] == [number]
+    assert any(isinstance(message, Sighting) for group in bus.groups for message in group)
 
 
 def test_telemetry_is_taken_in_and_the_cameras_conditions_go_out(start: Start) -> None:
