@@ -10,6 +10,8 @@ from typing import Literal
 
 from skywarden.clock import NS_PER_S
 
+KILL_WAIT_S = 0.5
+
 
 class RestartPolicy:
     """When a part that died may start again; a plain object that is handed monotonic time.
@@ -71,6 +73,7 @@ class Child:
         self._policy = RestartPolicy()
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline_ns = 0
+        self._next_kill_ns = 0
         self.start_count = 0
         self.last_end = ""
 
@@ -90,8 +93,8 @@ class Child:
             if code is None and now_ns <= self._deadline_ns:
                 return "running"
             if code is None:
-                self._process.kill()
-                self._process.wait(timeout=5)
+                if not self._killed(now_ns):
+                    return "degraded"
                 self.last_end = "gave no sign of life and was killed"
             else:
                 self.last_end = _ended(code)
@@ -113,6 +116,20 @@ class Child:
             self._process.kill()
             self._process.wait(timeout=5)
         self._process = None
+
+    def _killed(self, now_ns: int) -> bool:
+        """Kill what hangs; false while the kernel does not let go of it (a device that does not answer)."""
+        assert self._process is not None, "there is something to kill"
+        if now_ns < self._next_kill_ns:
+            return False
+        self._process.kill()
+        try:
+            self._process.wait(timeout=KILL_WAIT_S)
+        except subprocess.TimeoutExpired:
+            self.last_end = "hangs in the kernel and cannot be killed"
+            self._next_kill_ns = now_ns + 5 * NS_PER_S
+            return False
+        return True
 
     def _start(self, now_ns: int) -> None:
         argv = list(self._argv(self.start_count))
