@@ -248,8 +248,8 @@ class Tracker:
             raise InputError(f"{len(used)} measurements in a frame are over the limit of {MAX_MEASUREMENTS}")
         if not used:
             return _Batch(np.zeros((0, 2)), np.zeros((0, 2, 2)), np.zeros((0, 2, 2)), used)
-        points = np.array([[m.east_m, m.north_m] for m in used], dtype=np.float64)
-        covariance = np.array([m.covariance_m2 for m in used], dtype=np.float64)
+        points = np.array([(m.east_m, m.north_m) for m in used], dtype=np.float64)
+        covariance = np.concatenate([m.covariance_m2 for m in used]).reshape(-1, 2, 2)
         if not (np.isfinite(points).all() and np.isfinite(covariance).all()):
             raise InputError("a measurement is not finite; hand over only those whose status is ok")
         covariance = covariance + _MIN_VARIANCE_M2 * np.eye(2)
@@ -268,15 +268,12 @@ class Tracker:
             return []
         cost = self._cost(batch)
         sure = np.array([m.score >= self._config.high_score for m in batch.source])
-        status = np.array([who.status for who in self._who])
+        tentative = np.array([who.status == "tentative" for who in self._who])
+        confirmed = np.array([who.status == "confirmed" for who in self._who])
         is_free = np.ones(len(sure), dtype=bool)
-        is_open = np.ones(len(status), dtype=bool)
+        is_open = np.ones(len(tentative), dtype=bool)
         pairs: list[tuple[int, int]] = []
-        for tracks, measurements in (
-            (status != "tentative", sure),
-            (status == "tentative", sure),
-            (status == "confirmed", ~sure),
-        ):
+        for tracks, measurements in ((~tentative, sure), (tentative, sure), (confirmed, ~sure)):
             rows, columns = np.flatnonzero(tracks & is_open), np.flatnonzero(measurements & is_free)
             for row, column in self._assigned(cost, rows, columns):
                 is_open[row] = is_free[column] = False
@@ -294,10 +291,13 @@ class Tracker:
         determinant = s[0, 0] * s[1, 1] - s[0, 1] ** 2
         squared = (s[1, 1] * east**2 - 2 * s[0, 1] * east * north + s[0, 0] * north**2) / determinant
         measured = np.linalg.det(batch.covariance)
-        ours, theirs = np.array([who.label for who in self._who]), np.array([m.label for m in batch.source])
-        cost = squared + np.maximum(np.log(determinant / measured), 0.0)
+        codes: dict[str, int] = {}  # numbers compare faster than words
+        ours = np.array([codes.setdefault(who.label, len(codes)) for who in self._who])
+        theirs = np.array([codes.setdefault(m.label, len(codes)) for m in batch.source])
+        cost: FloatArray = squared + np.maximum(np.log(determinant / measured), 0.0)
         cost += self._config.label_mismatch_cost * (ours[:, None] != theirs[None])
-        return np.where(squared <= self._gate, cost, _REFUSED_COST)
+        cost[~(squared <= self._gate)] = _REFUSED_COST
+        return cost
 
     def _predicted(self, batch: _Batch, i: int, j: int) -> FloatArray:
         """Element i, j of the covariances of predicted measurements, shape (tracks, measurements).

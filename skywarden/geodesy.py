@@ -58,14 +58,11 @@ def ecef_from_geodetic(
     sin_lat, cos_lat = np.sin(latitude), np.cos(latitude)
     normal = SEMI_MAJOR_M / np.sqrt(1.0 - ECCENTRICITY_SQUARED * sin_lat * sin_lat)
     across = (normal + alt) * cos_lat
-    return np.stack(
-        np.broadcast_arrays(
-            across * np.cos(longitude),
-            across * np.sin(longitude),
-            (normal * (1.0 - ECCENTRICITY_SQUARED) + alt) * sin_lat,
-        ),
-        axis=-1,
-    )
+    east = across * np.cos(longitude)
+    point = np.empty((*np.shape(east), 3))
+    point[..., 0], point[..., 1] = east, across * np.sin(longitude)
+    point[..., 2] = (normal * (1.0 - ECCENTRICITY_SQUARED) + alt) * sin_lat
+    return point
 
 
 def geodetic_from_ecef(point_in_ecef: npt.ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -28,8 +28,8 @@ def unit_quaternion(q_wxyz: npt.ArrayLike) -> FloatArray:
     q = np.asarray(q_wxyz, dtype=np.float64)
     if q.shape[-1:] != (4,):
         raise InputError(f"a quaternion has 4 numbers (w, x, y, z), not shape {q.shape}")
-    length = np.sqrt(np.sum(q * q, axis=-1, keepdims=True))
-    if not bool(np.all(np.abs(length - 1.0) <= _UNIT_TOLERANCE)):
+    length = np.sqrt(np.add.reduce(q * q, axis=-1, keepdims=True))
+    if not bool((np.abs(length - 1.0) <= _UNIT_TOLERANCE).all()):
         raise InputError(f"not a unit quaternion: {np.array2string(q, precision=6)} (w, x, y, z)")
     unit: FloatArray = q / length
     return unit
@@ -37,17 +37,15 @@ def unit_quaternion(q_wxyz: npt.ArrayLike) -> FloatArray:
 
 def multiply(a_wxyz: npt.ArrayLike, b_wxyz: npt.ArrayLike) -> FloatArray:
     """Hamilton product, shapes (..., 4): `q_a_from_c = multiply(q_a_from_b, q_b_from_c)`."""
-    aw, ax, ay, az = np.moveaxis(np.asarray(a_wxyz, dtype=np.float64), -1, 0)
-    bw, bx, by, bz = np.moveaxis(np.asarray(b_wxyz, dtype=np.float64), -1, 0)
-    return np.stack(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ],
-        axis=-1,
-    )
+    aw, ax, ay, az = _parts(np.asarray(a_wxyz, dtype=np.float64))
+    bw, bx, by, bz = _parts(np.asarray(b_wxyz, dtype=np.float64))
+    w = aw * bw - ax * bx - ay * by - az * bz
+    product = np.empty((*np.shape(w), 4))
+    product[..., 0] = w
+    product[..., 1] = aw * bx + ax * bw + ay * bz - az * by
+    product[..., 2] = aw * by - ax * bz + ay * bw + az * bx
+    product[..., 3] = aw * bz + ax * by - ay * bx + az * bw
+    return product
 
 
 def conjugate(q_wxyz: npt.ArrayLike) -> FloatArray:
@@ -58,13 +56,14 @@ def conjugate(q_wxyz: npt.ArrayLike) -> FloatArray:
 
 def matrix_from_quaternion(q_wxyz: npt.ArrayLike) -> FloatArray:
     """Rotation matrices, shape (..., 3, 3), of quaternions (..., 4); raises as `unit_quaternion`."""
-    w, x, y, z = np.moveaxis(unit_quaternion(q_wxyz), -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    w, x, y, z = _parts(unit_quaternion(q_wxyz))
+    matrix = np.empty((*np.shape(w), 3, 3))
+    matrix[..., 0, 0], matrix[..., 0, 1] = 1 - 2 * (y * y + z * z), 2 * (x * y - w * z)
+    matrix[..., 0, 2], matrix[..., 1, 0] = 2 * (x * z + w * y), 2 * (x * y + w * z)
+    matrix[..., 1, 1], matrix[..., 1, 2] = 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)
+    matrix[..., 2, 0], matrix[..., 2, 1] = 2 * (x * z - w * y), 2 * (y * z + w * x)
+    matrix[..., 2, 2] = 1 - 2 * (x * x + y * y)
+    return matrix
 
 
 def quaternion_from_matrix(matrix: npt.ArrayLike) -> FloatArray:
@@ -172,3 +171,8 @@ def angle_between_deg(a_wxyz: npt.ArrayLike, b_wxyz: npt.ArrayLike) -> FloatArra
     sine = np.sqrt(np.sum(difference[..., 1:] ** 2, axis=-1))
     angle: FloatArray = np.degrees(2.0 * np.arctan2(sine, np.abs(difference[..., 0])))
     return angle
+
+
+def _parts(q: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """The four columns w, x, y, z of quaternions (..., 4)."""
+    return q[..., 0], q[..., 1], q[..., 2], q[..., 3]
