@@ -165,7 +165,7 @@ class Locator:
             surface, rays.camera_in_ecef, rays.in_ned @ rays.ecef_from_ned.T, self._max_range_m
         )
         self._refuse_near_horizon(surface, pose, rays, slant_m, code)
-        status = [_BY_CODE[int(c)] if c >= 0 else NEAR_HORIZON for c in code]
+        status = [_BY_CODE[c] if c >= 0 else NEAR_HORIZON for c in code.tolist()]
         status = [s if seen else BEYOND_LENS for s, seen in zip(status, rays.is_seen.tolist(), strict=True)]
         slant_m[(code != raycast.HIT) | ~rays.is_seen] = np.nan
         turn = np.radians(_turn_dps(pose, angular_velocity_ned_dps))
@@ -261,19 +261,12 @@ def position_message(locations: Locations, index: int) -> messages.Position | No
     """The place of pixel `index` as it travels, `None` where there is none."""
     if locations.status[index] != OK:
         return None
-    c = locations.covariance_enu_m2[index]
+    east, north, up = locations.covariance_enu_m2[index].tolist()
     return messages.Position(
         latitude_deg=float(locations.latitude_deg[index]),
         longitude_deg=float(locations.longitude_deg[index]),
         alt_hae_m=float(locations.alt_hae_m[index]),
-        covariance_enu_m2=(
-            float(c[0, 0]),
-            float(c[0, 1]),
-            float(c[0, 2]),
-            float(c[1, 1]),
-            float(c[1, 2]),
-            float(c[2, 2]),
-        ),
+        covariance_enu_m2=(east[0], east[1], east[2], north[1], north[2], up[2]),
         ce90_m=float(locations.ce90_m[index]),
         le90_m=float(locations.le90_m[index]),
         surface=locations.surface,

@@ -188,7 +188,7 @@ class VisionNode:
         locations = locator.locate(pose, points, sigmas)
         out.append(self._frame_info(frame, locations=locations))
         out.extend(self._track(seen, pose, locations))
-        reasons = [str(status) for status in locations.status[: len(batch)]]
+        reasons = list(locations.status[: len(batch)])
         lost = [index for index, reason in enumerate(reasons) if reason != "ok"]
         out.extend(self._unlocated(seen, lost, reasons, locations, pose))
         return Outcome(messages=out, batch=batch, locations=locations, reasons=reasons)
@@ -199,22 +199,25 @@ class VisionNode:
         measurements = self._measurements(seen.batch, locations)
         time_ns = self._tracking_time(seen.frame.time_ns)
         states = self._tracker.update(time_ns, measurements, forward_azimuth_deg(pose))
+        heights, circles = _heights(locations), locations.ce90_m.tolist()
         for state in states:
             if state.detection_index is not None:
-                self._heights[state.number] = _height(locations, state.detection_index)
+                self._heights[state.number] = heights[state.detection_index]
         out: list[Message] = list(self._track_messages([state for state in states if self._is_told(state)]))
         for state in states:
             index = state.detection_index
             if index is None:
                 continue
-            if not self._log.wants(state.number, seen.frame.time_ns, float(locations.ce90_m[index])):
+            if not self._log.wants(state.number, seen.frame.time_ns, circles[index]):
                 continue
             look = self._look(seen, index, f"t{state.number}", locations, pose)
             logged = self._log.look(state.number, look, is_confirmed=state.status == "confirmed")
             out.extend(logged)
             if logged and self._chip_due(state, seen.frame.time_ns):
                 out.append(self._chip(seen.frame, logged[-1]))
-        self._forget({state.number for state in states if state.status == "dropped"})
+        dropped = {state.number for state in states if state.status == "dropped"}
+        if dropped:
+            self._forget(dropped)
         return out
 
     def _tracking_time(self, time_ns: int) -> int:
@@ -231,18 +234,27 @@ class VisionNode:
 
     def _measurements(self, batch: DetectionBatch, locations: Locations) -> list[Measurement]:
         assert self._plane is not None
-        located = [index for index in range(len(batch)) if locations.status[index] == "ok"]
-        east_north = self._plane.east_north_m(locations.latitude_deg, locations.longitude_deg)
+        count = len(batch)
+        east_north = self._plane.east_north_m(locations.latitude_deg[:count], locations.longitude_deg[:count])
+        rows = zip(
+            locations.status[:count],
+            east_north.tolist(),
+            locations.covariance_enu_m2[:count, :2, :2],
+            batch.label_index.tolist(),
+            batch.score.tolist(),
+            strict=True,
+        )
         return [
             Measurement(
-                east_m=float(east_north[index, 0]),
-                north_m=float(east_north[index, 1]),
-                covariance_m2=locations.covariance_enu_m2[index, :2, :2],
-                label=batch.labels[batch.label_index[index]],
-                score=float(batch.score[index]),
+                east_m=east_m,
+                north_m=north_m,
+                covariance_m2=covariance,
+                label=batch.labels[label],
+                score=score,
                 detection_index=index,
             )
-            for index in located
+            for index, (status, (east_m, north_m), covariance, label, score) in enumerate(rows)
+            if status == "ok"
         ]
 
     def _track_messages(self, states: Sequence[TrackState]) -> Iterator[messages.Track]:
@@ -254,9 +266,9 @@ class VisionNode:
     def _track_message(self, state: TrackState, circle_m: float) -> messages.Track:
         assert self._plane is not None
         latitude_deg, longitude_deg = self._plane.geodetic(state.east_m, state.north_m)
-        covariance = state.covariance_m2
+        (east_m2, east_north_m2), (_, north_m2) = state.covariance_m2.tolist()
         height_m, up_m2, surface = self._heights[state.number]
-        velocity = state.velocity_covariance_m2ps2
+        (vel_ee, vel_en), (_, vel_nn) = state.velocity_covariance_m2ps2.tolist()
         return messages.Track(
             track_id=f"{self._ids.prefix}.t{state.number}",
             platform_id=self._ids.platform_id,
@@ -273,10 +285,10 @@ class VisionNode:
                 longitude_deg=longitude_deg,
                 alt_hae_m=height_m,
                 covariance_enu_m2=(
-                    float(covariance[0, 0]),
-                    float(covariance[0, 1]),
+                    east_m2,
+                    east_north_m2,
                     0.0,
-                    float(covariance[1, 1]),
+                    north_m2,
                     0.0,
                     up_m2,
                 ),
@@ -286,18 +298,14 @@ class VisionNode:
             ),
             course_deg=state.course_deg if state.is_moving else None,
             speed_mps=state.speed_mps if state.is_moving else None,
-            velocity_covariance_en_m2ps2=(
-                float(velocity[0, 0]),
-                float(velocity[0, 1]),
-                float(velocity[1, 1]),
-            ),
+            velocity_covariance_en_m2ps2=(vel_ee, vel_en, vel_nn),
         )
 
     def _look(
         self, seen: Seen, index: int, track_suffix: str, locations: Locations | None, pose: CameraPose | None
     ) -> messages.Sighting:
         frame, batch = seen.frame, seen.batch
-        x0, y0, x1, y1 = (float(value) for value in batch.box_px[index])
+        x0, y0, x1, y1 = batch.box_px[index].tolist()
         position = bearing = slant_range_m = size_m = place = None
         reason: str | None = "no_telemetry"
         if locations is not None:
@@ -318,7 +326,7 @@ class VisionNode:
             frame_number=frame.frame_number,
             time_ns=frame.time_ns,
             label=batch.labels[batch.label_index[index]],
-            score=float(np.clip(batch.score[index], 0.0, 1.0)),
+            score=min(1.0, max(0.0, float(batch.score[index]))),
             model_id=self._detector.model_id,
             box_px=(x0, y0, x1, y1),
             position=position,
@@ -484,10 +492,11 @@ def _place(locations: Locations, index: int) -> messages.LatLon | None:
     return float(locations.latitude_deg[index]), float(locations.longitude_deg[index])
 
 
-def _height(locations: Locations, index: int) -> tuple[float, float, messages.Surface]:
-    """Height above the ellipsoid, its variance, and what was met."""
-    up_m2 = float(locations.covariance_enu_m2[index, 2, 2])
-    return float(locations.alt_hae_m[index]), up_m2, locations.surface
+def _heights(locations: Locations) -> list[tuple[float, float, messages.Surface]]:
+    """Height above the ellipsoid of every place, its variance, and what was met."""
+    up_m2 = locations.covariance_enu_m2[:, 2, 2].tolist()
+    surface = locations.surface
+    return [(alt, up, surface) for alt, up in zip(locations.alt_hae_m.tolist(), up_m2, strict=True)]
 
 
 def _centres(batch: DetectionBatch) -> FloatArray:

@@ -99,13 +99,11 @@ def quaternion_from_euler_deg(
     """Unit quaternions, shape (..., 4), of roll, pitch and yaw in degrees (intrinsic Z-Y-X)."""
     half = [np.radians(np.asarray(angle, dtype=np.float64)) / 2 for angle in (roll_deg, pitch_deg, yaw_deg)]
     (cr, cp, cy), (sr, sp, sy) = [np.cos(a) for a in half], [np.sin(a) for a in half]
-    components = np.broadcast_arrays(
-        cr * cp * cy + sr * sp * sy,
-        sr * cp * cy - cr * sp * sy,
-        cr * sp * cy + sr * cp * sy,
-        cr * cp * sy - sr * sp * cy,
-    )
-    return np.stack([np.asarray(component) for component in components], axis=-1)
+    w = cr * cp * cy + sr * sp * sy
+    q = np.empty((*np.shape(w), 4))
+    q[..., 0], q[..., 1] = w, sr * cp * cy - cr * sp * sy
+    q[..., 2], q[..., 3] = cr * sp * cy + sr * cp * sy, cr * cp * sy - sr * sp * cy
+    return q
 
 
 def matrix_from_euler_deg(
@@ -152,7 +150,7 @@ def slerp(start_wxyz: npt.ArrayLike, end_wxyz: npt.ArrayLike, fraction: npt.Arra
     """
     start, end = unit_quaternion(start_wxyz), unit_quaternion(end_wxyz)
     part = np.asarray(fraction, dtype=np.float64)[..., None]
-    dot = np.sum(start * end, axis=-1, keepdims=True)
+    dot = np.add.reduce(start * end, axis=-1, keepdims=True)
     end = np.where(dot < 0.0, -end, end)
     dot = np.minimum(np.abs(dot), 1.0)
     angle = np.arccos(dot)
@@ -161,7 +159,7 @@ def slerp(start_wxyz: npt.ArrayLike, end_wxyz: npt.ArrayLike, fraction: npt.Arra
     first = np.where(is_close, 1.0 - part, np.sin((1.0 - part) * angle) / sine)
     second = np.where(is_close, part, np.sin(part * angle) / sine)
     q = first * start + second * end
-    unit: FloatArray = q / np.sqrt(np.sum(q * q, axis=-1, keepdims=True))
+    unit: FloatArray = q / np.sqrt(np.add.reduce(q * q, axis=-1, keepdims=True))
     return unit
 
 
