@@ -10,11 +10,8 @@ from edge.locate import Locator
 from skywarden.camera import CameraModel
 from skywarden.geoid import undulation_m
 from skywarden.pose import CameraPose, PoseSigmas
-from skywarden.rotations import matrix_from_euler_deg
+from skywarden.rotations import GIMBAL_FROM_CAMERA, matrix_from_euler_deg
 from skywarden.terrain import LevelSurface, SeaSurface, Surface, load_terrain
-
-BODY_FROM_CAMERA = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-"""A camera that looks along the nose: its forward is body forward, its right is right, its down is down."""
 
 
 class LocateQuestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +43,7 @@ def answer(question: LocateQuestion) -> dict[str, Any]:
         latitude_deg=question.latitude_deg,
         longitude_deg=question.longitude_deg,
         alt_hae_m=height_m,
-        rotation_ned_from_camera=matrix_from_euler_deg(*question.euler_deg) @ BODY_FROM_CAMERA,
+        rotation_ned_from_camera=matrix_from_euler_deg(*question.euler_deg) @ GIMBAL_FROM_CAMERA,
         velocity_ned_mps=np.zeros(3),
         angular_rate_dps=0.0,
         sigmas=question.sigmas,

@@ -7,7 +7,6 @@ second process that opens the same outbox to write is refused.
 """
 
 import contextlib
-import fcntl
 import os
 import secrets
 import threading
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 import apsw
 import structlog
 
+from skywarden import lockfile
 from skywarden.errors import StoreError, WireError
 from skywarden.link import acknowledged_ranges
 from skywarden.messages import Ack, Health
@@ -122,7 +122,8 @@ class Outbox:
         self.on_append: Callable[[], None] | None = None
         self._shed_since_ns: int | None = None
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._guard = _exclusive(path.with_name(path.name + ".lock"))
+        taken = f"{path}: another process uses this outbox"
+        self._guard = lockfile.hold(path.with_name(path.name + ".lock"), taken)
         try:
             self._db = self._open()
             self._boot_id, self._next_seq = self._identity()
@@ -422,16 +423,3 @@ def _as_store_errors(path: Path) -> Iterator[None]:
         yield
     except apsw.Error as error:
         raise StoreError(f"{path}: the outbox refused ({type(error).__name__}: {error})") from error
-
-
-def _exclusive(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be made ({error.strerror})") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise StoreError(f"{path.with_suffix('')}: another process uses this outbox") from error
-    return descriptor

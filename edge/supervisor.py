@@ -1,6 +1,5 @@
 """Keeps child processes alive: restart with backoff and a cap, kill what hangs."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from edge.environment import clean_environment
 from skywarden.clock import NS_PER_S
 
 KILL_WAIT_S = 0.5
@@ -142,14 +142,6 @@ class Child:
 def python_module(name: str) -> list[str]:
     """The command that runs a module of ours in a fresh interpreter."""
     return [sys.executable, "-m", name]
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment without what importing OpenCV leaves in it (an LD_LIBRARY_PATH that ends in ':')."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("QT_QPA_")}
-    if environment.get("LD_LIBRARY_PATH", "").strip(":") == "":
-        environment.pop("LD_LIBRARY_PATH", None)
-    return environment
 
 
 def _ended(code: int) -> str:

@@ -6,7 +6,6 @@ under one lock (in practice only the receiver's thread); readers have connection
 """
 
 import contextlib
-import fcntl
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ from ground.reading import (
 )
 from ground.schema import as_store_errors, open_for_writing
 from ground.sequences import SequenceSet
-from skywarden.errors import StoreError
+from skywarden import lockfile
 from skywarden.messages import Ack, Chip, Health, Message, Sighting
 from skywarden.wire import Record, encode
 
@@ -109,7 +108,8 @@ class SqliteStore(SqliteReader):
         self._owed: dict[str, Contact] = {}
         self._owed_removals: set[str] = set()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._guard = _exclusive(path.with_name(path.name + ".lock"))
+        taken = f"{path}: another ground station uses this store"
+        self._guard = lockfile.hold(path.with_name(path.name + ".lock"), taken)
         try:
             self._db = open_for_writing(path)
             with as_store_errors(path):
@@ -402,16 +402,3 @@ class SqliteStore(SqliteReader):
 
 def _stream_name(record: Record) -> tuple[str, str]:
     return record.platform_id, record.boot_id
-
-
-def _exclusive(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be made ({error.strerror})") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise StoreError(f"{path.with_suffix('')}: another ground station uses this store") from error
-    return descriptor

@@ -16,8 +16,8 @@ import numpy as np
 from edge.cameras.address import redacted
 from edge.cameras.child_protocol import BYTES_PER_PIXEL, FrameHeader, Hello, Request, State, receive, send
 from edge.cameras.config import CameraConfig
-from edge.cameras.environment import clean_environment
 from edge.cameras.frame import U8, U16, BgrPixels, CameraFrame, GreyPixels, Pixels
+from edge.environment import clean_environment
 from skywarden.errors import CameraError, ConfigError
 
 _START_S = 10.0

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from edge.cameras.config import CameraConfig
-from edge.cameras.environment import clean_environment
 from edge.cameras.frame import U8, U16, AppliedGain, BgrPixels, CameraFrame, GreyPixels, Pixels
 from edge.cameras.gain import GainControl
 from edge.cameras.source import FrameMaker
+from edge.environment import clean_environment
 from skywarden.clock import NS_PER_S, Clock
 from skywarden.errors import CameraError, ConfigError
 

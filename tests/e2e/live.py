@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from edge.supervisor import clean_environment, python_module
+from edge.environment import clean_environment
+from edge.supervisor import python_module
 from ground.config import GroundConfig
 from ground.serve import GroundHandle, start_ground
 from sim.edge_toml import edge_toml

@@ -17,7 +17,8 @@ import cv2
 import msgspec
 import numpy as np
 
-from edge.supervisor import clean_environment, python_module
+from edge.environment import clean_environment
+from edge.supervisor import python_module
 from skywarden.mavlink.synth import MessageMaker
 
 S = 1_000_000_000

@@ -16,13 +16,13 @@ import pytest
 from edge.cameras.address import parse_address, redacted, runs_in_process
 from edge.cameras.av_source import AvSource, upper_field_only
 from edge.cameras.config import CameraConfig, GainConfig
-from edge.cameras.environment import clean_environment
 from edge.cameras.exif import read_header
 from edge.cameras.frame import CameraFrame
 from edge.cameras.gain import GainControl
 from edge.cameras.gst_source import GstSource, RawLayout
 from edge.cameras.source import frames_of, make_source, make_source_here
 from edge.cameras.v4l2_source import pixels_of_buffer
+from edge.environment import clean_environment
 from skywarden.clock import SystemClock
 from skywarden.errors import CameraError, ConfigError, InputError
 from tests.edge.camera_servers import RtspServer, TsSender, moving_image

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import zmq
 
+from edge.environment import clean_environment
 from edge.outbox import Outbox
-from edge.supervisor import clean_environment, python_module
+from edge.supervisor import python_module
 from edge.worker import free_sortie_id
 from skywarden import wire
 from skywarden.flight import verify
