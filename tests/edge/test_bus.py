@@ -27,10 +27,10 @@ from edge.bus import (
     decode_note,
     split_result,
 )
-from edge.supervisor import clean_environment
+from edge.environment import clean_environment
 from skywarden import wire
 from skywarden.errors import WireError
-from tests.samples import SIGHTING
+from tests.samples import EVERY, SIGHTING
 
 pytestmark = pytest.mark.slow
 
@@ -135,6 +135,23 @@ def test_what_is_sent_together_arrives_together_and_one_by_one(core: CoreBus, vi
     numbers = [wire.decode("sighting", body).frame_number for _, _, (_, body) in told]  # type: ignore[attr-defined]
     assert numbers == list(range(451))
     assert len(first) >= 200
+
+
+def test_the_picture_does_not_wait_for_what_must_be_committed(endpoints: Endpoints) -> None:
+    context = zmq.Context()
+    try:
+        core = context.socket(zmq.PULL)
+        core.bind(endpoints.results)
+        bus = VisionBus(endpoints, "eo")
+        bus.send_together([EVERY["detections"], EVERY["frame"], SIGHTING, SIGHTING])
+        pieces = []
+        for _ in range(2):
+            assert core.poll(5000)
+            pieces.append(core.recv_multipart()[2::2])
+        assert pieces == [[b"detections", b"frame"], [b"sighting", b"sighting"]]
+        bus.close()
+    finally:
+        context.destroy(linger=0)
 
 
 def test_a_group_that_is_none_is_handed_on_to_be_refused(core: CoreBus, endpoints: Endpoints) -> None:
