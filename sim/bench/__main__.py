@@ -144,8 +144,8 @@ def page(figures: Figures, lines: list[Line]) -> str:
         "store, all on this one machine, until the frame stands in the ground's live picture. The network "
         f"has random weights and the cost of a nano detector ({chain['bare_ms_640']:.0f} ms bare at 640 "
         f"here, {detector['threads']} thread).\n\n"
-        "What is missed is missed by the work beside inference: with 40 objects a frame about 5 ms for "
-        "boxes, pose, location, tracks and messages, and about 5 ms more through five threads to the ground."
+        "What is missed is missed by the work beside inference: with 40 objects a frame about 4 ms for "
+        "boxes, pose, location, tracks and messages, and 2 to 5 ms more through five threads to the ground."
     )
     return "\n".join(parts) + "\n"
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -328,6 +328,9 @@ class _Bus:
 
     def message(self, message: Message) -> None:
         self.real.message(message)
+
+    def send_together(self, messages: Sequence[Message]) -> None:
+        self.real.send_together(messages)
 
     def alive(self, alive: Alive) -> None:
         self.real.alive(alive)
