@@ -28,23 +28,3 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Nanoseconds of the operating system's monotonic clock."""
         return time.monotonic_ns()
-
-
-class VirtualClock:
-    """A clock that stands where it was last put; offline analysis and tests run on it."""
-
-    def __init__(self, start_ns: int) -> None:
-        self._start_ns = start_ns
-        self._now_ns = start_ns
-
-    def advance_to(self, time_ns: int) -> None:
-        """Move forward to `time_ns` (UTC ns); an earlier time is ignored, a clock never runs back."""
-        self._now_ns = max(self._now_ns, time_ns)
-
-    def utc_ns(self) -> int:
-        """Where the clock was last put."""
-        return self._now_ns
-
-    def monotonic_ns(self) -> int:
-        """Nanoseconds since the clock's start."""
-        return self._now_ns - self._start_ns

@@ -10,7 +10,7 @@ import msgspec
 
 from skywarden.errors import WireError
 from skywarden.messages import Blob, Count, Id, Label, Message, TimeNs
-from skywarden.topics import TOPICS, topic_named, topic_of
+from skywarden.topics import TOPICS, topic_named
 
 WIRE_VERSION = 1
 MAX_RECORD_BYTES = 300_000
@@ -78,11 +78,6 @@ def decode_record(data: bytes | memoryview) -> Record:
 def to_jsonable(message: Message) -> dict[str, Any]:
     """The message as plain objects with field names for JSON files and people; bytes become their length."""
     return {name: _plain(getattr(message, name)) for name in message.__struct_fields__}
-
-
-def topic_name_of(message: Message) -> str:
-    """The name of the topic that carries this message."""
-    return topic_of(message).name
 
 
 def _payload(data: bytes | memoryview, limit_bytes: int, what: str) -> memoryview:

@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from edge.cameras.address import CameraAddress, redacted
 from edge.cameras.config import CameraConfig
-from edge.cameras.frame import U8, U16, AppliedGain, CameraFrame, Pixels, TimeBasis
+from edge.cameras.frame import U8, U16, CameraFrame, ConvertedPixels, Pixels, TimeBasis
 from edge.cameras.gain import GainControl
 from edge.cameras.image_times import parse_rfc3339
 from edge.cameras.source import FrameMaker
@@ -33,34 +33,13 @@ _FILE_FORMATS = (
 _MAX_DAMAGED_IN_A_ROW = 300
 
 
-class AvPixels:
-    """A decoded frame of a stream; `luma` is a view of its Y plane, `bgr` is converted once."""
+class AvPixels(ConvertedPixels):
+    """A decoded frame of a stream; `luma` is a view of its Y plane."""
 
     def __init__(self, frame: VideoFrame, converter: "Converter") -> None:
+        super().__init__(frame.width, frame.height)
         self._frame = frame
         self._converter = converter
-        self._bgr: U8 | None = None
-
-    @property
-    def width_px(self) -> int:
-        """Columns."""
-        return self._frame.width
-
-    @property
-    def height_px(self) -> int:
-        """Rows."""
-        return self._frame.height
-
-    @property
-    def is_converted(self) -> bool:
-        """Whether `bgr` was called."""
-        return self._bgr is not None
-
-    def bgr(self) -> U8:
-        """Shape (H, W, 3)."""
-        if self._bgr is None:
-            self._bgr = self._converter.bgr(self._frame)
-        return self._bgr
 
     def luma(self) -> U8:
         """Shape (H, W): the Y plane as it lies in the decoder's buffer where there is one."""
@@ -70,13 +49,8 @@ class AvPixels:
         rows = np.frombuffer(cast(Any, plane), np.uint8).reshape(plane.height, plane.line_size)
         return rows[:, : plane.width]
 
-    def raw16(self) -> U16 | None:
-        """16-bit video has pixels of another kind."""
-        return None
-
-    def gain(self) -> AppliedGain | None:
-        """There is none."""
-        return None
+    def _converted(self) -> U8:
+        return self._converter.bgr(self._frame)
 
 
 class Converter:

@@ -110,6 +110,47 @@ class BgrPixels:
         return None
 
 
+class ConvertedPixels:
+    """A picture of 8 bits whose BGR form is made once, when asked for; subclasses say how."""
+
+    def __init__(self, width_px: int, height_px: int) -> None:
+        self._width_px = width_px
+        self._height_px = height_px
+        self._bgr: U8 | None = None
+
+    @property
+    def width_px(self) -> int:
+        """Columns."""
+        return self._width_px
+
+    @property
+    def height_px(self) -> int:
+        """Rows."""
+        return self._height_px
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether `bgr` was called."""
+        return self._bgr is not None
+
+    def bgr(self) -> U8:
+        """Shape (H, W, 3); raises `CameraError` when the camera sent a damaged picture."""
+        if self._bgr is None:
+            self._bgr = self._converted()
+        return self._bgr
+
+    def raw16(self) -> U16 | None:
+        """There are none."""
+        return None
+
+    def gain(self) -> AppliedGain | None:
+        """There is none."""
+        return None
+
+    def _converted(self) -> U8:
+        raise NotImplementedError
+
+
 class GreyPixels:
     """A grey picture, shape (H, W): 8-bit thermal, or 16-bit counts with the gain that was applied."""
 

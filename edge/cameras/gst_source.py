@@ -13,7 +13,14 @@ import cv2
 import numpy as np
 
 from edge.cameras.config import CameraConfig
-from edge.cameras.frame import U8, U16, AppliedGain, BgrPixels, CameraFrame, GreyPixels, Pixels
+from edge.cameras.frame import (
+    U8,
+    BgrPixels,
+    CameraFrame,
+    ConvertedPixels,
+    GreyPixels,
+    Pixels,
+)
 from edge.cameras.gain import GainControl
 from edge.cameras.source import FrameMaker
 from edge.environment import clean_environment
@@ -69,46 +76,17 @@ class RawLayout:
         return u, v
 
 
-class I420Pixels:
-    """An I420 frame (video range, matrix BT.601); `bgr` is converted once, when asked for."""
+class I420Pixels(ConvertedPixels):
+    """An I420 frame (video range, matrix BT.601)."""
 
     def __init__(self, data: U8, layout: RawLayout) -> None:
+        super().__init__(layout.width_px, layout.height_px)
         self._data = data
         self._layout = layout
-        self._bgr: U8 | None = None
-
-    @property
-    def width_px(self) -> int:
-        """Columns."""
-        return self._layout.width_px
-
-    @property
-    def height_px(self) -> int:
-        """Rows."""
-        return self._layout.height_px
-
-    @property
-    def is_converted(self) -> bool:
-        """Whether `bgr` was called."""
-        return self._bgr is not None
-
-    def bgr(self) -> U8:
-        """Shape (H, W, 3)."""
-        if self._bgr is None:
-            self._bgr = self._converted()
-        return self._bgr
 
     def luma(self) -> U8:
         """A view of the Y plane."""
         return self._layout.first_plane(self._data)[:, : self._layout.width_px]
-
-    def raw16(self) -> U16 | None:
-        """There are none."""
-        return None
-
-    def gain(self) -> AppliedGain | None:
-        """There is none."""
-        return None
 
     def _converted(self) -> U8:
         # OpenCV wants even sizes and no padding: pack into an even buffer, convert, cut off.

@@ -8,7 +8,16 @@ import numpy.typing as npt
 
 from edge.cameras import exif
 from edge.cameras.config import CameraConfig
-from edge.cameras.frame import U8, U16, AppliedGain, BgrPixels, CameraFrame, GreyPixels, Pixels
+from edge.cameras.frame import (
+    U8,
+    U16,
+    AppliedGain,
+    BgrPixels,
+    CameraFrame,
+    ConvertedPixels,
+    GreyPixels,
+    Pixels,
+)
 from edge.cameras.gain import GainControl
 from edge.cameras.source import FrameMaker
 from edge.cameras.timeline import driver_stamp_ns
@@ -16,51 +25,23 @@ from skywarden.clock import NS_PER_S, Clock
 from skywarden.errors import CameraError, InputError
 
 
-class JpegPixels:
+class JpegPixels(ConvertedPixels):
     """A compressed frame of a USB camera, decoded once, when asked for."""
 
     def __init__(self, data: bytes, header: exif.ImageHeader) -> None:
+        super().__init__(header.width_px, header.height_px)
         self._data = data
-        self._header = header
-        self._bgr: U8 | None = None
-
-    @property
-    def width_px(self) -> int:
-        """Columns."""
-        return self._header.width_px
-
-    @property
-    def height_px(self) -> int:
-        """Rows."""
-        return self._header.height_px
-
-    @property
-    def is_converted(self) -> bool:
-        """Whether it was decoded."""
-        return self._bgr is not None
-
-    def bgr(self) -> U8:
-        """Shape (H, W, 3); raises `CameraError` when the camera sent a damaged picture."""
-        if self._bgr is None:
-            image = cv2.imdecode(
-                np.frombuffer(self._data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-            )
-            if image is None:
-                raise CameraError(f"a JPEG frame of {len(self._data)} bytes does not decode")
-            self._bgr = image.astype(np.uint8, copy=False)
-        return self._bgr
 
     def luma(self) -> U8:
         """The green channel."""
         return self.bgr()[:, :, 1]
 
-    def raw16(self) -> U16 | None:
-        """There are none."""
-        return None
-
-    def gain(self) -> AppliedGain | None:
-        """There is none."""
-        return None
+    def _converted(self) -> U8:
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(self._data, np.uint8), flags)
+        if image is None:
+            raise CameraError(f"a JPEG frame of {len(self._data)} bytes does not decode")
+        return image.astype(np.uint8, copy=False)
 
 
 class YuyvPixels:

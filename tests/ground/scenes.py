@@ -11,8 +11,9 @@ from ground.serve import GroundHandle, start_ground
 from ground.store import Arrival
 from skywarden import keys
 from skywarden.messages import Bearing, Chip, Message, PlatformPose, Position, Sighting
+from skywarden.topics import topic_of
 from skywarden.uncertainty import ce90_m
-from skywarden.wire import Record, encode, topic_name_of
+from skywarden.wire import Record, encode
 
 START_NS = 1_763_000_000_000_000_000
 BOOT = "0123456789abcdef" * 2
@@ -108,7 +109,7 @@ def arrival(message: Message, seq: int, *, boot: str = BOOT, platform: str = "ua
         platform_id=platform,
         boot_id=boot,
         seq=seq,
-        topic=topic_name_of(message),
+        topic=topic_of(message).name,
         time_ns=START_NS,
         body=encode(message),
     )
@@ -158,4 +159,4 @@ def running_edge(
 
 def put(outbox: Outbox, *messages: Message) -> list[int]:
     """Append messages to an outbox."""
-    return outbox.append_many([(topic_name_of(one), START_NS, encode(one)) for one in messages])
+    return outbox.append_many([(topic_of(one).name, START_NS, encode(one)) for one in messages])

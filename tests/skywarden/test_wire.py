@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from skywarden import wire
 from skywarden.errors import WireError
-from skywarden.topics import TOPICS
+from skywarden.topics import TOPICS, topic_of
 from tests.samples import EVERY, SIGHTING, TIME_NS
 
 GOLDEN_ACK = "0194a57561763037d92030303030303030303030303030303030303030303030303030303030303030302991922b2c"
@@ -23,7 +23,7 @@ def test_an_acknowledgement_has_these_very_bytes() -> None:
 @pytest.mark.parametrize("topic", sorted(TOPICS))
 def test_every_topic_has_a_sample_that_comes_back_as_it_was(topic: str) -> None:
     message = EVERY[topic]
-    assert wire.topic_name_of(message) == topic
+    assert topic_of(message).name == topic
     data = wire.encode(message)
     assert len(data) <= TOPICS[topic].max_bytes
     assert wire.decode(topic, data) == message
