@@ -21,6 +21,7 @@ FLAGS = [
 ]
 LIMIT_MS = 30_000
 MOST_BYTES_GZ = 1_500_000
+expect.set_options(timeout=LIMIT_MS)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -43,7 +43,8 @@ export class Session {
     this.#loading = true;
     do {
       this.#again = false;
-      if (performance.now() - this.#loadedMs < SPACING_MS) await this.#pause();
+      const early = SPACING_MS - (performance.now() - this.#loadedMs);
+      if (early > 0) await this.#pause(early);
       try {
         const snapshot = await fetchSnapshot();
         if (this.#stopped) return;
@@ -52,7 +53,7 @@ export class Session {
         this.#follow(snapshot.status.revision);
       } catch {
         if (!this.#feed) this.picture.phase = this.picture.heardMs === null ? 'loading' : 'lost';
-        await this.#pause();
+        await this.#pause(RETRY_MS);
         this.#again = true;
       }
     } while (this.#again && !this.#stopped);
@@ -78,9 +79,9 @@ export class Session {
     feed.start();
   }
 
-  #pause(): Promise<void> {
+  #pause(forMs: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, RETRY_MS);
+      const timer = setTimeout(resolve, forMs);
       this.#wake = () => {
         clearTimeout(timer);
         resolve();

@@ -1,0 +1,1 @@
+"""`make accuracy`: how right skywarden is, on real data and on scenario truth."""
