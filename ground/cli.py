@@ -11,6 +11,7 @@ from skywarden.errors import UsageError
 
 if TYPE_CHECKING:
     from ground.config import GroundConfig
+    from ground.reading import Filter, StoreReader
     from ground.serve import GroundHandle
 
 Output = Annotated[Path | None, Parameter(name=["--out", "--output"])]
@@ -269,23 +270,24 @@ def show_config(*, config: Path | None = None, json: bool = False) -> int:
 @export.command
 def sightings(
     *,
-    format: Literal["geojson"] = "geojson",
+    format: Literal["geojson", "klv"] = "geojson",
     output: Output = None,
     limit: int = 1_000_000,
     state: Path | None = None,
     config: Path | None = None,
 ) -> int:
-    """Write sightings, newest first, as RFC 7946 GeoJSON.
+    """Write sightings, newest first, as RFC 7946 GeoJSON or as MISB KLV.
 
     For example:
 
         skywarden ground export sightings > sightings.geojson
         skywarden ground export sightings --out sightings.geojson --limit 1000
+        skywarden ground export sightings --format klv --out sightings.klv
 
     Parameters
     ----------
     format
-        The file format.
+        `geojson`, or `klv`: MISB ST 0601 packets, each with the target's covariance as ST 0903.
     output
         File to write; standard output when absent or `-`.
     limit
@@ -295,28 +297,29 @@ def sightings(
     config
         The station's TOML file, as for `ground serve`.
     """
-    return _export("sightings", output, limit, _settings(config, state=state).state_dir())
+    return _export("sightings", format, output, limit, _settings(config, state=state).state_dir())
 
 
 @export.command
 def contacts(
     *,
-    format: Literal["geojson"] = "geojson",
+    format: Literal["geojson", "cot"] = "geojson",
     output: Output = None,
     limit: int = 1_000_000,
     state: Path | None = None,
     config: Path | None = None,
 ) -> int:
-    """Write contacts, newest first, as RFC 7946 GeoJSON.
+    """Write contacts, newest first, as RFC 7946 GeoJSON or as Cursor on Target.
 
     For example:
 
         skywarden ground export contacts > contacts.geojson
+        skywarden ground export contacts --format cot --out contacts.cot
 
     Parameters
     ----------
     format
-        The file format.
+        `geojson`, or `cot`: one event a line; contacts without a position are left out.
     output
         File to write; standard output when absent or `-`.
     limit
@@ -326,7 +329,7 @@ def contacts(
     config
         The station's TOML file, as for `ground serve`.
     """
-    return _export("contacts", output, limit, _settings(config, state=state).state_dir())
+    return _export("contacts", format, output, limit, _settings(config, state=state).state_dir())
 
 
 def _settings(
@@ -389,29 +392,41 @@ def _status(state_dir: Path) -> dict[str, Any]:
     }
 
 
-def _export(what: str, output: Path | None, limit: int, state_dir: Path) -> int:
-    from ground import views
-    from ground.api import feature_collection
+def _export(what: str, form: str, output: Path | None, limit: int, state_dir: Path) -> int:
     from ground.reading import Filter, SqliteReader
     from ground.serve import store_path
 
     if limit < 1:
         raise UsageError(f"--limit {limit} leaves nothing to write")
     reader = SqliteReader(store_path(state_dir))
-    wanted = Filter(limit=limit)
+    data, count = _exported(what, form, reader, Filter(limit=limit))
+    reader.close()
+    if output is None or str(output) == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        part = output.with_name(output.name + ".part")
+        part.write_bytes(data)
+        part.replace(output)
+        print(f"{count} {what} in {output}", file=sys.stderr)
+    return 0
+
+
+def _exported(what: str, form: str, reader: "StoreReader", wanted: "Filter") -> tuple[bytes, int]:
+    """The file's bytes, and how many things stand in it."""
+    from ground import views
+    from ground.api import feature_collection
+    from ground.exports.cot import cot_events
+    from ground.exports.klv import sighting_packets
+
     if what == "sightings":
         stored, matched = reader.sightings(wanted)
+        if form == "klv":
+            return sighting_packets(stored), len(stored)
         collection = feature_collection([views.view_sighting(one) for one in stored], matched)
     else:
         found, matched = reader.contacts(wanted)
+        if form == "cot":
+            return cot_events(found), sum(one.contact.position is not None for one in found)
         collection = feature_collection([views.view_contact(one) for one in found], matched)
-    reader.close()
-    text = collection.model_dump_json(by_alias=True)
-    if output is None or str(output) == "-":
-        sys.stdout.write(text + "\n")
-    else:
-        part = output.with_name(output.name + ".part")
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(output)
-        print(f"{collection.number_returned} {what} in {output}", file=sys.stderr)
-    return 0
+    return collection.model_dump_json(by_alias=True).encode() + b"\n", collection.number_returned

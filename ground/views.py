@@ -130,13 +130,14 @@ class EllipseView(View):
 
 
 class PositionView(View):
-    """A place with its uncertainty."""
+    """A place with its uncertainty; the covariance is the upper triangle (ee, en, eu, nn, nu, uu)."""
 
     latitude_deg: float
     longitude_deg: float
     alt_hae_m: float
     ce90_m: float
     le90_m: float
+    covariance_enu_m2: tuple[float, float, float, float, float, float]
     surface: Literal["terrain", "sea", "level"]
     ellipse: EllipseView
 
@@ -313,6 +314,7 @@ def view_position(position: Position | None) -> PositionView | None:
         alt_hae_m=position.alt_hae_m,
         ce90_m=position.ce90_m,
         le90_m=position.le90_m,
+        covariance_enu_m2=position.covariance_enu_m2,
         surface=position.surface,
         ellipse=EllipseView(semi_major_m=float(major), semi_minor_m=float(minor), azimuth_deg=float(azimuth)),
     )
@@ -433,6 +435,9 @@ def view_platform(state: PlatformState, now_s: float, now_ns: int) -> PlatformVi
     )
 
 
+_POSITION_PROPERTIES = ("alt_hae_m", "ce90_m", "le90_m", "covariance_enu_m2", "surface")
+
+
 def view_feature(view: ContactView | SightingView) -> FeatureView:
     """A contact or sighting as a GeoJSON feature; its review state goes along."""
     properties = view.model_dump(mode="json")
@@ -449,7 +454,7 @@ def view_feature(view: ContactView | SightingView) -> FeatureView:
                 round(position["alt_hae_m"], 2),
             ),
         )
-        properties |= {name: position[name] for name in ("alt_hae_m", "ce90_m", "le90_m", "surface")}
+        properties |= {name: position[name] for name in _POSITION_PROPERTIES}
         properties |= {f"ellipse_{name}": value for name, value in position["ellipse"].items()}
     return FeatureView(type="Feature", id=str(identity), geometry=geometry, properties=properties)
 

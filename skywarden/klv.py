@@ -1,4 +1,4 @@
-"""Reads MISB metadata: ST 0601 (UAS Datalink Local Set) and the older ST 0104 (Predator universal set).
+"""Reads and writes MISB metadata: ST 0601 (UAS Datalink Local Set); reads the older ST 0104 (Predator).
 
 A stream of KLV is cut into packets by their 16-byte keys and BER lengths; rubbish between packets is stepped
 over and counted. The checksum of ST 0601 (tag 1, a 16-bit sum from the key up to and with the checksum's own
@@ -11,8 +11,10 @@ EG 0104.5 (universal keys), SMPTE 336M (BER).
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+
+from skywarden.errors import InputError
 
 ST0601_KEY = bytes.fromhex("060E2B34020B01010E01030101000000")
 ST0104_KEY = bytes.fromhex("060E2B34020101010E01010201010000")
@@ -21,6 +23,10 @@ MAX_PACKET_BYTES = 65_536
 _UNIVERSAL = bytes.fromhex("060E2B34")
 _STANDARDS = {ST0601_KEY: "ST 0601", ST0104_KEY: "ST 0104", ST0903_KEY: "ST 0903"}
 _MAX_FIELDS = 512
+_VMTI_TAG = 74
+_IMAPB_BYTES = 4
+ST0601_VERSION = 19
+"""The revision of ST 0601 that packets of ours name in tag 65."""
 
 Value = float | int | str | bytes | None
 
@@ -321,7 +327,7 @@ def parse_packet(packet: bytes, offset: int = 0) -> KlvPacket:
         return KlvPacket(standard, key, _universal_values(body), {}, None, offset)
     if standard != "ST 0601":
         return KlvPacket(standard, key, {}, {}, None, offset)
-    raw = dict(_local_fields(body))
+    raw = dict(local_fields(body))
     values = {field.name: _value(field, raw[tag]) for tag, field in ST0601_FIELDS.items() if tag in raw}
     return KlvPacket(standard, key, values, raw, _is_checksum_good(packet), offset)
 
@@ -350,6 +356,89 @@ def decode_imapb(data: bytes, low: float, high: float) -> float | None:
     return value if low - scale <= value <= high + scale else None
 
 
+def encode_imapb(value: float, low: float, high: float, length: int) -> bytes:
+    """The nearest number of ST 1201 IMAPB(low, high, length). Raises `InputError` outside low..high."""
+    if not low <= value <= high:
+        raise InputError(f"{value} cannot be told between {low} and {high}")
+    forward = 2.0 ** ((8 * length - 1) - _ceil_log2(high - low))
+    shift = forward * low - float(int(forward * low // 1)) if low < 0.0 < high else 0.0
+    return int(forward * (value - low) + shift + 0.5).to_bytes(length, "big")
+
+
+def encode_st0601(values: Mapping[str, float | int | str], *, vmti: bytes | None = None) -> bytes:
+    """A packet of ST 0601 with the named fields (`ST0601_FIELDS`), time stamp first and checksum last.
+
+    Numbers outside a field's range are written as the standard's "not available" where the field has one and
+    are left out otherwise. `vmti` is the body of an ST 0903 set. Raises `InputError` on an unknown name.
+    """
+    tags = {field.name: tag for tag, field in ST0601_FIELDS.items()}
+    unknown = sorted(set(values) - set(tags))
+    if unknown:
+        raise InputError(f"ST 0601 has no field {', '.join(unknown)}")
+    coded = {tags[name]: _coded(ST0601_FIELDS[tags[name]], value) for name, value in values.items()}
+    coded[65] = bytes([ST0601_VERSION])
+    if vmti is not None:
+        coded[_VMTI_TAG] = vmti
+    body = b"".join(
+        ber_oid_bytes(tag) + ber_length_bytes(len(coded[tag])) + coded[tag]
+        for tag in sorted(coded, key=lambda tag: (tag != 2, tag))
+        if coded[tag]
+    )
+    return with_checksum(ST0601_KEY, body)
+
+
+def with_checksum(key: bytes, body: bytes) -> bytes:
+    """Key, length, body, and the checksum (tag 1) as the last four bytes."""
+    packet = key + ber_length_bytes(len(body) + 4) + body + b"\x01\x02"
+    return packet + checksum(packet).to_bytes(2, "big")
+
+
+def ber_length_bytes(length: int) -> bytes:
+    """A length in BER, short form where it fits."""
+    if length < 0x80:
+        return bytes([length])
+    size = (length.bit_length() + 7) // 8
+    return bytes([0x80 | size]) + length.to_bytes(size, "big")
+
+
+def ber_oid_bytes(number: int) -> bytes:
+    """A number in BER-OID: seven bits a byte, the last without the top bit."""
+    out = bytes([number & 0x7F])
+    while number := number >> 7:
+        out = bytes([0x80 | number & 0x7F]) + out
+    return out
+
+
+def ber_oid_at(data: bytes, at: int) -> tuple[int, int]:
+    """A BER-OID number and the place behind it; at the end of the data what there was."""
+    number = 0
+    while at < len(data):
+        number = number << 7 | data[at] & 0x7F
+        at += 1
+        if data[at - 1] < 0x80:
+            break
+    return number, at
+
+
+def _coded(field: _Field, value: float | int | str) -> bytes:
+    if isinstance(value, str) or field.kind == "t":
+        return str(value).encode("utf-8")[:127]
+    if field.kind == "n":
+        size = field.length or max(1, (int(value).bit_length() + 7) // 8)
+        return int(value).to_bytes(size, "big")
+    is_told = field.low <= value <= field.high
+    if field.kind == "s":
+        top = (1 << (8 * field.length - 1)) - 1
+        number = round(value / field.high * top) if is_told else -top - 1
+        return number.to_bytes(field.length, "big", signed=True)
+    if not is_told:
+        return b""
+    if field.kind == "i":
+        return encode_imapb(value, field.low, field.high, _IMAPB_BYTES)
+    top = (1 << (8 * field.length)) - 1
+    return round((value - field.low) / (field.high - field.low) * top).to_bytes(field.length, "big")
+
+
 def _ceil_log2(span: float) -> int:
     power = 0
     while 2.0**power < span:
@@ -359,15 +448,15 @@ def _ceil_log2(span: float) -> int:
 
 def _span(packet: bytes | bytearray) -> tuple[int, int] | None:
     """Where the value begins and ends; `None` while the length has not arrived. (0, 0): no such length."""
-    decoded = _ber_length(packet, 16)
+    decoded = ber_length_at(packet, 16)
     if decoded is None:
         return None
     length, body = decoded
     return (0, 0) if length < 0 else (body, body + length)
 
 
-def _ber_length(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
-    """(length, next place), (-1, at) for the indefinite or absurd, `None` when the data ends."""
+def ber_length_at(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
+    """A BER length: (length, next place); (-1, at) if indefinite or absurd, `None` when the data ends."""
     if at >= len(data):
         return None
     first = data[at]
@@ -381,16 +470,12 @@ def _ber_length(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
     return int.from_bytes(data[at + 1 : at + 1 + count], "big"), at + 1 + count
 
 
-def _local_fields(body: bytes) -> Iterator[tuple[int, bytes]]:
+def local_fields(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tags and values of a local set, up to the first that cannot be read."""
     at = 0
     for _ in range(_MAX_FIELDS):
-        tag = 0
-        while at < len(body):
-            tag = tag << 7 | body[at] & 0x7F
-            at += 1
-            if body[at - 1] < 0x80:
-                break
-        decoded = _ber_length(body, at)
+        tag, at = ber_oid_at(body, at)
+        decoded = ber_length_at(body, at)
         if decoded is None or decoded[0] < 0 or decoded[1] + decoded[0] > len(body):
             return
         length, start = decoded
@@ -402,7 +487,7 @@ def _universal_values(body: bytes) -> dict[str, Value]:
     values: dict[str, Value] = {}
     at = 0
     for _ in range(_MAX_FIELDS):
-        decoded = _ber_length(body, at + 16)
+        decoded = ber_length_at(body, at + 16)
         if decoded is None or decoded[0] < 0 or decoded[1] + decoded[0] > len(body):
             return values
         length, start = decoded
