@@ -204,11 +204,15 @@ class Locator:
         sigma = np.broadcast_to(np.asarray(sigma_px, dtype=np.float64), (len(points),))
         in_camera, jacobian, is_seen = self.camera.rays_with_jacobian(points)
         in_ned = in_camera @ rotation.T
-        by_pixel = rotation @ jacobian * sigma[:, None, None]
         sigmas = pose.sigmas
+        by_pixel = rotation @ jacobian * np.hypot(sigma, sigmas.principal_px)[:, None, None]
         tilt_variance = math.radians(sigmas.tilt_deg) ** 2 + math.radians(sigmas.boresight_deg) ** 2
         turned = _down_cross(in_ned) * math.radians(sigmas.heading_deg)
         covariance = _outer(by_pixel[:, :, 0]) + _outer(by_pixel[:, :, 1]) + _outer(turned)
+        if sigmas.focal_percent > 0.0:  # a longer lens moves every pixel away from the principal point
+            from_centre = points - np.array([self.camera.cx, self.camera.cy])
+            moved = (jacobian @ from_centre[:, :, None])[:, :, 0] * (sigmas.focal_percent / 100.0)
+            covariance += _outer(moved @ rotation.T)
         covariance += tilt_variance * (_EYE - _outer(in_ned))
         level = np.hypot(in_ned[:, 0], in_ned[:, 1])
         elevation = np.arctan2(-in_ned[:, 2], level)

@@ -23,6 +23,9 @@ class PoseSigmas:
         heading_deg: error about the vertical.
         boresight_deg: camera against gimbal or body, per axis.
         time_offset_s: frame time against telemetry time.
+        focal_percent: focal length, both axes together, in percent of it.
+        principal_px: principal point, per axis; 0 where `boresight_deg` holds it already, as every boresight
+            does that was found from places on the ground.
     """
 
     horizontal_m: float = 1.5
@@ -31,6 +34,8 @@ class PoseSigmas:
     heading_deg: float = 2.0
     boresight_deg: float = 0.3
     time_offset_s: float = 0.06
+    focal_percent: float = 0.0
+    principal_px: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -488,3 +488,44 @@ def test_the_error_budget_of_common_equipment_is_the_one_sampled_beforehand(
         pose, [[959.5, 539.5]], sigma_px
     )
     assert found.ce90_m[0] == pytest.approx(table_m, rel=0.03)
+
+
+def test_a_lens_of_unknown_length_moves_what_is_off_the_axis_and_no_other() -> None:
+    """The stated error against a lens that really is 1 % longer, or whose centre really is 5 px aside."""
+    camera = CameraModel(
+        width_px=1920,
+        height_px=1080,
+        fx=1500.0,
+        fy=1450.0,
+        cx=950.0,
+        cy=545.0,
+        distortion=(-0.1, 0.02, 1e-3, -5e-4, 0.0),
+    )
+    surface, pixels = LevelSurface(0.0, sigma_m=0.0), [[950.0, 545.0], [1700.0, 900.0]]
+    exact = dataclasses.replace(EXACT, focal_percent=1.0)
+    found = Locator(camera, surface).locate(_pose(PLACE, _looking(40.0, -50.0), exact), pixels, 0.0)
+    longer = dataclasses.replace(camera, fx=camera.fx * 1.001, fy=camera.fy * 1.001)
+    moved = Locator(longer, surface).locate(_pose(PLACE, _looking(40.0, -50.0), EXACT), pixels, 0.0)
+    east_north = 10.0 * _east_north(moved, found)
+    assert found.ce90_m[0] < 1e-6
+    assert np.hypot(*east_north[0]) < 1e-6
+    stated = found.covariance_enu_m2[1, :2, :2]
+    assert stated == pytest.approx(np.outer(east_north[1], east_north[1]), rel=0.01)
+    aside = dataclasses.replace(EXACT, principal_px=5.0)
+    found = Locator(camera, surface).locate(_pose(PLACE, _looking(40.0, -50.0), aside), pixels, 0.0)
+    like_pixels = Locator(camera, surface).locate(_pose(PLACE, _looking(40.0, -50.0), EXACT), pixels, 5.0)
+    assert np.array_equal(found.covariance_enu_m2, like_pixels.covariance_enu_m2)
+
+
+def _east_north(moved: Locations, found: Locations) -> np.ndarray:
+    return np.stack(
+        [
+            geodesy.enu_from_geodetic(
+                (moved.latitude_deg[k], moved.longitude_deg[k], moved.alt_hae_m[k]),
+                found.latitude_deg[k],
+                found.longitude_deg[k],
+                found.alt_hae_m[k],
+            )[:2]
+            for k in range(len(found))
+        ]
+    )
