@@ -25,6 +25,7 @@ from edge.posebuffer import (
 )
 from skywarden.clock import NS_PER_S
 from skywarden.geoid import undulation_m
+from skywarden.heights import HaeM, MslM
 from skywarden.mavlink import decode
 from skywarden.mavlink.autopilot import Address, AutopilotPicker
 from skywarden.mavlink.bootclock import BootClock
@@ -322,11 +323,11 @@ class TelemetryNode:
             return None
         offset_m = self._undulation(system, gps.latitude_deg, gps.longitude_deg, received_ns)
         if gps.alt_msl_m is not None:
-            alt_msl_m, alt_hae_m = gps.alt_msl_m, gps.alt_msl_m + offset_m
+            alt_msl_m, alt_hae_m = gps.alt_msl_m, HaeM(gps.alt_msl_m + offset_m)
             if self._config.height_datum == "auto" and gps.alt_ellipsoid_m is not None:
                 alt_hae_m = gps.alt_ellipsoid_m
         elif gps.alt_ellipsoid_m is not None:
-            alt_msl_m, alt_hae_m = gps.alt_ellipsoid_m - offset_m, gps.alt_ellipsoid_m
+            alt_msl_m, alt_hae_m = MslM(gps.alt_ellipsoid_m - offset_m), gps.alt_ellipsoid_m
         else:
             return None
         return PositionSample(

@@ -1,4 +1,4 @@
-"""The EGM96 geoid: how far mean sea level lies above the WGS 84 ellipsoid, and heights that cannot be mixed.
+"""The EGM96 geoid: how far mean sea level lies above the WGS 84 ellipsoid.
 
 The table in `data/egm96_15.npz` is the public-domain 15 arc-minute grid of NGA (WW15MGH), taken from
 `us_nga_egm96_15.tif` of the PROJ data collection (sha256
@@ -12,17 +12,11 @@ interpolation program agree to 8 mm (bilinear: 56 mm). EGM96 itself is good to a
 
 import functools
 import importlib.resources
-from typing import NewType
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-
-HaeM = NewType("HaeM", float)
-"""A height above the WGS 84 ellipsoid in metres. The type checker refuses it where an `MslM` is asked."""
-MslM = NewType("MslM", float)
-"""A height above the EGM96 geoid (mean sea level) in metres."""
 
 _ROWS, _COLUMNS = 721, 1440  # latitude 90 .. -90, longitude -180 .. 179.75
 _NODES_PER_DEG = 4.0
@@ -32,7 +26,7 @@ _METRES_PER_COUNT = 0.005
 def undulation_m(latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike) -> FloatArray:
     """Height of the EGM96 geoid above the ellipsoid in metres; any shapes that broadcast; NaN in, NaN out.
 
-    HAE = MSL + undulation.
+    HAE = MSL + undulation; `skywarden.heights` does that with types.
     """
     latitude, longitude = np.broadcast_arrays(
         np.asarray(latitude_deg, dtype=np.float64), np.asarray(longitude_deg, dtype=np.float64)
@@ -48,24 +42,6 @@ def undulation_m(latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike) -> F
     nodes = _table()[rows[:, None], columns[None, :]]
     total = np.einsum("i...,j...,ij...->...", weight_row, weight_column, nodes)
     return np.where(is_known, total * _METRES_PER_COUNT, np.nan)
-
-
-def hae_from_msl(height: MslM, latitude_deg: float, longitude_deg: float) -> HaeM:
-    """A height above mean sea level as a height above the ellipsoid."""
-    return HaeM(height + float(undulation_m(latitude_deg, longitude_deg)))
-
-
-def msl_from_hae(height: HaeM, latitude_deg: float, longitude_deg: float) -> MslM:
-    """A height above the ellipsoid as a height above mean sea level."""
-    return MslM(height - float(undulation_m(latitude_deg, longitude_deg)))
-
-
-def datum_error_m(hae: HaeM, msl: MslM, latitude_deg: float, longitude_deg: float) -> float:
-    """How far an autopilot's own undulation (HAE minus MSL) is from EGM96, in metres.
-
-    Beyond about 3 m one of its two heights is not what it claims to be (position.md 1.2).
-    """
-    return float(hae - msl) - float(undulation_m(latitude_deg, longitude_deg))
 
 
 def _along_nodes(first: int, dimensions: int) -> npt.NDArray[np.intp]:

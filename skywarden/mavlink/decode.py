@@ -7,6 +7,7 @@ make a pose as small structs in plain units, or None where the message says noth
 import math
 from dataclasses import dataclass
 
+from skywarden.heights import AboveHomeM, HaeM, MslM
 from skywarden.mavlink.dialect import MESSAGES, Field, MessageType
 from skywarden.mavlink.framing import Frame
 
@@ -107,8 +108,8 @@ class GlobalPosition:
     boot_ms: int
     latitude_deg: float
     longitude_deg: float
-    alt_msl_m: float
-    alt_rel_m: float
+    alt_msl_m: MslM
+    alt_rel_m: AboveHomeM
     velocity_ned_mps: tuple[float, float, float]
     heading_deg: float | None
 
@@ -125,8 +126,8 @@ class GpsRaw:
     time_us: int | None
     latitude_deg: float | None
     longitude_deg: float | None
-    alt_msl_m: float | None
-    alt_ellipsoid_m: float | None
+    alt_msl_m: MslM | None
+    alt_ellipsoid_m: HaeM | None
     h_acc_m: float | None
     v_acc_m: float | None
     speed_mps: float | None
@@ -178,7 +179,7 @@ class HomePosition:
 
     latitude_deg: float
     longitude_deg: float
-    alt_msl_m: float
+    alt_msl_m: MslM
 
 
 def heartbeat(frame: Frame) -> Heartbeat:
@@ -207,8 +208,8 @@ def global_position(frame: Frame) -> GlobalPosition | None:
         boot_ms=boot_ms,
         latitude_deg=place[0],
         longitude_deg=place[1],
-        alt_msl_m=alt_m,
-        alt_rel_m=rel_m,
+        alt_msl_m=MslM(alt_m),
+        alt_rel_m=AboveHomeM(rel_m),
         velocity_ned_mps=velocity,
         heading_deg=None if hdg == _U16_UNKNOWN or hdg > 36_000 else hdg / 100 % 360,
     )
@@ -219,13 +220,14 @@ def gps_raw(frame: Frame) -> GpsRaw:
     numbers = _fields_of(frame)
     place = _place(numbers["lat"], numbers["lon"])
     ellipsoid, speed_mps, course = numbers["alt_ellipsoid"], numbers["vel"] / 100, numbers["cog"]
+    above_sea, above_ellipsoid = _altitude(numbers["alt"]), None if ellipsoid == 0 else _altitude(ellipsoid)
     return GpsRaw(
         fix_type=numbers["fix_type"],
         time_us=numbers["time_usec"] or None,
         latitude_deg=None if place is None else place[0],
         longitude_deg=None if place is None else place[1],
-        alt_msl_m=_altitude(numbers["alt"]),
-        alt_ellipsoid_m=None if ellipsoid == 0 else _altitude(ellipsoid),
+        alt_msl_m=None if above_sea is None else MslM(above_sea),
+        alt_ellipsoid_m=None if above_ellipsoid is None else HaeM(above_ellipsoid),
         h_acc_m=_accuracy(numbers["h_acc"]),
         v_acc_m=_accuracy(numbers["v_acc"]),
         speed_mps=speed_mps if speed_mps <= _MAX_SPEED_MPS else None,
@@ -296,7 +298,7 @@ def home_position(frame: Frame) -> HomePosition | None:
     place, alt_m = _place(lat, lon), _altitude(alt)
     if place is None or alt_m is None:
         return None
-    return HomePosition(latitude_deg=place[0], longitude_deg=place[1], alt_msl_m=alt_m)
+    return HomePosition(latitude_deg=place[0], longitude_deg=place[1], alt_msl_m=MslM(alt_m))
 
 
 def _numbers(frame: Frame) -> tuple[float, ...]:
