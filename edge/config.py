@@ -103,6 +103,10 @@ class SigmaConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
         time_offset_s: frame time against telemetry time.
         surface_m: height of what the rays meet; not given: 3 m on land, 0.5 m at sea.
         pixel_px: where in the image the object stands.
+        focal_percent: focal length, in percent of it: 1 for a field of view from a data sheet, 0.1 to 0.3 for
+            a calibrated lens.
+        principal_px: principal point, per axis; 0 where boresight_deg holds it already, as every boresight
+            does that was found from places on the ground.
     """
 
     horizontal_m: Sigma = 1.5
@@ -113,6 +117,8 @@ class SigmaConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
     time_offset_s: Sigma = 0.06
     surface_m: Sigma | None = None
     pixel_px: Sigma = 2.0
+    focal_percent: Annotated[float, Meta(ge=0.0, le=50.0)] = 1.0
+    principal_px: Sigma = 0.0
 
 
 class ModelConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):

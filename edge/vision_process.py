@@ -87,6 +87,8 @@ def pose_sigmas(sensor: SensorConfig) -> PoseSigmas:
         heading_deg=sigma.heading_deg,
         boresight_deg=sigma.boresight_deg,
         time_offset_s=sigma.time_offset_s,
+        focal_percent=sigma.focal_percent,
+        principal_px=sigma.principal_px,
     )
 
 
