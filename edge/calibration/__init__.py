@@ -1,0 +1,1 @@
+"""What a flight tells about its own instruments: time offset, field of view, boresight."""
