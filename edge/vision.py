@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.chips import cut_chip
-from edge.locate import Locations, Locator, bearing_message, forward_azimuth_deg, position_message
+from edge.locate import Locations, Locator, bearing_message, position_message
 from edge.plane import LocalPlane
 from edge.sightings import SightingLog
-from edge.track import Measurement, Tracker, TrackerConfig, TrackState
+from edge.track import Measurements, Tracker, TrackerConfig, TrackState, measurements_of
 from models.detection import DetectionBatch
 from models.detector import Detector, Inference
 from skywarden import messages
@@ -133,8 +133,8 @@ class VisionNode:
         self._ids = ids
         self._settings = settings
         self._detector = detector
-        self._tracker_config = tracker
-        self._tracker = Tracker(tracker)
+        self._tracker_config = tracker or TrackerConfig()
+        self._tracker = Tracker(self._tracker_config)
         self._tracked_ns: int | None = None
         self._plane: LocalPlane | None = None
         self._log = SightingLog(interval_s=settings.sighting_interval_s)
@@ -194,11 +194,9 @@ class VisionNode:
         return Outcome(messages=out, batch=batch, locations=locations, reasons=reasons)
 
     def _track(self, seen: Seen, pose: CameraPose, locations: Locations) -> list[Message]:
-        if self._plane is None:
-            self._plane = LocalPlane(pose.latitude_deg, pose.longitude_deg)
-        measurements = self._measurements(seen.batch, locations)
+        measurements = self._measurements(seen, pose, locations)
         time_ns = self._tracking_time(seen.frame.time_ns)
-        states = self._tracker.update(time_ns, measurements, forward_azimuth_deg(pose))
+        states = list(self._tracker.update(time_ns, measurements))
         heights, circles = _heights(locations), locations.ce90_m.tolist()
         for state in states:
             if state.detection_index is not None:
@@ -232,30 +230,20 @@ class VisionNode:
         self._tracked_ns = max(time_ns, self._tracked_ns or 0)
         return self._tracked_ns
 
-    def _measurements(self, batch: DetectionBatch, locations: Locations) -> list[Measurement]:
-        assert self._plane is not None
-        count = len(batch)
-        east_north = self._plane.east_north_m(locations.latitude_deg[:count], locations.longitude_deg[:count])
-        rows = zip(
-            locations.status[:count],
-            east_north.tolist(),
-            locations.covariance_enu_m2[:count, :2, :2],
-            batch.label_index.tolist(),
-            batch.score.tolist(),
-            strict=True,
+    def _measurements(self, seen: Seen, pose: CameraPose, locations: Locations) -> Measurements:
+        if self._plane is None:
+            self._plane = LocalPlane(pose.latitude_deg, pose.longitude_deg)
+        camera = self._locators[seen.frame.image.shape[1], seen.frame.image.shape[0]].camera
+        return measurements_of(
+            self._plane,
+            pose,
+            locations,
+            pixel_rad=self._pixel_sigma(seen.batch) / camera.fx,
+            score=np.clip(seen.batch.score, 0.0, 1.0),
+            label_index=seen.batch.label_index,
+            labels=seen.batch.labels,
+            config=self._tracker_config,
         )
-        return [
-            Measurement(
-                east_m=east_m,
-                north_m=north_m,
-                covariance_m2=covariance,
-                label=batch.labels[label],
-                score=score,
-                detection_index=index,
-            )
-            for index, (status, (east_m, north_m), covariance, label, score) in enumerate(rows)
-            if status == "ok"
-        ]
 
     def _track_messages(self, states: Sequence[TrackState]) -> Iterator[messages.Track]:
         if states:

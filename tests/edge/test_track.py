@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge.track import Measurement, Tracker, TrackerConfig, TrackState
+from edge.track import Measurements, Tracker, TrackerConfig, TrackState, from_covariances, no_measurements
 from skywarden.clock import NS_PER_S
 from skywarden.errors import ConfigError, InputError
 
@@ -12,19 +12,10 @@ START_NS = 1_700_000_000 * NS_PER_S
 
 def _seen(
     points_m: np.ndarray, sigma_m: float = 2.2, score: float = 0.9, label: str = "boat"
-) -> list[Measurement]:
-    return [
-        Measurement(
-            east_m=float(east),
-            north_m=float(north),
-            covariance_m2=np.eye(2) * sigma_m**2,
-            label=label,
-            score=score,
-            detection_index=index,
-            box_px=(1.0, 2.0, 3.0, 4.0),
-        )
-        for index, (east, north) in enumerate(points_m)
-    ]
+) -> Measurements:
+    count = len(points_m)
+    covariance = np.repeat((np.eye(2) * sigma_m**2)[None], count, axis=0)
+    return from_covariances(points_m, covariance, np.full(count, score), labels=(label,))
 
 
 def _at(seconds: float) -> int:
@@ -32,7 +23,11 @@ def _at(seconds: float) -> int:
 
 
 def _nothing(tracker: Tracker, seconds: float) -> list[TrackState]:
-    return tracker.update(_at(seconds), [])
+    return list(tracker.update(_at(seconds), no_measurements()))
+
+
+def _first(tracker: Tracker, seconds: float, seen: Measurements) -> TrackState:
+    return next(iter(tracker.update(_at(seconds), seen)))
 
 
 def _fly_over_panels(seed: int) -> tuple[set[int], dict[int, set[int]]]:
@@ -76,7 +71,7 @@ def test_vessels_at_fifteen_metres_a_second_keep_their_tracks_when_they_pass(rat
         truth = np.array([[-90.0 + 15.0 * t, 0.0], [90.0 - 15.0 * t, 30.0]])
         visible = [j for j in range(2) if rng.random() < 0.85]
         points = truth[visible] + shared + rng.normal(0, 0.5, (len(visible), 2))
-        states = tracker.update(_at(t), _seen(points, sigma_m=5.0))
+        states = list(tracker.update(_at(t), _seen(points, sigma_m=5.0)))
         for state in states:
             if state.detection_index is not None:
                 numbers[visible[state.detection_index]].add(state.number)
@@ -102,16 +97,9 @@ def test_an_anchored_vessel_is_not_called_moving_while_the_platform_closes_in() 
             along = slant_m**2 / height_m
             error = np.array([away_m * bias[1], along * bias[0]]) + rng.normal(0, 1.0, 2)
             sigma = np.radians(0.5)
-            measured = _seen(np.array([[0.0, 0.0]]) + error)[0]
-            measured = Measurement(
-                east_m=measured.east_m,
-                north_m=measured.north_m,
-                covariance_m2=np.diag([(away_m * sigma) ** 2 + 1.0, (along * sigma) ** 2 + 1.0]),
-                label="boat",
-                score=0.9,
-                detection_index=0,
-            )
-            states = tracker.update(_at(frame / 2), [measured], forward_azimuth_deg=0.0)
+            covariance = np.diag([(away_m * sigma) ** 2 + 1.0, (along * sigma) ** 2 + 1.0])
+            measured = from_covariances([error], [covariance], [0.9], forward_azimuth_deg=0.0)
+            states = list(tracker.update(_at(frame / 2), measured))
         called_moving += states[0].is_moving
     assert called_moving <= 2
 
@@ -119,7 +107,7 @@ def test_an_anchored_vessel_is_not_called_moving_while_the_platform_closes_in() 
 def test_a_position_does_not_become_better_than_the_error_its_frames_share() -> None:
     tracker = Tracker()
     for frame in range(300):
-        states = tracker.update(_at(frame / 30), _seen(np.zeros((1, 2)), sigma_m=5.0))
+        states = list(tracker.update(_at(frame / 30), _seen(np.zeros((1, 2)), sigma_m=5.0)))
     sigma_m = float(np.sqrt(states[0].covariance_m2[0, 0]))
     assert 3.0 < sigma_m < 5.0
     assert not states[0].is_moving
@@ -128,14 +116,14 @@ def test_a_position_does_not_become_better_than_the_error_its_frames_share() -> 
 def test_a_track_rises_coasts_and_falls_once() -> None:
     tracker = Tracker(TrackerConfig(coast_static_s=5.0))
     spot = np.zeros((1, 2))
-    statuses = [tracker.update(_at(t), _seen(spot))[0].status for t in range(4)]
+    statuses = [_first(tracker, t, _seen(spot)).status for t in range(4)]
     assert statuses == ["tentative", "tentative", "confirmed", "confirmed"]
     assert _nothing(tracker, 4)[0].status == "coasting"
-    assert tracker.update(_at(5), _seen(spot))[0].status == "confirmed"
+    assert _first(tracker, 5, _seen(spot)).status == "confirmed"
     fallen = [_nothing(tracker, t) for t in (7, 10.5, 11, 12)]
     assert [s[0].status if s else None for s in fallen] == ["coasting", "dropped", None, None]
     assert fallen[1][0].was_confirmed
-    assert tracker.update(_at(13), _seen(spot))[0].number == 2
+    assert _first(tracker, 13, _seen(spot)).number == 2
 
 
 def test_a_false_alarm_dies_unconfirmed() -> None:
@@ -150,18 +138,18 @@ def test_a_false_alarm_dies_unconfirmed() -> None:
 
 def test_unsure_detections_continue_tracks_but_do_not_begin_them() -> None:
     tracker, spot = Tracker(), np.zeros((1, 2))
-    assert tracker.update(_at(0), _seen(spot, score=0.3)) == []
+    assert list(tracker.update(_at(0), _seen(spot, score=0.3))) == []
     for t in range(1, 4):
         tracker.update(_at(t), _seen(spot))
-    state = tracker.update(_at(4), _seen(spot, score=0.3))[0]
+    state = _first(tracker, 4, _seen(spot, score=0.3))
     assert (state.status, state.detection_index, state.look_count) == ("confirmed", 0, 4)
-    assert tracker.update(_at(5), _seen(spot, score=0.05))[0].detection_index is None
+    assert _first(tracker, 5, _seen(spot, score=0.05)).detection_index is None
 
 
 def test_the_label_is_what_most_of_the_score_says() -> None:
     tracker, spot = Tracker(), np.zeros((1, 2))
     for t, label in enumerate(["buoy", "boat", "boat"]):
-        state = tracker.update(_at(t), _seen(spot, label=label))[0]
+        state = _first(tracker, t, _seen(spot, label=label))
     assert (state.number, state.label) == (1, "boat")
 
 
@@ -183,15 +171,12 @@ def test_the_same_input_gives_the_same_tracks() -> None:
 
 def test_time_that_runs_back_and_numbers_that_are_none_are_refused() -> None:
     tracker = Tracker()
-    tracker.update(_at(1), [])
+    tracker.update(_at(1), no_measurements())
     with pytest.raises(InputError, match="came after"):
-        tracker.update(_at(0), [])
+        tracker.update(_at(0), no_measurements())
     for east, covariance in ((float("nan"), np.eye(2)), (0.0, np.full((2, 2), np.nan)), (0.0, -np.eye(2))):
-        bad = Measurement(
-            east_m=east, north_m=0.0, covariance_m2=covariance, label="boat", score=0.9, detection_index=0
-        )
         with pytest.raises(InputError):
-            tracker.update(_at(2), [bad])
+            tracker.update(_at(2), from_covariances([[east, 0.0]], [covariance], [0.9]))
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
