@@ -2,8 +2,9 @@
 
 Every pixel becomes an exact ray, turned as a vector (never by adding angles), on the ellipsoid, to its first
 crossing with the surface. The covariance is the first-order image of every error of the pose, the pixel and
-the surface through the slope of the ground at the crossing. No position is better than a wrong one: a ray
-within three sigma of the horizon gets a bearing only.
+the surface through the slope of the ground at the crossing; where a ray grazes, rays beside it are cast too
+(`edge.grazing`). No position is better than a wrong one: a ray within three sigma of the horizon gets a
+bearing only. The way back, from a place to its pixel, is `Locator.project`.
 """
 
 import math
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge import raycast
+from edge import grazing, raycast
 from skywarden import geodesy, messages
 from skywarden.camera import CameraModel
 from skywarden.errors import InputError
@@ -54,6 +55,7 @@ REFRACTION_COEFFICIENT = 0.13
 
 _REFRACTION_BAND_RAD = math.radians(2.0)
 _MEAN_RADIUS_M = 6_371_000.0
+_STEEP_SINE = 0.5  # steeper rays are first order for every sigma that is allowed
 _EYE = np.eye(3)
 _BY_CODE = {
     raycast.HIT: OK,
@@ -119,10 +121,23 @@ class _Ground:
     ecef_from_enu: FloatArray
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Incidence:
+    """How rays come in: rotations (N, 3, 3) into enu at the crossing, rays there (N, 3), the surface's
+    normals over (normal . ray) (N, 3), and the sines of the grazing angles (N,)."""
+
+    enu_from_ned: FloatArray
+    ray: FloatArray
+    onto: FloatArray
+    sine: FloatArray
+
+
 class Locator:
     """Places pixels of one camera on one surface; holds no state between calls.
 
     `surface` `None` means level ground at the pose's `level_alt_hae_m`. Beyond `max_range_m` nothing is met.
+    `horizon_sigmas` 0 refuses nothing near the horizon. `refraction` (curvature of light over that of the
+    earth) is an error near the horizon and never moves a place.
     """
 
     def __init__(
@@ -132,6 +147,7 @@ class Locator:
         *,
         max_range_m: float = 50_000.0,
         horizon_sigmas: float = 3.0,
+        refraction: float = REFRACTION_COEFFICIENT,
     ) -> None:
         if not 1.0 <= max_range_m <= 500_000.0:
             raise InputError(f"a range limit of {max_range_m} m; expected 1 to 500000")
@@ -139,6 +155,7 @@ class Locator:
         self._surface = surface
         self._max_range_m = max_range_m
         self._horizon_sigmas = horizon_sigmas
+        self._refraction = refraction
 
     def locate(
         self,
@@ -148,7 +165,7 @@ class Locator:
         *,
         angular_velocity_ned_dps: npt.ArrayLike | None = None,
     ) -> Locations:
-        """Places of pixels (N, 2) whose one-sigma error per axis is `sigma_px`, shape () or (N,).
+        """Places of pixels (N, 2) whose one-sigma error per axis is `sigma_px`, shape (), (N,) or (N, 2).
 
         A time offset moves position and direction together. `angular_velocity_ned_dps`, shape (3,), says
         about which axis the camera turns, in place of the pose's own; where neither tells, the turn of
@@ -170,8 +187,61 @@ class Locator:
         slant_m[(code != raycast.HIT) | ~rays.is_seen] = np.nan
         turn = np.radians(_turn_dps(pose, angular_velocity_ned_dps))
         ground = _ground(rays, slant_m)
-        covariance = _position_covariance(surface, pose, rays, slant_m, ground, turn)
+        incidence = _incidence(surface, rays, ground)
+        covariance = _position_covariance(pose, rays, slant_m, incidence, turn, self._refraction)
+        covariance += _outer(incidence.ray * (incidence.onto[:, 2] * surface.sigma_m)[:, None])
+        self._stretch_grazing(surface, rays, slant_m, incidence, covariance)
         return _answer(rays, status, slant_m, ground, covariance, surface.kind)
+
+    def project(
+        self,
+        pose: CameraPose,
+        latitude_deg: npt.ArrayLike,
+        longitude_deg: npt.ArrayLike,
+        alt_hae_m: npt.ArrayLike,
+    ) -> tuple[FloatArray, BoolArray]:
+        """Pixels, shape (N, 2), of places (N,), and which of them exist: the way back of `locate`.
+
+        A place behind the camera or beyond the lens's fold has no pixel (NaN). A pixel outside the image
+        exists (`CameraModel.contains` tells), and so does that of a place behind a hill (`sees` tells).
+        """
+        place = np.broadcast_arrays(
+            *(np.atleast_1d(np.asarray(v, np.float64)) for v in (latitude_deg, longitude_deg, alt_hae_m))
+        )
+        rotation = _checked_rotation(pose)
+        ecef_from_ned = geodesy.ecef_from_ned(pose.latitude_deg, pose.longitude_deg)
+        here = geodesy.ecef_from_geodetic(pose.latitude_deg, pose.longitude_deg, pose.alt_hae_m)
+        in_camera = (geodesy.ecef_from_geodetic(*place) - here) @ ecef_from_ned @ rotation
+        return self.camera.project(in_camera)
+
+    def sees(
+        self,
+        pose: CameraPose,
+        latitude_deg: npt.ArrayLike,
+        longitude_deg: npt.ArrayLike,
+        alt_hae_m: npt.ArrayLike,
+        *,
+        margin_m: float = 2.0,
+    ) -> BoolArray:
+        """Which places (N,) stand in the image with no ground before them nearer than by `margin_m`."""
+        pixels, exists = self.project(pose, latitude_deg, longitude_deg, alt_hae_m)
+        inside: BoolArray = exists & self.camera.contains(pixels)
+        surface = self._surface_for(pose)
+        if surface is None or not inside.any():
+            return inside
+        place = np.broadcast_arrays(
+            *(np.atleast_1d(np.asarray(v, np.float64)) for v in (latitude_deg, longitude_deg, alt_hae_m))
+        )
+        here = geodesy.ecef_from_geodetic(pose.latitude_deg, pose.longitude_deg, pose.alt_hae_m)
+        away = geodesy.ecef_from_geodetic(*place)[inside] - here
+        distance_m = np.sqrt(np.sum(away * away, axis=1))
+        slant_m, code = raycast.first_crossings(
+            surface, here, away / distance_m[:, None], min(self._max_range_m, float(distance_m.max()) + 1.0)
+        )
+        with np.errstate(invalid="ignore"):
+            is_hidden = (code == raycast.HIT) & (slant_m < distance_m - margin_m)
+        inside[np.flatnonzero(inside)[is_hidden | (code == raycast.CAMERA_BELOW)]] = False
+        return inside
 
     def footprint(self, pose: CameraPose) -> tuple[tuple[float, float], ...]:
         """Latitude and longitude of the image's corners (`CameraModel.corners_px`), from the upper left on.
@@ -196,16 +266,14 @@ class Locator:
         return None if pose.level_alt_hae_m is None else LevelSurface(pose.level_alt_hae_m)
 
     def _rays(self, pose: CameraPose, points_px: npt.ArrayLike, sigma_px: npt.ArrayLike) -> _Rays:
-        geodesy.check_place(pose.latitude_deg, pose.longitude_deg, pose.alt_hae_m)
-        rotation = np.asarray(pose.rotation_ned_from_camera, dtype=np.float64)
-        if rotation.shape != (3, 3) or not np.max(np.abs(rotation @ rotation.T - _EYE)) <= 1e-6:
-            raise InputError(f"not a rotation: {np.array2string(rotation, precision=4)}")
+        rotation = _checked_rotation(pose)
         points = np.asarray(points_px, dtype=np.float64).reshape(-1, 2)
-        sigma = np.broadcast_to(np.asarray(sigma_px, dtype=np.float64), (len(points),))
+        given = np.asarray(sigma_px, dtype=np.float64)
+        sigma = np.broadcast_to(given if given.ndim == 2 else given[..., None], (len(points), 2))
         in_camera, jacobian, is_seen = self.camera.rays_with_jacobian(points)
         in_ned = in_camera @ rotation.T
         sigmas = pose.sigmas
-        by_pixel = rotation @ jacobian * np.hypot(sigma, sigmas.principal_px)[:, None, None]
+        by_pixel = rotation @ jacobian * np.hypot(sigma, sigmas.principal_px)[:, None, :]
         tilt_variance = math.radians(sigmas.tilt_deg) ** 2 + math.radians(sigmas.boresight_deg) ** 2
         turned = _down_cross(in_ned) * math.radians(sigmas.heading_deg)
         covariance = _outer(by_pixel[:, :, 0]) + _outer(by_pixel[:, :, 1]) + _outer(turned)
@@ -235,12 +303,14 @@ class Locator:
         slant_m: FloatArray,
         code: npt.NDArray[np.int8],
     ) -> None:
-        """Mark (code -1) the hits that a ray raised by three sigma would not be.
+        """Mark (code -1) the hits that a ray raised by `horizon_sigmas` would not be.
 
         Over a smooth surface that is the distance from the dip of its horizon. Over terrain the raised rays
         are cast again where they could pass over everything, so that a mountainside above the sea's horizon
         still counts as ground.
         """
+        if self._horizon_sigmas == 0.0:
+            return
         elevation = rays.elevation
         variance = _along(rays.covariance, rays.upward, rays.upward)
         margin = self._horizon_sigmas * np.sqrt(np.maximum(variance, 0.0))
@@ -259,6 +329,49 @@ class Locator:
             close = close[raised_code != raycast.HIT]
         code[close] = -1
         slant_m[close] = np.nan
+
+    def _stretch_grazing(
+        self,
+        surface: Surface,
+        rays: _Rays,
+        slant_m: FloatArray,
+        incidence: _Incidence,
+        covariance: FloatArray,
+    ) -> None:
+        """Stretch the covariances of rays that graze until their CE90 holds (see `edge.grazing`)."""
+        with np.errstate(invalid="ignore"):
+            is_flat = incidence.sine < _STEEP_SINE
+        flat = np.flatnonzero(is_flat)
+        if not flat.size:
+            return
+        level = np.hypot(incidence.ray[flat, 0], incidence.ray[flat, 1])
+        along = np.zeros((flat.size, 3))
+        along[:, :2] = incidence.ray[flat, :2] / level[:, None]
+        along_m = np.sqrt(np.maximum(_along(covariance[flat], along, along), 0.0))
+        bent, sigma_rad = grazing.bend(
+            along_m, slant_m[flat], np.arcsin(incidence.sine[flat]), rays.elevation[flat]
+        )
+        chosen = bent > grazing.BEND_LIMIT
+        flat, along, sigma_rad = flat[chosen], along[chosen], sigma_rad[chosen]
+        if not flat.size:
+            return
+        raised = rays.elevation[flat][:, None] + grazing.offsets_rad(sigma_rad)
+        many = np.repeat(rays.in_ned[flat], raised.shape[1], axis=0)
+        turned = _raised(many, np.clip(raised.reshape(-1), -math.pi / 2, math.pi / 2))
+        far_m = min(self._max_range_m, grazing.FAR_FACTOR * float(slant_m[flat].max()))
+        again, _ = raycast.first_crossings(surface, rays.camera_in_ecef, turned @ rays.ecef_from_ned.T, far_m)
+        level_m = (again * np.hypot(turned[:, 0], turned[:, 1])).reshape(raised.shape)
+        start_m = slant_m[flat] * np.hypot(rays.in_ned[flat, 0], rays.in_ned[flat, 1])
+        covariance[flat] = grazing.stretched(covariance[flat], along, start_m, level_m)
+
+
+def _checked_rotation(pose: CameraPose) -> FloatArray:
+    """The pose's rotation; raises `InputError` on a pose that cannot be."""
+    geodesy.check_place(pose.latitude_deg, pose.longitude_deg, pose.alt_hae_m)
+    rotation = np.asarray(pose.rotation_ned_from_camera, dtype=np.float64)
+    if rotation.shape != (3, 3) or not np.max(np.abs(rotation @ rotation.T - _EYE)) <= 1e-6:
+        raise InputError(f"not a rotation: {np.array2string(rotation, precision=4)}")
+    return rotation
 
 
 def position_message(locations: Locations, index: int) -> messages.Position | None:
@@ -315,15 +428,26 @@ def _ground(rays: _Rays, slant_m: FloatArray) -> _Ground:
     )
 
 
+def _incidence(surface: Surface, rays: _Rays, ground: _Ground) -> _Incidence:
+    enu_from_ned = np.swapaxes(ground.ecef_from_enu, 1, 2) @ rays.ecef_from_ned
+    ray = (enu_from_ned @ rays.in_ned[:, :, None])[:, :, 0]
+    normal = _normals(surface, ground)
+    steep = np.add.reduce(normal * ray, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        onto = normal / steep[:, None]
+        sine = -steep / np.sqrt(np.add.reduce(normal * normal, axis=1))
+    return _Incidence(enu_from_ned=enu_from_ned, ray=ray, onto=onto, sine=sine)
+
+
 def _position_covariance(
-    surface: Surface,
     pose: CameraPose,
     rays: _Rays,
     slant_m: FloatArray,
-    ground: _Ground,
+    incidence: _Incidence,
     turn_ned_radps: FloatArray,
+    refraction: float,
 ) -> FloatArray:
-    """Covariance of the crossings, shape (N, 3, 3), in enu axes there, metres squared.
+    """Covariance of the crossings, shape (N, 3, 3), in enu axes there, metres squared; ground is exact here.
 
     A camera displaced by c and a ray turned by d move the crossing by P (c + R d), where
     P = I - ray normal^T / (normal . ray) keeps it on the ground; ground raised by s moves it by
@@ -338,15 +462,11 @@ def _position_covariance(
     x, y, z = turn_ned_radps.tolist()
     turned = rays.in_ned @ np.array([[0.0, z, -y], [-z, 0.0, x], [y, -x, 0.0]])  # turn x ray
     covariance += _outer((velocity + slant_m[:, None] * turned) * sigmas.time_offset_s)
-    _add_refraction(covariance, pose, rays, slant_m)
-    enu_from_ned = np.swapaxes(ground.ecef_from_enu, 1, 2) @ rays.ecef_from_ned
-    ray = (enu_from_ned @ rays.in_ned[:, :, None])[:, :, 0]
-    normal = _normals(surface, ground)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        onto = normal / np.sum(normal * ray, axis=1)[:, None]
-    move = enu_from_ned - ray[:, :, None] * (onto[:, None, :] @ enu_from_ned)
+    if refraction > 0.0:
+        _add_refraction(covariance, pose, rays, slant_m, refraction)
+    onto_ned = incidence.onto[:, None, :] @ incidence.enu_from_ned
+    move = incidence.enu_from_ned - incidence.ray[:, :, None] * onto_ned
     result: FloatArray = move @ (covariance @ np.swapaxes(move, 1, 2))
-    result += _outer(ray * (onto[:, 2] * surface.sigma_m)[:, None])
     symmetric: FloatArray = 0.5 * (result + np.swapaxes(result, 1, 2))
     return symmetric
 
@@ -372,14 +492,16 @@ def _normals(surface: Surface, ground: _Ground) -> FloatArray:
     return normal
 
 
-def _add_refraction(covariance: FloatArray, pose: CameraPose, rays: _Rays, slant_m: FloatArray) -> None:
+def _add_refraction(
+    covariance: FloatArray, pose: CameraPose, rays: _Rays, slant_m: FloatArray, coefficient: float
+) -> None:
     """Add the error of light that bends, metres squared: only within 2 degrees of the horizon it matters."""
     ground_hae_m = pose.alt_hae_m + slant_m * np.sin(rays.elevation)
     with np.errstate(invalid="ignore"):
         is_low = -rays.elevation < _dip_rad(pose, ground_hae_m, rays.in_ned) + _REFRACTION_BAND_RAD
     low = np.flatnonzero(is_low)
     if low.size:
-        bent_m = REFRACTION_COEFFICIENT * slant_m[low] ** 2 / (2 * _MEAN_RADIUS_M)
+        bent_m = coefficient * slant_m[low] ** 2 / (2 * _MEAN_RADIUS_M)
         covariance[low] += _outer(rays.upward[low] * bent_m[:, None])
 
 
