@@ -295,7 +295,8 @@ def associate(
 
     `looks` holds every candidate pair as a thing; `pairs` names its track and its vessel. Each pair in turn
     is believed, calibrated on, and the others are judged by it: a bias moves all vessels together, so the
-    right pair makes the others fall into place (a consensus as of Fischler & Bolles 1981). A track whose second candidate is nearly as good stays without a vessel. Returns track to vessel.
+    right pair makes the others fall into place (a consensus as of Fischler & Bolles 1981). A track whose
+    second candidate is nearly as good stays without a vessel. Returns track to vessel.
     """
     config = config or SolverConfig()
     best: tuple[int, float, dict[str, str]] = (0, 0.0, {})

@@ -311,7 +311,7 @@ def _answer(
     weight = _weights(residual)
     flat = (jacobian * np.sqrt(weight)[:, None, None]).reshape(-1, system.count)
     data = flat.T @ flat
-    inverse: FloatArray = np.linalg.inv(data + np.diag(system.information))
+    inverse = np.asarray(np.linalg.inv(data + np.diag(system.information)), dtype=np.float64)
     spent = float(np.trace(inverse @ data))
     freedom = max(1.0, 2.0 * float(weight.sum()) - spent)
     scale = math.sqrt(float(np.sum(weight * np.sum(residual**2, axis=1))) / freedom)
@@ -355,8 +355,8 @@ def find_lies(looks: Looks, config: SolverConfig | None = None) -> list[Lie]:
     """Things (vessels, points) that the others contradict, the worst first.
 
     Each is left out in turn. The one without which the rest agrees best is judged by the place that the
-    others give it: how far that is from what it says, against the error of both. Then the next, as long as three
-    remain. Two that contradict each other cannot be told apart, and neither is named.
+    others give it: how far that is from what it says, against the error of both. Then the next, as long as
+    three remain. Two that contradict each other cannot be told apart, and neither is named.
     """
     config = config or SolverConfig()
     lies: list[Lie] = []
