@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from edge.calibration.record import Calibration, read_calibration
 from edge.cameras.config import CameraConfig
 from edge.downlink import LinkConfig
 from edge.mavlink_port import MavlinkConfig
@@ -121,6 +122,17 @@ class SigmaConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
     principal_px: Sigma = 0.0
 
 
+class CalibrationConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `skywarden calibrate` found for this sensor.
+
+    Attributes:
+        path: the calibration file; empty for none. Its corrections are added to every pose, and its sigmas
+            replace those of boresight, attitude, heading and time offset in `sigma`.
+    """
+
+    path: str = ""
+
+
 class ModelConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which detector runs.
 
@@ -162,6 +174,7 @@ class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         model: which detector runs on it.
         surface: what its rays meet.
         sigma: its error budget.
+        calibration: what was found out about its boresight, heading and time.
         tracker: how detections become tracks.
     """
 
@@ -171,6 +184,7 @@ class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     model: ModelConfig = ModelConfig()
     surface: SurfaceConfig = SurfaceConfig()
     sigma: SigmaConfig = SigmaConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
     tracker: TrackerConfig = TrackerConfig()
 
     def __post_init__(self) -> None:
@@ -184,6 +198,21 @@ class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
             Tracker(self.tracker)
         except ConfigError as error:
             raise ValueError(str(error)) from error
+
+    def read_calibration(self) -> Calibration | None:
+        """The calibration that is named; raises `ConfigError` when it is not one, or another sensor's."""
+        if not self.calibration.path:
+            return None
+        try:
+            found = read_calibration(Path(self.calibration.path))
+        except InputError as error:
+            raise ConfigError(f"sensor.calibration: {error}") from error
+        if found.sensor_id != self.camera.sensor_id:
+            raise ConfigError(
+                f"sensor.calibration: {self.calibration.path} belongs to sensor {found.sensor_id!r}, not to "
+                f"{self.camera.sensor_id!r}"
+            )
+        return found
 
 
 class SightingConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):

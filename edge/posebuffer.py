@@ -14,6 +14,7 @@ from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from edge import gimbal
+from edge.calibration.record import Calibration
 from edge.gimbal import GimbalAttitude
 from skywarden import geodesy, rotations
 from skywarden.clock import NS_PER_S
@@ -273,14 +274,24 @@ class _Turn:
 
 
 class PoseBuffer:
-    """Poses of one sensor. `history` is shared and fed by someone else."""
+    """Poses of one sensor. `history` is shared and fed by someone else.
+
+    A `calibration` corrects every pose, the instant at which telemetry is read for it, and `sigmas`.
+    """
 
     def __init__(
-        self, history: Callable[[], PoseHistory | None], *, mount: Mount, sigmas: PoseSigmas
+        self,
+        history: Callable[[], PoseHistory | None],
+        *,
+        mount: Mount,
+        sigmas: PoseSigmas,
+        calibration: Calibration | None = None,
     ) -> None:
         self._history = history
         self._mount = mount
-        self._sigmas = sigmas
+        self._sigmas = sigmas if calibration is None else calibration.sigmas(sigmas)
+        self._calibration = calibration
+        self._late_ns = 0 if calibration is None else round(calibration.time_offset_s * NS_PER_S)
 
     def covers(self, time_ns: int) -> bool:
         """Whether every stream that the pose needs has a sample at or after `time_ns`.
@@ -290,6 +301,7 @@ class PoseBuffer:
         history = self._history()
         if history is None:
             return False
+        time_ns -= self._late_ns
         streams: list[_Timed | None] = [history.positions_at(time_ns).latest]
         if self._mount.kind == "gimbal":
             streams.append(_newest_gimbal(history, self._mount.gimbal_device_id))
@@ -300,9 +312,10 @@ class PoseBuffer:
     def pose_at(self, time_ns: int) -> CameraPose | NoPose:
         """The camera's pose at `time_ns` (UTC), or the reason why there is none."""
         try:
-            return self._pose(_known(self._history()), time_ns)
+            pose = self._pose(_known(self._history()), time_ns - self._late_ns)
         except _RefusedError as refused:
             return NoPose(time_ns=time_ns, reason=refused.reason, detail=refused.detail)
+        return pose if self._calibration is None else self._calibration.pose(pose, time_ns)
 
     def platform_pose_at(self, time_ns: int, *, platform_id: str, sortie_id: str) -> PlatformPose:
         """The platform's own pose for the ground; what is not known is None, `reason` says why."""

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from edge.calibration.record import Calibration
 from edge.mavlink_port import MavlinkConfig
 from edge.posebuffer import (
     AttitudeSample,
@@ -149,9 +150,11 @@ class TelemetryNode:
         system = self._ours()
         return None if system is None else system.clock_error_s
 
-    def pose_buffer(self, *, mount: Mount, sigmas: PoseSigmas) -> PoseBuffer:
+    def pose_buffer(
+        self, *, mount: Mount, sigmas: PoseSigmas, calibration: Calibration | None = None
+    ) -> PoseBuffer:
         """Poses of one sensor, from what this node hears."""
-        return PoseBuffer(lambda: self.history, mount=mount, sigmas=sigmas)
+        return PoseBuffer(lambda: self.history, mount=mount, sigmas=sigmas, calibration=calibration)
 
     def platform_pose(self, platform_id: str, sortie_id: str, now_ns: int) -> PlatformPose | None:
         """The newest pose for the ground at or before `now_ns`; None when no autopilot was ever heard.

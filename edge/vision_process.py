@@ -20,6 +20,7 @@ from edge.telemetry import TelemetryNode
 from edge.vision import SensorIds, VisionNode, VisionSettings
 from edge.vision_loop import LoopSettings, VisionLoop
 from models.catalogue import load_detector
+from skywarden.camera import CameraModel
 from skywarden.clock import SystemClock
 from skywarden.config import load_config
 from skywarden.errors import ConfigError, SkywardenError
@@ -50,7 +51,10 @@ def run_vision(
     detector = load_detector(sensor.model.name, threads=sensor.model.threads)
     detector.warm_up()
     telemetry = TelemetryNode(config.mavlink, platform_id=config.platform_id)
-    poses = telemetry.pose_buffer(mount=sensor.mount, sigmas=pose_sigmas(sensor))
+    calibration = sensor.read_calibration()
+    poses = telemetry.pose_buffer(
+        mount=sensor.mount, sigmas=pose_sigmas(sensor), calibration=calibration
+    )
     grabber = NewestFrameGrabber(sensor.camera, clock)
     bus = VisionBus(endpoints, ids.sensor_id)
     loop = VisionLoop(
@@ -95,7 +99,7 @@ def pose_sigmas(sensor: SensorConfig) -> PoseSigmas:
 def vision_settings(config: EdgeConfig, sensor: SensorConfig) -> VisionSettings:
     """The chain of one sensor from its configuration; raises `ConfigError` or `InputError`."""
     return VisionSettings(
-        camera=sensor.lens.model() if sensor.lens else None,
+        camera=_lens(sensor),
         surface=surface_of(sensor),
         pixel_sigma_px=sensor.sigma.pixel_px,
         min_score=sensor.model.min_score,
@@ -104,6 +108,14 @@ def vision_settings(config: EdgeConfig, sensor: SensorConfig) -> VisionSettings:
         chip_interval_s=config.sighting.chip_interval_s,
         is_exercise=config.is_exercise,
     )
+
+
+def _lens(sensor: SensorConfig) -> CameraModel | None:
+    """The camera's lens, with what a calibration says about it."""
+    if sensor.lens is None:
+        return None
+    calibration = sensor.read_calibration()
+    return sensor.lens.model() if calibration is None else calibration.camera(sensor.lens.model())
 
 
 def surface_of(sensor: SensorConfig) -> Surface | None:
