@@ -157,11 +157,13 @@ class SurfaceConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             take-off height.
         path: tile or folder of tiles (`skywarden terrain build` makes them; .hgt works as it is).
         tide_m: sea level above the geoid.
+        tide_sigma_m: one-sigma error of the tide; adds to `sigma.surface_m`.
     """
 
     kind: Literal["terrain", "sea", "level"] = "level"
     path: str | None = None
     tide_m: Annotated[float, Meta(ge=-20.0, le=20.0)] = 0.0
+    tide_sigma_m: Annotated[float, Meta(ge=0.0, le=20.0)] = 0.0
 
 
 class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):

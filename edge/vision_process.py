@@ -126,7 +126,11 @@ def surface_of(sensor: SensorConfig) -> Surface | None:
         path = Path(sensor.surface.path)
         return load_terrain(path, sigma_m=DEM_SIGMA_M if sigma_m is None else sigma_m)
     if sensor.surface.kind == "sea":
-        return SeaSurface(sensor.surface.tide_m, sigma_m=SEA_SIGMA_M if sigma_m is None else sigma_m)
+        return SeaSurface(
+            sensor.surface.tide_m,
+            sigma_m=SEA_SIGMA_M if sigma_m is None else sigma_m,
+            tide_sigma_m=sensor.surface.tide_sigma_m,
+        )
     return None
 
 
