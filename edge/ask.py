@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 
 from edge.locate import Locator
+from skywarden import heights
 from skywarden.camera import CameraModel
-from skywarden.geoid import undulation_m
+from skywarden.heights import HaeM
 from skywarden.pose import CameraPose, PoseSigmas
 from skywarden.rotations import GIMBAL_FROM_CAMERA, matrix_from_euler_deg
 from skywarden.terrain import LevelSurface, SeaSurface, Surface, load_terrain
@@ -27,22 +28,19 @@ class LocateQuestion(msgspec.Struct, frozen=True, kw_only=True):
     pixel: tuple[float, float] | None
     terrain: Path | None
     level_hae_m: float | None
+    tide_m: float = 0.0
+    tide_sigma_m: float = 0.0
     sigmas: PoseSigmas = PoseSigmas()
 
 
 def answer(question: LocateQuestion) -> dict[str, Any]:
     """Position with CE90, LE90 and slant range, or a bearing; `status` is "ok" or the reason."""
     camera = CameraModel.from_hfov(*question.size_px, question.hfov_deg)
-    height_m = question.alt_hae_m
-    if height_m is None:
-        assert question.alt_msl_m is not None, "the command line asks for one of both"
-        undulation = float(undulation_m(question.latitude_deg, question.longitude_deg))
-        height_m = question.alt_msl_m + undulation
     pose = CameraPose(
         time_ns=0,
         latitude_deg=question.latitude_deg,
         longitude_deg=question.longitude_deg,
-        alt_hae_m=height_m,
+        alt_hae_m=_height(question),
         rotation_ned_from_camera=matrix_from_euler_deg(*question.euler_deg) @ GIMBAL_FROM_CAMERA,
         velocity_ned_mps=np.zeros(3),
         angular_rate_dps=0.0,
@@ -69,9 +67,17 @@ def answer(question: LocateQuestion) -> dict[str, Any]:
     return out
 
 
+def _height(question: LocateQuestion) -> HaeM:
+    if question.alt_hae_m is not None:
+        return heights.hae(question.alt_hae_m)
+    assert question.alt_msl_m is not None, "the command line asks for one of both"
+    above_sea = heights.msl(question.alt_msl_m)
+    return heights.hae_from_msl(above_sea, question.latitude_deg, question.longitude_deg)
+
+
 def _surface(question: LocateQuestion) -> Surface:
     if question.terrain is not None:
         return load_terrain(question.terrain)
     if question.level_hae_m is not None:
         return LevelSurface(question.level_hae_m)
-    return SeaSurface()
+    return SeaSurface(question.tide_m, tide_sigma_m=question.tide_sigma_m)

@@ -174,13 +174,15 @@ locate_app = App(name="locate", default_parameter=Parameter(negative=()))
 
 @locate_app.default
 def locate(
+    cases: Path | None = None,
+    /,
     *,
-    latitude_deg: Annotated[float, Parameter(name=["--lat"])],
-    longitude_deg: Annotated[float, Parameter(name=["--lon"])],
+    latitude_deg: Annotated[float | None, Parameter(name=["--lat"])] = None,
+    longitude_deg: Annotated[float | None, Parameter(name=["--lon"])] = None,
     alt_hae_m: float | None = None,
     alt_msl_m: float | None = None,
-    heading_deg: float,
-    pitch_deg: float,
+    heading_deg: float | None = None,
+    pitch_deg: float | None = None,
     roll_deg: float = 0.0,
     width_px: Annotated[int, Parameter(name=["--width"])] = 1920,
     height_px: Annotated[int, Parameter(name=["--height"])] = 1080,
@@ -189,6 +191,8 @@ def locate(
     terrain: Path | None = None,
     level_hae_m: float | None = None,
     sea: bool = False,
+    tide_m: float = 0.0,
+    tide_sigma_m: float = 0.0,
     json: bool = False,
 ) -> int:
     r"""Cast the ray of one pixel onto terrain, sea or level ground, with its 90 % error ellipse.
@@ -198,11 +202,16 @@ def locate(
         skywarden locate --lat 41.801 --lon 12.648 --alt-msl-m 500 --heading-deg 315 --pitch-deg -20 --sea
         skywarden locate --lat 41.801 --lon 12.648 --alt-msl-m 500 --heading-deg 315 --pitch-deg -20 \
             --terrain rome.tif --pixel 812.5 304 --json
+        skywarden locate pixel_to_ground_cases.json --json
 
-    Exits with 1 when there is no position, such as above the horizon; the bearing is printed all the same.
+    With a file of reference cases or field marks, answers each of them (docs/locating tells the form). Exits
+    with 1 when there is no position for the one pixel, such as above the horizon; the bearing is printed all
+    the same.
 
     Parameters
     ----------
+    cases
+        JSON file of cases, area cases or field marks; nothing else but --json goes with it.
     latitude_deg
         Of the camera, degrees north.
     longitude_deg
@@ -231,15 +240,28 @@ def locate(
         Height of level ground above the ellipsoid, instead of terrain.
     sea
         The ray meets the sea surface.
+    tide_m
+        Height of the sea above the geoid.
+    tide_sigma_m
+        One-sigma error of the tide.
     json
-        Print one JSON object.
+        Print one JSON object, or with a file an array of one object per case.
     """
-    from edge.ask import LocateQuestion, answer
-
+    if cases is not None:
+        given = (latitude_deg, longitude_deg, alt_hae_m, alt_msl_m, heading_deg, pitch_deg, pixel, terrain)
+        if sea or any(value is not None for value in (*given, level_hae_m)):
+            raise UsageError(f"{cases} holds the questions: give the file and --json, nothing else")
+        return _show_answers(cases, as_json=json)
+    asked = {"--lat": latitude_deg, "--lon": longitude_deg, "--heading-deg": heading_deg}
+    missing = [name for name, value in (asked | {"--pitch-deg": pitch_deg}).items() if value is None]
+    if latitude_deg is None or longitude_deg is None or heading_deg is None or pitch_deg is None:
+        raise UsageError(f"needs {', '.join(missing)} or a file of cases; see skywarden locate --help")
     if sum(given is not None and given is not False for given in (terrain, level_hae_m, sea)) != 1:
         raise UsageError("say what the ray meets: one of --terrain FILE, --level-hae-m HEIGHT, --sea")
     if (alt_hae_m is None) == (alt_msl_m is None):
         raise UsageError("give the camera's height as one of --alt-hae-m and --alt-msl-m")
+    from edge.ask import LocateQuestion, answer
+
     question = LocateQuestion(
         latitude_deg=latitude_deg,
         longitude_deg=longitude_deg,
@@ -251,6 +273,8 @@ def locate(
         pixel=pixel,
         terrain=terrain,
         level_hae_m=level_hae_m,
+        tide_m=tide_m,
+        tide_sigma_m=tide_sigma_m,
     )
     found = answer(question)
     if json:
@@ -260,3 +284,34 @@ def locate(
     if found["status"] != "ok":
         raise SkywardenError(f"no position: {found['status']}; the bearing above is all that is known")
     return 0
+
+
+def _show_answers(path: Path, *, as_json: bool) -> int:
+    from edge.cases import answers, read_cases
+
+    found = answers(read_cases(path))
+    if as_json:
+        lines = ",\n".join(msgspec.json.encode(each).decode() for each in found)
+        sys.stdout.write(f"[\n{lines}\n]\n")
+        return 0
+    heads: tuple[str, ...] = ()
+    for each in found:
+        if tuple(each) != heads:
+            heads = tuple(each)
+            sys.stdout.write("\t".join(heads) + "\n")
+        sys.stdout.write("\t".join(_cell(name, value) for name, value in each.items()) + "\n")
+    return 0
+
+
+_DECIMALS = {"lat_deg": 9, "lon_deg": 9, "hae_m": 3, "slant_range_m": 3, "ce90_m": 2}
+
+
+def _cell(name: str, value: object) -> str:
+    """One field of a line: `-` for what is not known, matrices row by row."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.{_DECIMALS.get(name, 3)}f}"
+    if isinstance(value, list):
+        return " ".join(f"{number:.4f}" for row in value for number in row)
+    return str(value)

@@ -103,9 +103,9 @@ def from_mount_orientation(
 
 
 def from_mount_status(
-    pointing_a: int,
-    pointing_b: int,
-    pointing_c: int,
+    pointing_a: float,
+    pointing_b: float,
+    pointing_c: float,
     *,
     q_ned_body: npt.ArrayLike | None,
     has_body_roll_pitch: bool = False,
