@@ -32,6 +32,7 @@ LOWEST_M, HIGHEST_M = -12_000.0, 9_500.0
 DEM_SIGMA_M = 3.0
 SEA_SIGMA_M = 0.5
 LEVEL_SIGMA_M = 3.0
+_GEOID_LOWEST_M, _GEOID_HIGHEST_M = -110.0, 90.0
 
 _TILE_FORMAT = 1
 _HGT_VOID = -32768
@@ -90,17 +91,23 @@ class LevelSurface:
 
 
 class SeaSurface:
-    """The sea: the EGM96 geoid, raised by the tide."""
+    """The sea: the EGM96 geoid, raised by the tide.
+
+    `sigma_m` is what geoid, waves and swell leave open, `tide_sigma_m` what is not known of the tide; both
+    go into every position.
+    """
 
     kind: SurfaceKind = "sea"
     spacing_m = 0.0
-    height_range_hae_m = (-150.0, 130.0)
 
-    def __init__(self, tide_m: float = 0.0, *, sigma_m: float = SEA_SIGMA_M) -> None:
+    def __init__(
+        self, tide_m: float = 0.0, *, sigma_m: float = SEA_SIGMA_M, tide_sigma_m: float = 0.0
+    ) -> None:
         if not abs(tide_m) <= 20.0:
             raise InputError(f"a tide of {tide_m} m; expected -20 to 20")
         self.tide_m = float(tide_m)
-        self.sigma_m = _checked_sigma(sigma_m)
+        self.sigma_m = math.hypot(_checked_sigma(sigma_m), _checked_sigma(tide_sigma_m))
+        self.height_range_hae_m = (_GEOID_LOWEST_M + self.tide_m, _GEOID_HIGHEST_M + self.tide_m)
 
     def height_hae_m(self, latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike) -> FloatArray:
         """Sea level, shape of the arguments."""
@@ -235,10 +242,11 @@ class TerrainMosaic:
         return height
 
 
-def load_terrain(path: Path, *, sigma_m: float = DEM_SIGMA_M) -> Terrain | TerrainMosaic:
+def load_terrain(path: Path, *, sigma_m: float | None = None) -> Terrain | TerrainMosaic:
     """The terrain in a `.hgt`, `.tif`/`.tiff` or `.npz` file, or in all such files of a folder.
 
-    Elevations of `.hgt` and GeoTIFF are taken as EGM96 and become heights above the ellipsoid. Raises
+    Elevations of `.hgt` and GeoTIFF are taken as EGM96 and become heights above the ellipsoid. `sigma_m` is
+    their one-sigma error; not given: what an `.npz` tile says of itself, else `DEM_SIGMA_M`. Raises
     `InputError` on what cannot be read, is over size, or holds no usable height.
     """
     if path.is_dir():
@@ -265,7 +273,7 @@ def save_tile(terrain: Terrain, path: Path) -> None:
     temporary.replace(path)
 
 
-def _load_tile(path: Path, sigma_m: float) -> Terrain:
+def _load_tile(path: Path, sigma_m: float | None) -> Terrain:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path}: not a terrain file; expected {', '.join(sorted(_READERS))}")
@@ -278,7 +286,7 @@ def _load_tile(path: Path, sigma_m: float) -> Terrain:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _load_hgt(path: Path, sigma_m: float) -> Terrain:
+def _load_hgt(path: Path, sigma_m: float | None) -> Terrain:
     """SRTM: big-endian 16-bit metres, square, the file's name is its south-west corner (USGS SRTM guide)."""
     name = _HGT_NAME.match(path.name)
     if name is None:
@@ -296,7 +304,7 @@ def _load_hgt(path: Path, sigma_m: float) -> Terrain:
     )
 
 
-def _load_geotiff(path: Path, sigma_m: float) -> Terrain:
+def _load_geotiff(path: Path, sigma_m: float | None) -> Terrain:
     try:
         import rasterio
         import rasterio.errors
@@ -322,8 +330,8 @@ def _load_geotiff(path: Path, sigma_m: float) -> Terrain:
     return _from_msl(heights, is_void, grid, sigma_m, str(path))
 
 
-def _load_npz(path: Path, _sigma_m: float) -> Terrain:
-    """Our own tile, mapped into memory; its own sigma counts."""
+def _load_npz(path: Path, sigma_m: float | None) -> Terrain:
+    """Our own tile, mapped into memory; its own sigma counts where none is given."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {entry.filename: entry for entry in archive.infolist()}
@@ -346,12 +354,12 @@ def _load_npz(path: Path, _sigma_m: float) -> Terrain:
         step_latitude_deg=step_latitude,
         step_longitude_deg=step_longitude,
         height_range_hae_m=(lowest, highest),
-        sigma_m=sigma,
+        sigma_m=sigma if sigma_m is None else sigma_m,
         name=str(path),
     )
 
 
-_READERS: dict[str, Callable[[Path, float], Terrain]] = {
+_READERS: dict[str, Callable[[Path, float | None], Terrain]] = {
     ".hgt": _load_hgt,
     ".tif": _load_geotiff,
     ".tiff": _load_geotiff,
@@ -406,7 +414,7 @@ def _from_msl(
     heights_msl_m: HeightGrid,
     is_void: npt.NDArray[np.bool_],
     grid: tuple[float, float, float, float],
-    sigma_m: float,
+    sigma_m: float | None,
     name: str,
 ) -> Terrain:
     """A tile from elevations above EGM96, in place: voids and what is not on the earth become NaN."""
@@ -426,7 +434,7 @@ def _from_msl(
         west_deg=west,
         step_latitude_deg=step_latitude,
         step_longitude_deg=step_longitude,
-        sigma_m=sigma_m,
+        sigma_m=DEM_SIGMA_M if sigma_m is None else sigma_m,
         name=name,
     )
 

@@ -89,6 +89,7 @@ def test_a_saved_tile_is_mapped_and_says_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.height_hae_m(lat, lon), tile.height_hae_m(lat, lon))
     assert again.height_range_hae_m == tile.height_range_hae_m
     assert again.sigma_m == tile.sigma_m
+    assert load_terrain(tmp_path / "tile.npz", sigma_m=0.25).sigma_m == 0.25
 
 
 def test_a_folder_is_one_surface_and_the_finer_tile_answers(tmp_path: Path) -> None:
