@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, ValidationError, convert, to_builtins
 
 from edge.calibration.record import Calibration, read_calibration
 from edge.cameras.config import CameraConfig
@@ -13,7 +13,9 @@ from edge.mavlink_port import MavlinkConfig
 from edge.track import Tracker, TrackerConfig
 from skywarden.camera import CameraModel
 from skywarden.config import Config
-from skywarden.errors import ConfigError, GeometryError, InputError
+from skywarden.errors import ConfigError, FlightError, GeometryError, InputError
+from skywarden.flight.schema import Sensor, SensorSigma
+from skywarden.pose import PoseSigmas
 
 _NAME = re.compile(r"[A-Za-z0-9_\-]{1,32}")
 Name = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_\-]+$")]
@@ -120,6 +122,36 @@ class SigmaConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
     pixel_px: Sigma = 2.0
     focal_percent: Annotated[float, Meta(ge=0.0, le=50.0)] = 1.0
     principal_px: Sigma = 0.0
+
+    def pose(self) -> PoseSigmas:
+        """The part of the error budget that belongs to the pose and the lens."""
+        return PoseSigmas(
+            horizontal_m=self.horizontal_m,
+            vertical_m=self.vertical_m,
+            tilt_deg=self.tilt_deg,
+            heading_deg=self.heading_deg,
+            boresight_deg=self.boresight_deg,
+            time_offset_s=self.time_offset_s,
+            focal_percent=self.focal_percent,
+            principal_px=self.principal_px,
+        )
+
+    def recorded(self) -> SensorSigma:
+        """As a flight's description keeps it; the time offset stands beside it there."""
+        told = {name: getattr(self, name) for name in SensorSigma.__struct_fields__}
+        return SensorSigma(**told)
+
+    @classmethod
+    def of_flight(cls, sensor: Sensor) -> "SigmaConfig":
+        """The error budget of a recorded sensor; what the flight does not state has the usual value.
+
+        Raises `FlightError` on one that no configuration may hold.
+        """
+        told = {} if sensor.sigma is None else to_builtins(sensor.sigma)
+        try:
+            return convert(told | {"time_offset_s": sensor.frame_lag_sigma_s}, cls)
+        except ValidationError as error:
+            raise FlightError(f"the error budget of sensor {sensor.sensor_id}: {error}") from error
 
 
 class CalibrationConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):

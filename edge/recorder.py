@@ -129,4 +129,5 @@ def _sensor(config: SensorConfig) -> Sensor:
         mount=boresight if mount.kind == "fixed" else GimbalMount(gimbal_device_id=mount.gimbal_device_id),
         frame_lag_s=config.camera.frame_lag_s,
         frame_lag_sigma_s=config.sigma.time_offset_s,
+        sigma=config.sigma.recorded(),
     )

@@ -4,6 +4,7 @@
 instant, which the caller may have to wait for. Same frames and poses in, same messages out.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from edge.box_errors import box_sigma_px
 from edge.chips import cut_chip
 from edge.locate import Locations, Locator, bearing_message, position_message
 from edge.plane import LocalPlane
@@ -64,7 +66,7 @@ class VisionSettings:
     Attributes:
         camera: lens model, `None` for an uncalibrated camera: detections without positions.
         surface: what rays meet; `None` for level ground at the height that the pose names.
-        pixel_sigma_px: where in the image an object stands, one sigma; a tenth of the box is added.
+        pixel_sigma_px: where in the image an object stands, one sigma; shares of its box are added.
     """
 
     camera: CameraModel | None
@@ -184,7 +186,7 @@ class VisionNode:
             out.append(self._frame_info(frame, reason=reason))
             out.extend(self._unlocated(seen, range(len(batch)), reasons, None, known))
             return Outcome(messages=out, batch=batch, locations=None, reasons=reasons)
-        points, sigmas = self._points(batch, locator)
+        points, sigmas = self._points(batch, pose, locator)
         locations = locator.locate(pose, points, sigmas)
         out.append(self._frame_info(frame, locations=locations))
         out.extend(self._track(seen, pose, locations))
@@ -238,7 +240,7 @@ class VisionNode:
             self._plane,
             pose,
             locations,
-            pixel_rad=self._pixel_sigma(seen.batch) / camera.fx,
+            pixel_rad=np.hypot(*self._pixel_sigma(seen.batch, pose, camera).T) / (math.sqrt(2.0) * camera.fx),
             score=np.clip(seen.batch.score, 0.0, 1.0),
             label_index=seen.batch.label_index,
             labels=seen.batch.labels,
@@ -429,12 +431,14 @@ class VisionNode:
             self._locators[key] = Locator(camera.scaled_to(width_px, height_px), self._settings.surface)
         return self._locators[key]
 
-    def _points(self, batch: DetectionBatch, locator: Locator) -> tuple[FloatArray, FloatArray]:
+    def _points(
+        self, batch: DetectionBatch, pose: CameraPose, locator: Locator
+    ) -> tuple[FloatArray, FloatArray]:
         """Every detection, then the four corners and the centre of the image: one ray cast for all."""
         camera = locator.camera
         marks = np.vstack([camera.corners_px, [[camera.cx, camera.cy]]])
         points = np.vstack([_centres(batch), marks])
-        sigmas = np.concatenate([self._pixel_sigma(batch), np.ones(len(marks))])
+        sigmas = np.vstack([self._pixel_sigma(batch, pose, camera), np.ones(marks.shape)])
         return points, sigmas
 
     def _is_told(self, state: TrackState) -> bool:
@@ -448,10 +452,8 @@ class VisionNode:
         self._told_ns[state.number] = state.time_ns
         return True
 
-    def _pixel_sigma(self, batch: DetectionBatch) -> FloatArray:
-        sides = np.minimum(batch.box_px[:, 2] - batch.box_px[:, 0], batch.box_px[:, 3] - batch.box_px[:, 1])
-        sigma: FloatArray = np.hypot(self._settings.pixel_sigma_px, 0.1 * sides)
-        return sigma
+    def _pixel_sigma(self, batch: DetectionBatch, pose: CameraPose, camera: CameraModel) -> FloatArray:
+        return box_sigma_px(batch.box_px, pose, camera, self._settings.pixel_sigma_px)
 
 
 def _first(batch: DetectionBatch, count: int) -> DetectionBatch:

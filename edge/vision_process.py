@@ -25,14 +25,7 @@ from skywarden.clock import SystemClock
 from skywarden.config import load_config
 from skywarden.errors import ConfigError, SkywardenError
 from skywarden.logs import configure_logs
-from skywarden.pose import PoseSigmas
-from skywarden.terrain import (
-    DEM_SIGMA_M,
-    SEA_SIGMA_M,
-    SeaSurface,
-    Surface,
-    load_terrain,
-)
+from skywarden.terrain import SEA_SIGMA_M, SeaSurface, Surface, load_terrain
 
 log = structlog.get_logger("edge.vision")
 
@@ -52,9 +45,7 @@ def run_vision(
     detector.warm_up()
     telemetry = TelemetryNode(config.mavlink, platform_id=config.platform_id)
     calibration = sensor.read_calibration()
-    poses = telemetry.pose_buffer(
-        mount=sensor.mount, sigmas=pose_sigmas(sensor), calibration=calibration
-    )
+    poses = telemetry.pose_buffer(mount=sensor.mount, sigmas=sensor.sigma.pose(), calibration=calibration)
     grabber = NewestFrameGrabber(sensor.camera, clock)
     bus = VisionBus(endpoints, ids.sensor_id)
     loop = VisionLoop(
@@ -79,21 +70,6 @@ def run_vision(
     finally:
         grabber.stop()
         bus.close()
-
-
-def pose_sigmas(sensor: SensorConfig) -> PoseSigmas:
-    """The part of the error budget that belongs to the pose."""
-    sigma = sensor.sigma
-    return PoseSigmas(
-        horizontal_m=sigma.horizontal_m,
-        vertical_m=sigma.vertical_m,
-        tilt_deg=sigma.tilt_deg,
-        heading_deg=sigma.heading_deg,
-        boresight_deg=sigma.boresight_deg,
-        time_offset_s=sigma.time_offset_s,
-        focal_percent=sigma.focal_percent,
-        principal_px=sigma.principal_px,
-    )
 
 
 def vision_settings(config: EdgeConfig, sensor: SensorConfig) -> VisionSettings:
@@ -124,7 +100,7 @@ def surface_of(sensor: SensorConfig) -> Surface | None:
     if sensor.surface.kind == "terrain":
         assert sensor.surface.path is not None, "EdgeConfig refuses terrain without a path"
         path = Path(sensor.surface.path)
-        return load_terrain(path, sigma_m=DEM_SIGMA_M if sigma_m is None else sigma_m)
+        return load_terrain(path, sigma_m=sigma_m)
     if sensor.surface.kind == "sea":
         return SeaSurface(
             sensor.surface.tide_m,

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from edge.config import MountConfig
+from edge.config import MountConfig, SigmaConfig
 from edge.mavlink_port import MavlinkConfig
 from edge.telemetry import TelemetryNode
 from edge.vision import Frame, Outcome, SensorIds, VisionNode, VisionSettings
@@ -19,7 +19,6 @@ from skywarden.errors import FlightError
 from skywarden.flight.reader import FlightReader, FrameRef
 from skywarden.flight.schema import FixedMount, Sensor
 from skywarden.messages import Sighting, Track
-from skywarden.pose import PoseSigmas
 from skywarden.terrain import Surface
 from skywarden.times import rfc3339
 
@@ -37,7 +36,7 @@ class AnalyzeOptions:
         model: name of a detector of the zoo, or the folder of one.
         surface: what rays meet; `None` is level ground at the take-off height.
         frame_lag_s: overrides the lag that the flight states.
-        sigmas: error budget of the pose.
+        sigma: error budget; `None` is the flight's own, and the usual one where the flight states none.
     """
 
     model: str = "anomaly"
@@ -45,7 +44,7 @@ class AnalyzeOptions:
     min_score: float = 0.0
     surface: Surface | None = None
     frame_lag_s: float | None = None
-    sigmas: PoseSigmas = field(default_factory=PoseSigmas)
+    sigma: SigmaConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +105,12 @@ def _outcomes(
     reader: FlightReader, sensor: Sensor, detector: Detector, options: AnalyzeOptions
 ) -> Iterator[tuple[Outcome, FrameRef, int]]:
     telemetry = TelemetryNode(MavlinkConfig())
-    poses = telemetry.pose_buffer(mount=_mount(sensor), sigmas=options.sigmas)
+    sigma = options.sigma or SigmaConfig.of_flight(sensor)
+    poses = telemetry.pose_buffer(mount=_mount(sensor), sigmas=sigma.pose())
     settings = VisionSettings(
         camera=reader.camera(sensor.sensor_id),
         surface=options.surface,
+        pixel_sigma_px=sigma.pixel_px,
         min_score=options.min_score,
     )
     ids = SensorIds(

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import msgspec
+
 from skywarden.errors import FlightError
 from skywarden.flight.reader import FlightReader
-from skywarden.flight.schema import GimbalMount, Mount
+from skywarden.flight.schema import GimbalMount, Mount, Sensor
 
 
 def edge_toml(
@@ -52,6 +54,8 @@ def edge_toml(
         *_lens(reader, sensor.sensor_id),
         "[sensor.mount]",
         *_mount(sensor.mount),
+        "[sensor.sigma]",
+        *_sigma(sensor),
         "[sensor.model]",
         f"min_score = {min_score!r}",
         "[sensor.surface]",
@@ -75,6 +79,13 @@ def _mount(mount: Mount) -> list[str]:
         return ['kind = "gimbal"', *([f"gimbal_device_id = {device}"] if device else [])]
     angles = {"roll_deg": mount.roll_deg, "pitch_deg": mount.pitch_deg, "yaw_deg": mount.yaw_deg}
     return ['kind = "fixed"', *(f"{name} = {float(angle)!r}" for name, angle in angles.items())]
+
+
+def _sigma(sensor: Sensor) -> list[str]:
+    """The flight's own error budget; the usual one where it states none, but always its time offset."""
+    told = {} if sensor.sigma is None else msgspec.to_builtins(sensor.sigma)
+    told["time_offset_s"] = sensor.frame_lag_sigma_s
+    return [f"{name} = {float(value)!r}" for name, value in told.items() if value is not None]
 
 
 def _quoted(text: str | Path) -> str:

@@ -133,7 +133,22 @@ class CameraSection(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Errors(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One-sigma errors of what the platform says about itself: slow GNSS drift, attitude bias and noise."""
+    """One-sigma errors of what the platform says about itself, each drawn once for a flight or told so.
+
+    Attributes:
+        horizontal_m: GNSS, per horizontal axis; it drifts.
+        vertical_m: GNSS height; it drifts.
+        drift_time_s: how slowly.
+        tilt_bias_deg: roll and pitch of the autopilot's attitude, each.
+        heading_bias_deg: the autopilot's heading, and with it every azimuth.
+        attitude_noise_deg: of each told attitude, per angle.
+        gimbal_bias_deg: the gimbal's own idea of the vertical, roll and pitch each.
+        gimbal_noise_deg: of each told gimbal attitude, per angle.
+        boresight_deg: how the camera sits on its gimbal or body, per axis.
+        time_offset_s: not drawn: what the delays of the link come to (see `telemetry.LINK_DELAY_S`).
+        surface_m: not drawn: how far the middle of a thing stands above what the rays meet.
+        pixel_px: not drawn: where a detector finds the middle of a thing.
+    """
 
     horizontal_m: Sigma = 0.8
     vertical_m: Sigma = 1.2
@@ -141,7 +156,12 @@ class Errors(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tilt_bias_deg: Sigma = 0.15
     heading_bias_deg: Sigma = 0.6
     attitude_noise_deg: Sigma = 0.05
+    gimbal_bias_deg: Sigma = 0.1
     gimbal_noise_deg: Sigma = 0.03
+    boresight_deg: Sigma = 0.1
+    time_offset_s: Annotated[float, Meta(ge=0.0, le=2.0)] = 0.01
+    surface_m: Sigma = 0.5
+    pixel_px: Sigma = 1.0
 
 
 class Platform(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,7 +11,8 @@ from sim.scenario.noise import generator
 from sim.scenario.world import Grid
 from skywarden.camera import CameraModel
 from skywarden.geoid import undulation_m
-from skywarden.rotations import GIMBAL_FROM_CAMERA, matrix_from_euler_deg
+from skywarden.pose import PoseSigmas
+from skywarden.rotations import GIMBAL_FROM_CAMERA, matrix_from_euler_deg, matrix_from_vector_rad
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -163,6 +164,29 @@ class PlatformTruth:
             float(rng.normal(0.0, errors.tilt_bias_deg)),
             float(rng.normal(0.0, errors.heading_bias_deg)),
         )
+        self.gimbal_bias_deg = (
+            float(rng.normal(0.0, errors.gimbal_bias_deg)),
+            float(rng.normal(0.0, errors.gimbal_bias_deg)),
+        )
+        boresight_rad = np.radians(rng.normal(0.0, errors.boresight_deg, 3))
+        self._housing_from_camera = matrix_from_vector_rad(boresight_rad) @ GIMBAL_FROM_CAMERA
+
+    @property
+    def sigmas(self) -> PoseSigmas:
+        """The one-sigma errors that were drawn, as an honest edge has to be configured for this platform."""
+        errors = self.platform.errors
+        is_fixed = self.platform.camera.sweep is None
+        tilts = (errors.tilt_bias_deg, errors.attitude_noise_deg)
+        if not is_fixed:
+            tilts = (errors.gimbal_bias_deg, errors.gimbal_noise_deg)
+        return PoseSigmas(
+            horizontal_m=errors.horizontal_m,
+            vertical_m=errors.vertical_m,
+            tilt_deg=math.hypot(*tilts),
+            heading_deg=math.hypot(errors.heading_bias_deg, tilts[1]),
+            boresight_deg=errors.boresight_deg,
+            time_offset_s=errors.time_offset_s,
+        )
 
     @property
     def round_s(self) -> float:
@@ -201,7 +225,8 @@ class PlatformTruth:
         return GimbalState(azimuth_deg=(base + sweep.azimuth_deg + swing) % 360.0, pitch_deg=sweep.pitch_deg)
 
     def camera_at(self, time_s: float) -> CameraState:
-        """Where the camera is and how it looks: on its gimbal, or fixed nadir with image up = forward."""
+        """Where the camera is and how it looks: on its gimbal, or fixed nadir with image up = forward; either
+        way as it was screwed on, which is not quite straight."""
         state = self.at(time_s)
         gimbal = self.gimbal_at(time_s)
         if gimbal is not None:
@@ -213,7 +238,7 @@ class PlatformTruth:
             latitude_deg=state.latitude_deg,
             longitude_deg=state.longitude_deg,
             alt_hae_m=state.alt_hae_m,
-            rotation_ned_from_camera=np.asarray(ned_from_gimbal @ GIMBAL_FROM_CAMERA),
+            rotation_ned_from_camera=np.asarray(ned_from_gimbal @ self._housing_from_camera),
         )
 
     def drift_at(self, time_s: float) -> tuple[float, float, float]:

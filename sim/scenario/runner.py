@@ -16,7 +16,7 @@ from sim.scenario.telemetry import TelemetryMaker
 from sim.scenario.truth import TRUTH_GEOJSON, TRUTH_JSONL, TruthMaker, encode_lines, truth_geojson
 from sim.scenario.world import World
 from skywarden.errors import FlightError, SkywardenError, UsageError
-from skywarden.flight.schema import ClockNote, FixedMount, GimbalMount, Sensor
+from skywarden.flight.schema import ClockNote, FixedMount, GimbalMount, Sensor, SensorSigma
 from skywarden.flight.writer import FlightWriter
 
 Progress = Callable[[int, int, str], None]
@@ -61,7 +61,7 @@ def render_flight(
         platform_id=platform_id,
         telemetry_source=f"simulated: scenario {scenario.name}, seed {scenario.seed}",
         clock=ClockNote(source="the scenario's own clock", sigma_s=0.0),
-        sensors=(_sensor(platform, truth),),
+        sensors=(sensor_of(platform, truth),),
         notes=tuple(
             note
             for note in (scenario.title, scenario.place.note, "Rendered pictures, not a recording.")
@@ -201,8 +201,9 @@ def _add_pictures(
     writer.add_file(TRUTH_JSONL, encode_lines(told))
 
 
-def _sensor(platform: Platform, truth: PlatformTruth) -> Sensor:
-    camera = platform.camera
+def sensor_of(platform: Platform, truth: PlatformTruth) -> Sensor:
+    """How a flight folder describes the platform's camera, its error budget included."""
+    camera, errors, sigmas = platform.camera, platform.errors, truth.sigmas
     return Sensor(
         sensor_id=camera.sensor_id,
         width_px=camera.width_px,
@@ -213,7 +214,18 @@ def _sensor(platform: Platform, truth: PlatformTruth) -> Sensor:
         if camera.sweep is None
         else GimbalMount(gimbal_device_id=_GIMBAL_DEVICE),
         frame_lag_s=camera.frame_lag_s,
-        frame_lag_sigma_s=0.01,
+        frame_lag_sigma_s=errors.time_offset_s,
+        sigma=SensorSigma(
+            horizontal_m=sigmas.horizontal_m,
+            vertical_m=sigmas.vertical_m,
+            tilt_deg=sigmas.tilt_deg,
+            heading_deg=sigmas.heading_deg,
+            boresight_deg=sigmas.boresight_deg,
+            pixel_px=errors.pixel_px,
+            focal_percent=sigmas.focal_percent,
+            principal_px=sigmas.principal_px,
+            surface_m=errors.surface_m,
+        ),
     )
 
 

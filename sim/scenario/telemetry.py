@@ -50,8 +50,8 @@ class TelemetryMaker:
         heights = world.sample(world.elevation_msl_m, [home_x], [home_y])
         self._home_alt_msl_m = max(float(heights[0]), 0.0)
 
-    def messages(self, seconds: float) -> Iterator[tuple[int, bytes]]:
-        """(arrival UTC ns, frame) from the start for `seconds`, in order."""
+    def messages(self, seconds: float, *, start_s: float = 0.0) -> Iterator[tuple[int, bytes]]:
+        """(arrival UTC ns, frame) from `start_s` of the scenario on for `seconds`, in order."""
         has_gimbal = self._truth.platform.camera.sweep is not None
         makers: dict[str, Callable[[float], bytes]] = {
             "attitude": self._attitude,
@@ -69,14 +69,15 @@ class TelemetryMaker:
             if has_gimbal or not name.startswith("gimbal")
             for k in range(int(seconds / period) + 1)
         )
-        arrived_ns = 0
+        arrived_ns, first_ms = 0, round(start_s * 1000)
         for time_ms, _, name in instants:
             if time_ms > seconds * 1000:
                 break
             delay_s = float(self._rng.uniform(*LINK_DELAY_S))
-            arrival_ns = self._world.scenario.start_ns + time_ms * 1_000_000 + int(delay_s * 1e6) * 1000
+            sent_ns = self._world.scenario.start_ns + (first_ms + time_ms) * 1_000_000
+            arrival_ns = sent_ns + int(delay_s * 1e6) * 1000
             arrived_ns = max(arrived_ns + 20_000, arrival_ns)
-            yield arrived_ns, makers[name](time_ms / 1000.0)
+            yield arrived_ns, makers[name]((first_ms + time_ms) / 1000.0)
 
     def _noise(self, sigma: float) -> float:
         return float(self._rng.normal(0.0, sigma)) if sigma > 0.0 else 0.0
@@ -115,6 +116,7 @@ class TelemetryMaker:
         assert gimbal is not None
         assert sweep is not None
         sigma = self._truth.platform.errors.gimbal_noise_deg
+        bias = self._truth.gimbal_bias_deg
         flags = GIMBAL_FLAG_ROLL_LOCK | GIMBAL_FLAG_PITCH_LOCK
         if sweep.reference == "north":
             flags |= GIMBAL_FLAG_YAW_LOCK | GIMBAL_FLAG_YAW_IN_EARTH_FRAME
@@ -123,8 +125,8 @@ class TelemetryMaker:
             flags |= GIMBAL_FLAG_YAW_IN_VEHICLE_FRAME
             yaw = gimbal.azimuth_deg - self._truth.at(time_s).heading_deg
         q = quaternion_from_euler_deg(
-            gimbal.roll_deg + self._noise(sigma),
-            gimbal.pitch_deg + self._noise(sigma),
+            gimbal.roll_deg + bias[0] + self._noise(sigma),
+            gimbal.pitch_deg + bias[1] + self._noise(sigma),
             yaw + self._noise(sigma),
         )
         return self._gimbal_maker.gimbal_device_attitude_status(
@@ -161,8 +163,8 @@ class TelemetryMaker:
             alt_ellipsoid_m=alt_hae_m,
             fix_type=3,
             satellites=16,
-            h_acc_m=max(errors.horizontal_m, 0.1) * 1.4,
-            v_acc_m=max(errors.vertical_m, 0.1) * 1.4,
+            h_acc_m=max(errors.horizontal_m, 0.1) * math.sqrt(2.0),  # a radius; the sigma is per axis
+            v_acc_m=max(errors.vertical_m, 0.1),
             speed_mps=math.hypot(state.north_mps, state.east_mps),
             course_deg=math.degrees(math.atan2(state.east_mps, state.north_mps)) % 360.0,
             hdop=0.8,

@@ -91,6 +91,24 @@ class VideoFile(msgspec.Struct, frozen=True, kw_only=True, tag="video"):
 Media = ImageFolder | VideoFile
 
 
+class SensorSigma(msgspec.Struct, frozen=True, kw_only=True):
+    """One-sigma errors of a sensor's looks, as the edge that recorded it was configured.
+
+    The names are those of the edge's `sensor.sigma`; the time offset stands in `Sensor.frame_lag_sigma_s`.
+    `surface_m` is `None` where the surface knows its own.
+    """
+
+    horizontal_m: NonNegative
+    vertical_m: NonNegative
+    tilt_deg: NonNegative
+    heading_deg: NonNegative
+    boresight_deg: NonNegative
+    pixel_px: NonNegative
+    focal_percent: NonNegative
+    principal_px: NonNegative
+    surface_m: NonNegative | None = None
+
+
 class Sensor(msgspec.Struct, frozen=True, kw_only=True):
     """One camera of the flight.
 
@@ -100,6 +118,7 @@ class Sensor(msgspec.Struct, frozen=True, kw_only=True):
         frame_lag_s: how much later a frame's time stamp says than the image was taken; the image shows the
             world at `time_ns - frame_lag_s`.
         frame_lag_sigma_s: one sigma of it.
+        sigma: the error budget of its looks; `None` where nobody stated one.
     """
 
     sensor_id: Id
@@ -111,6 +130,7 @@ class Sensor(msgspec.Struct, frozen=True, kw_only=True):
     mount: Mount
     frame_lag_s: Finite = 0.0
     frame_lag_sigma_s: NonNegative = 0.1
+    sigma: SensorSigma | None = None
     media: Annotated[tuple[Media, ...], Meta(max_length=1024)] = ()
 
 
