@@ -29,6 +29,9 @@ ANCHOR_PART = 0.3
 _OUTLIER_PX = 3.0
 _FLOOR_PX = 0.1
 _ROUND_TRIP_PX = 0.7
+_CONTRAST_PX = 81
+_CONTRAST = 40.0
+_QUIET = 0.7
 _ITERATIONS = 6
 
 
@@ -184,6 +187,16 @@ def _refined(
     return np.asarray(matrix, dtype=np.float64), np.asarray(scale**2 * np.linalg.inv(normal))
 
 
+def _levelled(grey: ByteImage) -> ByteImage:
+    """The picture with the same contrast everywhere: a dark field in haze then has features as a road has."""
+    image = cv2.GaussianBlur(grey, (0, 0), 1.0).astype(np.float32)
+    size = (_CONTRAST_PX, _CONTRAST_PX)
+    image -= cv2.blur(image, size)
+    spread = cv2.sqrt(cv2.blur(image * image, size))
+    levelled = 128.0 + _CONTRAST * image / (spread + _QUIET)
+    return np.asarray(cv2.convertScaleAbs(np.clip(levelled, 0.0, 255.0)), dtype=np.uint8)
+
+
 def _flow(
     first: ByteImage, second: ByteImage, start: Points, hint: Points | None
 ) -> tuple[Points, npt.NDArray[np.bool_]]:
@@ -260,10 +273,11 @@ class ImageMotionEstimator:
         if self._scale < 1.0:
             size = self._camera.width_px, self._camera.height_px
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        grey = _levelled(np.asarray(grey, dtype=np.uint8))
         spacing = self._camera.width_px / 2.0 / math.sqrt(self._settings.features)
         found = cv2.goodFeaturesToTrack(grey, self._settings.features, 0.005, spacing)
         points = np.zeros((0, 2), np.float32) if found is None else found.reshape(-1, 2).astype(np.float32)
-        return _Seen(time_ns, np.asarray(grey, dtype=np.uint8), points)
+        return _Seen(time_ns, grey, points)
 
     def _compare(self, first: _Seen, second: _Seen, *, is_slow: bool) -> None:
         if second.time_ns - first.time_ns > self._settings.longest_s * NS_PER_S:

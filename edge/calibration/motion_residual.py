@@ -24,12 +24,14 @@ IntpArray = npt.NDArray[np.intp]
 OFFSET = 0
 NUISANCES = slice(1, 9)
 """Boresight in camera axes (3, rad), log of height, log of focal length, constant turn (3, rad/s)."""
+BY_TURNING = [0, 1, 2, 4]
 DRIFT = 9
 COUNT = 10
 
 _STEPS = np.array([0.01, 1e-4, 1e-4, 1e-4, 1e-3, 1e-4, 1e-4, 1e-4, 1e-4, 1e-5])
 _UNKNOWN_HEIGHT_M = 100.0
 _FLOOR_PX = 0.3
+_WINDOW_S = 0.4
 
 
 class MotionResidual:
@@ -104,8 +106,37 @@ class MotionResidual:
         return np.stack(columns, axis=-1)
 
     def nuisance_columns(self) -> FloatArray:
-        """Change of `at` by the nuisances without an offset, (N, 3, 8)."""
-        return self.slope(self.parameters(0.0), np.arange(COUNT)[NUISANCES])
+        """Change of `at` by the nuisances, (N, 3, 8), where they turn as the picture turns.
+
+        The picture's turning takes the place of the telemetry's: columns with the telemetry's noise in them
+        would explain that noise away at the one offset at which they were made.
+        """
+        plain = self.parameters(0.0)
+        columns = self.slope(plain, np.arange(COUNT)[NUISANCES])
+        columns[:, :, BY_TURNING] = -self.by_turning(self.turning(plain) + self.at(plain))
+        return columns
+
+    def by_turning(self, seen: FloatArray) -> FloatArray:
+        """Less the change of `at` by boresight and focal length, (N, 3, 4), of a turning (N, 3)."""
+        boresight = np.cross(seen[:, None, :], np.eye(3)[None])  # (N, parameter, axis)
+        found = np.zeros((len(seen), 3, 4))
+        found[:, :, :3] = np.swapaxes(boresight, 1, 2)
+        found[:, :2, 3] = -seen[:, :2]
+        return found
+
+    def in_windows(self, values: FloatArray) -> FloatArray:
+        """Sums (K, ...) of rows of pairs that follow each other over `_WINDOW_S`; else the rows themselves."""
+        count = max(1, round(_WINDOW_S / max(self.spacing_s, 1e-3)))
+        if count == 1 or self.spacing_s > _WINDOW_S:
+            return values
+        total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
+        breaks = np.cumsum(self.links < 0)
+        first = np.arange(len(values) - count + 1)
+        first = first[breaks[first] == breaks[first + count - 1]]
+        if len(first) < len(values) // 2:
+            return values
+        sums: FloatArray = total[first + count] - total[first]
+        return sums
 
     def turning(self, parameters: FloatArray) -> FloatArray:
         """How the telemetry says that the scene turned about the camera, (N, 3) radians a pair."""
@@ -113,12 +144,11 @@ class MotionResidual:
         turned = np.swapaxes(self._rotation(last, parameters), 1, 2) @ self._rotation(first, parameters)
         return _vector(turned)
 
-    def change_of_turning(self, left: FloatArray, parameters: FloatArray) -> tuple[FloatArray, BoolArray]:
+    def change_of_turning(self, seen: FloatArray) -> tuple[FloatArray, BoolArray]:
         """Acceleration of the picture's own turning times the pair's length, (N, 3), and where it is known.
 
         It is what the residual changes by when the offset grows, told by the pictures alone.
         """
-        seen = self.turning(parameters) + left
         length = (self._last - self._first)[:, None]
         rate = seen / length
         middle = (self._first + self._last) / 2

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from edge.calibration.attitude import AttitudeHistory
 from edge.calibration.image_motion import ImageMotion
-from edge.calibration.motion_residual import DRIFT, NUISANCES, OFFSET, MotionResidual
+from edge.calibration.motion_residual import BY_TURNING, DRIFT, NUISANCES, OFFSET, MotionResidual
 from skywarden.clock import NS_PER_S
 
 FloatArray = npt.NDArray[np.float64]
@@ -123,10 +123,14 @@ def estimate_time_offset(
         return _unobservable(
             f"the best agreement lies at the edge of the search, {start_s:+.2f} s", samples=len(chosen)
         )
+    correlation, motion_dps = residual.agreement(residual.parameters(start_s))
+    if motion_dps < settings.min_motion_dps:
+        reason = f"the camera turns by {motion_dps:.2f} deg/s rms only; {settings.min_motion_dps:g} are needed"
+        return _unobservable(reason, len(chosen), correlation, motion_dps)
     solver = _Solver(residual, settings)
     fit = solver.fit(start_s, has_drift=False)
     correlation, motion_dps = residual.agreement(fit.parameters)
-    reason = _why_not(fit, start_s, correlation, motion_dps, rival, settings)
+    reason = _why_not(fit, start_s, correlation, rival, settings)
     if reason is not None:
         return _unobservable(reason, len(chosen), correlation, motion_dps)
     drift = solver.fit(fit.offset_s, has_drift=True) if residual.span_s >= settings.drift_span_s else None
@@ -163,13 +167,10 @@ def _why_not(
     fit: "_Fit",
     start_s: float,
     correlation: float,
-    motion_dps: float,
     rival: tuple[float, float],
     settings: OffsetSettings,
 ) -> str | None:
     """Why a fit is not to be believed, or None."""
-    if motion_dps < settings.min_motion_dps:
-        return f"the camera turns by {motion_dps:.2f} deg/s rms only; {settings.min_motion_dps:g} are needed"
     if correlation < settings.min_correlation:
         return f"picture and telemetry turn differently (correlation {correlation:.2f})"
     if not math.isfinite(fit.sigma_s) or fit.sigma_s > settings.max_sigma_s:
@@ -205,7 +206,7 @@ def _search(
 ) -> tuple[float, tuple[float, float]]:
     """The best offset on a grid; and the best of the other valleys, with the log odds against it."""
     grid = np.arange(-search_s, search_s + settings.step_s / 2, settings.step_s)
-    columns = residual.nuisance_columns()
+    columns = residual.in_windows(residual.nuisance_columns())
     cost = np.array([_cost(residual, columns, float(offset_s)) for offset_s in grid])
     best = int(np.argmin(cost))
     inner = np.nonzero((cost[1:-1] < cost[:-2]) & (cost[1:-1] <= cost[2:]))[0] + 1
@@ -219,7 +220,7 @@ def _search(
 
 def _cost(residual: MotionResidual, columns: FloatArray, offset_s: float) -> float:
     """Sum over the axes of the log of the residuals' trimmed mean square, nuisances fitted."""
-    found = residual.at(residual.parameters(offset_s))
+    found = residual.in_windows(residual.at(residual.parameters(offset_s)))
     rows, flat = columns.reshape(-1, columns.shape[-1]), found.reshape(-1)
     prior = np.diag(residual.noise_floor**2 / residual.prior_sigma[NUISANCES] ** 2)
     left: FloatArray = flat - rows @ np.linalg.solve(rows.T @ rows + prior, rows.T @ flat)
@@ -274,9 +275,11 @@ class _Solver:
         rows = self._rows(parameters, free)
         for _ in range(8):
             step = rows.solve(prior, parameters[free])
+            limit = residual.prior_sigma[free]
+            step = np.clip(step, -limit, limit)
             step[0] = np.clip(step[0], -0.15, 0.15)
             parameters = parameters.copy()
-            parameters[free] += step
+            parameters[free] = np.clip(parameters[free] + step, -4 * limit, 4 * limit)
             rows = self._rows(parameters, free)
             if abs(step[0]) < 1e-5:
                 break
@@ -323,7 +326,9 @@ class _Solver:
         if not self._is_series:
             return _registered_rows(left, slope)
         instrument = slope.copy()
-        change, is_known = residual.change_of_turning(left, parameters)
+        seen = residual.turning(parameters) + left
+        change, is_known = residual.change_of_turning(seen)
+        instrument[:, :, [1 + index for index in BY_TURNING]] = residual.by_turning(seen)
         for at in np.nonzero((free == OFFSET) | (free == DRIFT))[0]:
             along = 1.0 if free[at] == OFFSET else residual.from_reference_s[:, None]
             instrument[:, :, at] = np.where(is_known[:, None], change * along, 0.0)
