@@ -104,7 +104,8 @@ class SigmaConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
         heading_deg: about the vertical.
         boresight_deg: camera against gimbal or body.
         time_offset_s: frame time against telemetry time.
-        surface_m: height of what the rays meet; not given: 3 m on land, 0.5 m at sea.
+        surface_m: height of what the rays meet; not given: what a terrain tile says of itself, else 3 m on
+            land and 0.5 m at sea.
         pixel_px: where in the image the object stands.
         focal_percent: focal length, in percent of it: 1 for a field of view from a data sheet, 0.1 to 0.3 for
             a calibrated lens.

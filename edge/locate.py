@@ -18,7 +18,7 @@ from skywarden import geodesy, messages
 from skywarden.camera import CameraModel
 from skywarden.errors import InputError
 from skywarden.pose import CameraPose
-from skywarden.terrain import LevelSurface, Surface, SurfaceKind
+from skywarden.terrain import LEVEL_SIGMA_M, LevelSurface, Surface, SurfaceKind
 from skywarden.uncertainty import ce90_m, le90_m
 
 FloatArray = npt.NDArray[np.float64]
@@ -135,7 +135,8 @@ class _Incidence:
 class Locator:
     """Places pixels of one camera on one surface; holds no state between calls.
 
-    `surface` `None` means level ground at the pose's `level_alt_hae_m`. Beyond `max_range_m` nothing is met.
+    `surface` `None` means level ground at the pose's `level_alt_hae_m`, good to `level_sigma_m`. Beyond
+    `max_range_m` nothing is met.
     `horizon_sigmas` 0 refuses nothing near the horizon. `refraction` (curvature of light over that of the
     earth) is an error near the horizon and never moves a place.
     """
@@ -148,6 +149,7 @@ class Locator:
         max_range_m: float = 50_000.0,
         horizon_sigmas: float = 3.0,
         refraction: float = REFRACTION_COEFFICIENT,
+        level_sigma_m: float = LEVEL_SIGMA_M,
     ) -> None:
         if not 1.0 <= max_range_m <= 500_000.0:
             raise InputError(f"a range limit of {max_range_m} m; expected 1 to 500000")
@@ -156,6 +158,7 @@ class Locator:
         self._max_range_m = max_range_m
         self._horizon_sigmas = horizon_sigmas
         self._refraction = refraction
+        self._level_sigma_m = level_sigma_m
 
     def locate(
         self,
@@ -263,7 +266,9 @@ class Locator:
     def _surface_for(self, pose: CameraPose) -> Surface | None:
         if self._surface is not None:
             return self._surface
-        return None if pose.level_alt_hae_m is None else LevelSurface(pose.level_alt_hae_m)
+        if pose.level_alt_hae_m is None:
+            return None
+        return LevelSurface(pose.level_alt_hae_m, sigma_m=self._level_sigma_m)
 
     def _rays(self, pose: CameraPose, points_px: npt.ArrayLike, sigma_px: npt.ArrayLike) -> _Rays:
         rotation = _checked_rotation(pose)

@@ -26,7 +26,7 @@ from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError, ModelError
 from skywarden.messages import Message
 from skywarden.pose import CameraPose, NoPose
-from skywarden.terrain import Surface
+from skywarden.terrain import LEVEL_SIGMA_M, Surface
 from skywarden.uncertainty import ce90_m, le90_m
 
 MAX_LOCATORS = 8
@@ -66,11 +66,13 @@ class VisionSettings:
     Attributes:
         camera: lens model, `None` for an uncalibrated camera: detections without positions.
         surface: what rays meet; `None` for level ground at the height that the pose names.
+        level_sigma_m: height error of that level ground.
         pixel_sigma_px: where in the image an object stands, one sigma; shares of its box are added.
     """
 
     camera: CameraModel | None
     surface: Surface | None = None
+    level_sigma_m: float = LEVEL_SIGMA_M
     pixel_sigma_px: float = 2.0
     min_score: float = 0.0
     max_detections: int = 100
@@ -428,7 +430,11 @@ class VisionNode:
         if key not in self._locators:
             if len(self._locators) >= MAX_LOCATORS:
                 self._locators.clear()
-            self._locators[key] = Locator(camera.scaled_to(width_px, height_px), self._settings.surface)
+            self._locators[key] = Locator(
+                camera.scaled_to(width_px, height_px),
+                self._settings.surface,
+                level_sigma_m=self._settings.level_sigma_m,
+            )
         return self._locators[key]
 
     def _points(

@@ -25,7 +25,7 @@ from skywarden.clock import SystemClock
 from skywarden.config import load_config
 from skywarden.errors import ConfigError, SkywardenError
 from skywarden.logs import configure_logs
-from skywarden.terrain import SEA_SIGMA_M, SeaSurface, Surface, load_terrain
+from skywarden.terrain import LEVEL_SIGMA_M, SEA_SIGMA_M, SeaSurface, Surface, load_terrain
 
 log = structlog.get_logger("edge.vision")
 
@@ -77,6 +77,7 @@ def vision_settings(config: EdgeConfig, sensor: SensorConfig) -> VisionSettings:
     return VisionSettings(
         camera=_lens(sensor),
         surface=surface_of(sensor),
+        level_sigma_m=LEVEL_SIGMA_M if sensor.sigma.surface_m is None else sensor.sigma.surface_m,
         pixel_sigma_px=sensor.sigma.pixel_px,
         min_score=sensor.model.min_score,
         max_detections=sensor.model.max_detections,

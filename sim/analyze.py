@@ -19,7 +19,7 @@ from skywarden.errors import FlightError
 from skywarden.flight.reader import FlightReader, FrameRef
 from skywarden.flight.schema import FixedMount, Sensor
 from skywarden.messages import Sighting, Track
-from skywarden.terrain import Surface
+from skywarden.terrain import LEVEL_SIGMA_M, Surface
 from skywarden.times import rfc3339
 
 LOOKAHEAD_NS = NS_PER_S
@@ -107,9 +107,13 @@ def _outcomes(
     telemetry = TelemetryNode(MavlinkConfig())
     sigma = options.sigma or SigmaConfig.of_flight(sensor)
     poses = telemetry.pose_buffer(mount=_mount(sensor), sigmas=sigma.pose())
+    surface = options.surface
+    if surface is not None and sigma.surface_m is not None:
+        surface = _Restated(surface, sigma.surface_m)
     settings = VisionSettings(
         camera=reader.camera(sensor.sensor_id),
-        surface=options.surface,
+        surface=surface,
+        level_sigma_m=LEVEL_SIGMA_M if sigma.surface_m is None else sigma.surface_m,
         pixel_sigma_px=sigma.pixel_px,
         min_score=options.min_score,
     )
@@ -129,6 +133,15 @@ def _outcomes(
         frame = Frame(frame_number=ref.frame_number, time_ns=time_ns, received_ns=ref.time_ns, image=image)
         seen = node.detect(frame)
         yield node.finish(seen, poses.pose_at(time_ns)), ref, time_ns
+
+
+class _Restated:
+    """The same surface with the height error that the flight states."""
+
+    def __init__(self, surface: Surface, sigma_m: float) -> None:
+        self.kind, self.spacing_m, self.sigma_m = surface.kind, surface.spacing_m, sigma_m
+        self.height_range_hae_m = surface.height_range_hae_m
+        self.height_hae_m = surface.height_hae_m
 
 
 def _mount(sensor: Sensor) -> MountConfig:

@@ -1,17 +1,18 @@
 """A scenario flown many times with its errors drawn anew: truth boxes in place of pictures, edge code as is.
 
-Rendering one flight gives one draw of every bias, which says nothing about containment. Here the telemetry is
-made again for every draw; the box that truth knows, with the pixel error that is stated, takes the place of the
-detector's.
+Rendering one flight gives one draw of every bias, which says nothing about containment. Here the telemetry
+is made again for every draw; the box that truth knows stands in for the detector's, its middle moved by the
+pixel error and the looseness of boxes that the edge believes in.
 """
 
 import copy
+import math
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
-from edge.box_errors import box_sigma_px
+from edge.box_errors import LOOSE_SHARE, box_sigma_px
 from edge.config import MountConfig, SigmaConfig
 from edge.locate import OK, Locations, Locator
 from edge.mavlink_port import MavlinkConfig
@@ -81,8 +82,9 @@ def _look(rng: np.random.Generator, world: World, truth: PlatformTruth, locator:
         return None
     x0, y0, x1, y1 = thing.box_px
     pixel_px = box_sigma_px(thing.box_px, pose, truth.camera_model, sigma.pixel_px)
-    middle = np.array([[(x0 + x1) / 2, (y0 + y1) / 2]])
-    found = locator.locate(pose, middle + rng.normal(0.0, sigma.pixel_px, 2), pixel_px)
+    drawn_px = math.hypot(sigma.pixel_px, LOOSE_SHARE * min(x1 - x0, y1 - y0))
+    middle = np.array([[(x0 + x1) / 2, (y0 + y1) / 2]]) + rng.normal(0.0, drawn_px, 2)
+    found = locator.locate(pose, middle, pixel_px)
     return _beside(thing, found) if found.status[0] == OK else None
 
 

@@ -315,3 +315,17 @@ def test_a_clock_that_is_set_back_begins_new_tracks_under_new_ids() -> None:
     ids = [sighting.sighting_id for sighting in told(outcomes, Sighting)]
     assert len(set(ids)) == len(ids)
     assert len(told(outcomes[5:], Sighting)) >= 8
+
+
+def test_a_stated_height_error_counts_for_level_ground_too() -> None:
+    script = box(320.0, 100.0)
+    rough, sure = (
+        fly(node(lambda n: [script], settings(level_sigma_m=sigma_m)), [frame(0)], elevation_deg=-45.0)[
+            0
+        ].locations
+        for sigma_m in (10.0, 0.1)
+    )
+    assert rough is not None
+    assert sure is not None
+    assert (rough.le90_m[0], sure.le90_m[0]) == pytest.approx((16.449, 0.16449), rel=1e-3)
+    assert rough.ce90_m[0] > sure.ce90_m[0]
