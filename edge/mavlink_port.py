@@ -72,6 +72,8 @@ class MavlinkConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         height_datum: what the autopilot's heights count from. "auto" believes the receiver's own undulation,
             or EGM96, and raises an alarm where they differ by more than 3 m; "msl" is EGM96; "ellipsoid" is
             for autopilots set up to send ellipsoidal heights.
+        receiver_lag_s: how long before the autopilot's stamp a GNSS receiver measured; 0.2 on ArduPilot with
+            u-blox. It counts where the receiver's own position is used, and not for receivers that stamp UTC.
         signing_key_file: file with the 32-byte MAVLink 2 signing key (raw or 64 hex digits), readable by
             its owner only. With it everything unsigned, wrongly signed or unknown is dropped.
         signing_state_file: where the signing timestamp is kept between starts.
@@ -90,6 +92,7 @@ class MavlinkConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     gps_hz: Rate = 2.0
     time_hz: Rate = 0.5
     height_datum: Literal["auto", "msl", "ellipsoid"] = "auto"
+    receiver_lag_s: Annotated[float, Meta(ge=0.0, le=2.0)] = 0.2
     signing_key_file: str = ""
     signing_state_file: str = ""
     signing_link_id: Annotated[int, Meta(ge=0, le=255)] = 0

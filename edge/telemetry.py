@@ -5,83 +5,77 @@ of range, without a fix or impossible is counted and left out, so that nonsense 
 """
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Literal
 
 import numpy as np
 
 from edge.calibration.record import Calibration
+from edge.datum import HeightDatum
+from edge.integrity import FIRST, REASONS, SECOND, Fix, IntegrityMonitor, Point, Verdict
+from edge.level import LevelAccelerations
 from edge.mavlink_port import MavlinkConfig
-from edge.posebuffer import (
+from edge.pose import (
     AttitudeSample,
     GimbalSample,
     Mount,
     PoseBuffer,
     PoseHistory,
     PositionSample,
-    Samples,
     platform_pose_at,
 )
 from skywarden.clock import NS_PER_S
-from skywarden.geoid import undulation_m
-from skywarden.heights import HaeM, MslM
+from skywarden.heights import AboveHomeM
 from skywarden.mavlink import decode
 from skywarden.mavlink.autopilot import Address, AutopilotPicker
 from skywarden.mavlink.bootclock import BootClock
 from skywarden.mavlink.framing import Frame, parse_frame
 from skywarden.messages import Health, PlatformPose
 from skywarden.pose import PoseSigmas
+from skywarden.times import rfc3339
 
-GPS2_RAW = 124
 MAX_SYSTEMS = 8
 MAX_CLOCKS = 32
 RTK_FLOAT = 5
-DATUM_LIMIT_M = 3.0
-SAME_PLACE_DEG = 1e-3
-DATUM_SAMPLES = 9
-DATUM_MIN_SAMPLES = 3
-RECEIVER_FRESH_NS = 5 * NS_PER_S
-MAX_SPEED_MPS = 350.0
+FIX_2D, FIX_3D = 2, 3
+RELATIVE_FRESH_NS = 5 * NS_PER_S
 STANDING_MPS = 0.5
-EARTH_RADIUS_M = 6_371_000.0
-JUMP_MARGIN_M = 50.0
-JUMP_CONFIRMATIONS = 5
+UTC_FROM_US = (
+    1_262_304_000_000_000  # 2010: a receiver that counts from here states its own measurement's time
+)
+LAG_SIGMA_S = 0.1
+GOOD_HDOP = 2.0
+METRES_PER_HDOP = 1.5
 PLAUSIBLE_CLOCK_S = 300.0
 CLOCK_ALARM_S = 1.0
 HEARD_NS = 5 * NS_PER_S
+LOSSES = ("no_fix", "no_height")
 
-ClockName = Literal["boot", "receiver"]
-"""A component counts its messages from its start; GPS_RAW_INT may count from 1970 instead."""
+ClockName = Literal["boot", "receiver", "second", "imu"]
+"""A component counts its messages from its start; receivers and accelerometers may count otherwise."""
 
 Condition = tuple[str, Literal["degraded", "failed"], bool, str]
-
-
-@dataclass(kw_only=True, slots=True)
-class _Receiver:
-    """The last words of one GNSS receiver."""
-
-    received_ns: int
-    has_fix: bool
 
 
 @dataclass(kw_only=True, slots=True)
 class _System:
     """What is known of one (system id, component id) that speaks like an autopilot."""
 
+    datum: HeightDatum
     history: PoseHistory = field(default_factory=PoseHistory)
-    undulations_m: deque[float] = field(default_factory=lambda: deque(maxlen=DATUM_SAMPLES))
-    undulation_ns: int = 0
+    monitor: IntegrityMonitor = field(default_factory=IntegrityMonitor)
+    level: LevelAccelerations = field(default_factory=LevelAccelerations)
+    imu: int | None = None
     h_acc_m: float | None = None
     v_acc_m: float | None = None
-    receivers: dict[int, _Receiver] = field(default_factory=dict)
-    jumps: deque[PositionSample] = field(default_factory=lambda: deque(maxlen=JUMP_CONFIRMATIONS))
-    fix_jumps: deque[PositionSample] = field(default_factory=lambda: deque(maxlen=JUMP_CONFIRMATIONS))
+    relative_ns: int | None = None
     clock_error_s: float | None = None
-    model: tuple[float, float, float] = (math.nan, math.nan, math.nan)
     last_position_ns: int = 0
     last_attitude_ns: int = 0
+
+    def __post_init__(self) -> None:
+        self.history.integrity = self.monitor.timeline
 
 
 class TelemetryNode:
@@ -116,7 +110,7 @@ class TelemetryNode:
         self.counts["frames"] += 1
         self._last_received_ns = received_ns
         if frame.msgid == decode.HEARTBEAT:
-            self._picker.observe(frame, received_ns)
+            self._take_heartbeat(frame, received_ns)
         elif frame.msgid in (
             decode.GIMBAL_DEVICE_ATTITUDE_STATUS,
             decode.MOUNT_ORIENTATION,
@@ -219,7 +213,7 @@ class TelemetryNode:
         system = self._ours()
         if system is None:
             return []
-        history, error_s = system.history, system.clock_error_s
+        error_s, verdict = system.clock_error_s, system.monitor.verdict
         is_off = error_s is not None and abs(error_s) > CLOCK_ALARM_S
         old = [
             f"{name} for {(now_ns - last) / NS_PER_S:.0f} s"
@@ -234,8 +228,8 @@ class TelemetryNode:
         text = "; ".join([f"no {part}" for part in old] + [f"no {name} so far" for name in never])
         return [
             ("telemetry_stale", "degraded", bool(old or never), text),
-            ("no_fix", "degraded", history.no_fix_since_ns is not None, "the GNSS receiver has no 3D fix"),
-            ("datum_alarm", "degraded", history.datum_alarm is not None, history.datum_alarm or ""),
+            *_gnss_conditions(verdict),
+            ("datum_alarm", "degraded", system.datum.alarm is not None, system.datum.alarm or ""),
             (
                 "clock_off",
                 "degraded",
@@ -254,7 +248,7 @@ class TelemetryNode:
             if len(self._systems) >= MAX_SYSTEMS and address != self._picker.address:
                 self.counts["too_many_systems"] += 1
                 return None
-            system = self._systems[address] = _System()
+            system = self._systems[address] = _System(datum=HeightDatum(self._config.height_datum))
         return system
 
     def _time(self, frame: Frame, boot_ms: int, received_ns: int, *, clock: ClockName = "boot") -> int | None:
@@ -272,36 +266,50 @@ class TelemetryNode:
             return None
         return time_ns
 
+    def _take_heartbeat(self, frame: Frame, received_ns: int) -> None:
+        self._picker.observe(frame, received_ns)
+        system = self._systems.get((frame.sysid, frame.compid))
+        if system is not None:
+            system.monitor.take_armed(decode.heartbeat(frame).is_armed)
+
     def _take_position(self, system: _System, frame: Frame, received_ns: int) -> None:
         position = decode.global_position(frame)
         if position is None:
             self.counts["position_refused"] += 1
+            if not any(frame.payload[4:12]):
+                system.monitor.take_no_place(received_ns)
             return
         time_ns = self._time(frame, position.boot_ms, received_ns)
+        system.monitor.take_boot_time(position.boot_ms, received_ns)
         if time_ns is None:
             return
-        if system.history.no_fix_since_ns is not None:
+        if not system.monitor.has_position(received_ns):
             self.counts["no_fix"] += 1
             return
         place = (position.latitude_deg, position.longitude_deg)
-        sample = PositionSample(
-            time_ns=time_ns,
-            received_ns=received_ns,
-            latitude_deg=place[0],
-            longitude_deg=place[1],
-            alt_hae_m=position.alt_msl_m + self._undulation(system, *place, received_ns),
-            alt_msl_m=position.alt_msl_m,
-            alt_rel_m=position.alt_rel_m,
-            velocity_ned_mps=position.velocity_ned_mps,
-            heading_deg=position.heading_deg,
-            horizontal_m=system.h_acc_m,
-            vertical_m=system.v_acc_m,
-        )
-        if _is_jump(system.history.positions, system.jumps, sample):
+        point = Point(time_ns, *place, position.alt_msl_m, position.velocity_ned_mps)
+        if not system.monitor.take_estimate(point, received_ns):
             self.counts["position_jump"] += 1
             return
+        system.datum.take_estimate(position.alt_msl_m, received_ns)
+        alt_hae_m = system.datum.hae_m(position.alt_msl_m, *place, received_ns)
+        system.history.datum_alarm = system.datum.alarm
         system.last_position_ns = received_ns
-        system.history.add_position(sample)
+        system.history.add_position(
+            PositionSample(
+                time_ns=time_ns,
+                received_ns=received_ns,
+                latitude_deg=place[0],
+                longitude_deg=place[1],
+                alt_hae_m=alt_hae_m,
+                alt_msl_m=position.alt_msl_m,
+                alt_rel_m=position.alt_rel_m,
+                velocity_ned_mps=position.velocity_ned_mps,
+                heading_deg=position.heading_deg,
+                horizontal_m=system.h_acc_m,
+                vertical_m=system.v_acc_m,
+            )
+        )
 
     def _take_fix(self, system: _System, gps: decode.GpsRaw, frame: Frame, received_ns: int) -> None:
         """The receiver's own position, for where the autopilot tells none (`PoseHistory.positions_at`)."""
@@ -309,67 +317,52 @@ class TelemetryNode:
         if sample is None:
             self.counts["fix_refused"] += 1
             return
-        if gps.time_us is not None:
-            time_ns = self._time(frame, gps.time_us // 1000, received_ns, clock="receiver")
-            if time_ns is None:
-                return
-            sample = sample._replace(time_ns=time_ns)
-        if _is_jump(system.history.fixes, system.fix_jumps, sample):
+        time_ns = self._fix_time(frame, gps.time_us, received_ns, clock="receiver")
+        if time_ns is None:
+            return
+        sample = sample._replace(time_ns=time_ns)
+        fix = _fix(sample, gps)
+        if not system.monitor.take_fix(fix, received_ns):
             self.counts["fix_jump"] += 1
             return
         system.last_position_ns = received_ns
         system.history.add_fix(sample)
 
+    def _fix_time(
+        self, frame: Frame, time_us: int | None, received_ns: int, *, clock: ClockName
+    ) -> int | None:
+        """When a receiver measured: at its own UTC stamp, or a while before the autopilot stamped it."""
+        lag_ns = round(self._config.receiver_lag_s * NS_PER_S)
+        if time_us is None:
+            return received_ns - lag_ns
+        time_ns = self._time(frame, time_us // 1000, received_ns, clock=clock)
+        if time_ns is None:
+            return None
+        return time_ns if time_us >= UTC_FROM_US else time_ns - lag_ns
+
     def _fix_sample(self, system: _System, gps: decode.GpsRaw, received_ns: int) -> PositionSample | None:
         """A 3D fix as a position of the time of its reception; None when place or height are not told."""
         if gps.latitude_deg is None or gps.longitude_deg is None:
             return None
-        offset_m = self._undulation(system, gps.latitude_deg, gps.longitude_deg, received_ns)
-        if gps.alt_msl_m is not None:
-            alt_msl_m, alt_hae_m = gps.alt_msl_m, HaeM(gps.alt_msl_m + offset_m)
-            if self._config.height_datum == "auto" and gps.alt_ellipsoid_m is not None:
-                alt_hae_m = gps.alt_ellipsoid_m
-        elif gps.alt_ellipsoid_m is not None:
-            alt_msl_m, alt_hae_m = MslM(gps.alt_ellipsoid_m - offset_m), gps.alt_ellipsoid_m
-        else:
+        heights = system.datum.fix_heights(gps, received_ns)
+        system.history.datum_alarm = system.datum.alarm
+        if heights is None:
             return None
+        has_lag = gps.time_us is None or gps.time_us < UTC_FROM_US
         return PositionSample(
             time_ns=received_ns,
             received_ns=received_ns,
             latitude_deg=gps.latitude_deg,
             longitude_deg=gps.longitude_deg,
-            alt_hae_m=alt_hae_m,
-            alt_msl_m=alt_msl_m,
-            alt_rel_m=math.nan,
+            alt_hae_m=heights[0],
+            alt_msl_m=heights[1],
+            alt_rel_m=AboveHomeM(math.nan),
             velocity_ned_mps=_velocity(gps),
             heading_deg=None,
             horizontal_m=system.h_acc_m,
             vertical_m=system.v_acc_m,
+            lag_m=LAG_SIGMA_S * (gps.speed_mps or 0.0) if has_lag else 0.0,
         )
-
-    def _undulation(self, system: _System, latitude_deg: float, longitude_deg: float, now_ns: int) -> float:
-        """What turns the autopilot's height into one above the ellipsoid, by the configured datum.
-
-        `auto`: the receiver's own undulation where it tells one (that undoes the geoid model which the
-        receiver applied), else EGM96's; a difference of more than 3 m between the two is an alarm.
-        """
-        if self._config.height_datum == "ellipsoid":
-            return 0.0
-        model_m = _model_undulation(system, latitude_deg, longitude_deg)
-        known = system.undulations_m
-        is_told = len(known) >= DATUM_MIN_SAMPLES and abs(now_ns - system.undulation_ns) <= RECEIVER_FRESH_NS
-        if self._config.height_datum == "msl" or not is_told:
-            if self._config.height_datum == "msl":
-                system.history.datum_alarm = None
-            return model_m
-        told_m = median(known)
-        system.history.datum_alarm = (
-            None
-            if abs(told_m - model_m) <= DATUM_LIMIT_M
-            else f"the receiver's two heights differ by {told_m:.1f} m, EGM96 says {model_m:.1f} m: one is "
-            "not what it claims; set mavlink.height_datum to msl or ellipsoid after checking"
-        )
-        return told_m
 
     def _take_attitude(self, system: _System, frame: Frame, received_ns: int) -> None:
         attitude = decode.attitude(frame)
@@ -377,43 +370,71 @@ class TelemetryNode:
             self.counts["attitude_refused"] += 1
             return
         time_ns = self._time(frame, attitude.boot_ms, received_ns)
+        system.monitor.take_boot_time(attitude.boot_ms, received_ns)
+        if time_ns is None:
+            return
+        system.last_attitude_ns = received_ns
+        system.history.add_attitude(
+            AttitudeSample(time_ns=time_ns, q_ned_body=attitude.q_ned_body, rates_rps=attitude.rates_rps)
+        )
+        for felt in system.level.due(system.history.attitudes):
+            system.monitor.take_acceleration(*felt)
+
+    def _take_accelerations(self, system: _System, frame: Frame, received_ns: int) -> None:
+        """Of several messages that tell accelerations, the one that is heard first."""
+        felt = decode.accelerations(frame)
+        if felt is None or system.imu not in (None, frame.msgid):
+            return
+        system.imu = frame.msgid
+        time_ns = self._time(frame, felt.time_ms, received_ns, clock="imu")
         if time_ns is not None:
-            system.last_attitude_ns = received_ns
-            system.history.add_attitude(
-                AttitudeSample(time_ns=time_ns, q_ned_body=attitude.q_ned_body, rates_rps=attitude.rates_rps)
-            )
+            system.level.add(time_ns, felt.force_body_mps2)
 
     def _take_gps(self, system: _System, frame: Frame, received_ns: int) -> None:
-        """Fix, accuracy and undulation of a receiver; without a fix at any of them there is no position."""
-        gps: decode.GpsRaw | None = None
-        if frame.msgid == decode.GPS_RAW_INT:
-            gps = decode.gps_raw(frame)
-            has_fix = gps.fix_type >= 3
-            if has_fix and gps.undulation_m is not None:
-                system.undulations_m.append(gps.undulation_m)
-                system.undulation_ns = received_ns
-            system.h_acc_m, system.v_acc_m = _sigmas(gps)
-        else:
-            values = decode.fields(frame) or {}
-            fix_type = values.get("fix_type")
-            has_fix = isinstance(fix_type, int) and fix_type >= 3
-        system.receivers[frame.msgid] = _Receiver(received_ns=received_ns, has_fix=has_fix)
-        fresh = [
-            receiver
-            for receiver in system.receivers.values()
-            if abs(received_ns - receiver.received_ns) <= RECEIVER_FRESH_NS
-        ]
-        if gps is not None and gps.fix_type >= 3:
+        """Fix, accuracy, undulation and place of the first receiver."""
+        gps = decode.gps_raw(frame)
+        system.h_acc_m, system.v_acc_m = _sigmas(gps)
+        heard_ns = system.relative_ns
+        is_relative = heard_ns is not None and abs(received_ns - heard_ns) <= RELATIVE_FRESH_NS
+        if gps.fix_type == FIX_2D and is_relative:
+            system.monitor.take_no_height(received_ns)
+            return
+        system.monitor.take_fix_type(FIRST, gps.fix_type, received_ns)
+        if gps.fix_type >= FIX_3D:
+            system.datum.take_receiver(gps, received_ns)
             self._take_fix(system, gps, frame, received_ns)
-        history = system.history
-        if any(receiver.has_fix for receiver in fresh):
-            history.no_fix_since_ns = None
-        elif history.no_fix_since_ns is None:
-            history.no_fix_since_ns = received_ns
+
+    def _take_second_gps(self, system: _System, frame: Frame, received_ns: int) -> None:
+        """A second receiver keeps the fix, and is compared with the first."""
+        gps = decode.gps_raw(frame)
+        system.monitor.take_fix_type(SECOND, gps.fix_type, received_ns)
+        time_ns = self._fix_time(frame, gps.time_us, received_ns, clock="second")
+        if gps.fix_type < FIX_3D or time_ns is None or gps.latitude_deg is None or gps.longitude_deg is None:
+            return
+        place = (gps.latitude_deg, gps.longitude_deg, gps.alt_msl_m or 0.0)
+        point = Point(time_ns, *place, _velocity(gps))
+        system.monitor.take_second_fix(Fix(point, gps.fix_type, gps.time_us, gps.h_acc_m or 0.0))
+
+    def _take_estimator(self, system: _System, frame: Frame, received_ns: int) -> None:
+        status = decode.estimator_status(frame)
+        if status is not None:
+            system.monitor.take_estimator(status, received_ns)
+
+    def _take_ground_speed(self, system: _System, frame: Frame, received_ns: int) -> None:
+        speed_mps = decode.ground_speed_mps(frame)
+        if speed_mps is not None:
+            system.monitor.take_ground_speed(speed_mps, received_ns)
+
+    def _take_altitude(self, system: _System, frame: Frame, received_ns: int) -> None:
+        if decode.relative_altitude_m(frame) is not None:
+            system.relative_ns = received_ns
 
     def _take_system_time(self, system: _System, frame: Frame, received_ns: int) -> None:
         """SYSTEM_TIME checks our clock, where it can be true; it never replaces the time of reception."""
         boot_ms, unix_ns = decode.system_time(frame)
+        told = decode.gnss_time_us(frame)
+        if told is not None:
+            system.monitor.take_gnss_time(told[1] / 1e6, boot_ms, received_ns)
         time_ns = self._time(frame, boot_ms, received_ns)
         if unix_ns is None and any(frame.payload[:8]):
             self.counts["system_time_implausible"] += 1
@@ -428,8 +449,9 @@ class TelemetryNode:
     def _take_home(self, system: _System, frame: Frame, received_ns: int) -> None:
         home = decode.home_position(frame)
         if home is not None:
-            offset_m = self._undulation(system, home.latitude_deg, home.longitude_deg, received_ns)
-            system.history.home_alt_hae_m = home.alt_msl_m + offset_m
+            place = (home.latitude_deg, home.longitude_deg)
+            system.history.home_alt_hae_m = system.datum.hae_m(home.alt_msl_m, *place, received_ns)
+            system.history.datum_alarm = system.datum.alarm
 
     def _take_gimbal(self, frame: Frame, received_ns: int) -> None:
         """A gimbal of a platform: any component of the system may tell."""
@@ -473,47 +495,47 @@ _HANDLERS = {
     decode.ATTITUDE: TelemetryNode._take_attitude,
     decode.ATTITUDE_QUATERNION: TelemetryNode._take_attitude,
     decode.GPS_RAW_INT: TelemetryNode._take_gps,
-    GPS2_RAW: TelemetryNode._take_gps,
+    decode.GPS2_RAW: TelemetryNode._take_second_gps,
     decode.SYSTEM_TIME: TelemetryNode._take_system_time,
     decode.HOME_POSITION: TelemetryNode._take_home,
+    decode.EKF_STATUS_REPORT: TelemetryNode._take_estimator,
+    decode.ESTIMATOR_STATUS: TelemetryNode._take_estimator,
+    decode.VFR_HUD: TelemetryNode._take_ground_speed,
+    decode.ALTITUDE: TelemetryNode._take_altitude,
+    decode.RAW_IMU: TelemetryNode._take_accelerations,
+    decode.SCALED_IMU: TelemetryNode._take_accelerations,
+    decode.HIGHRES_IMU: TelemetryNode._take_accelerations,
 }
+
+
+def _gnss_conditions(verdict: Verdict) -> list[Condition]:
+    """Each reason as a condition of its own, so that the ground sees which begins and which ends."""
+    since = f"; positions from {rfc3339(verdict.since_ns)} on are in doubt" if verdict.since_ns else ""
+    state: Literal["degraded", "failed"] = "failed" if verdict.state == "bad" else "degraded"
+    return [
+        (name, "degraded" if name in LOSSES else state, verdict.reason == name, f"{verdict.detail}{since}")
+        for name in REASONS
+    ]
+
+
+def _fix(sample: PositionSample, gps: decode.GpsRaw) -> Fix:
+    place = (sample.latitude_deg, sample.longitude_deg, sample.alt_msl_m)
+    point = Point(sample.time_ns, *place, sample.velocity_ned_mps)
+    return Fix(point, gps.fix_type, gps.time_us, gps.h_acc_m or 0.0)
 
 
 def _sigmas(gps: decode.GpsRaw) -> tuple[float | None, float | None]:
     """One-sigma position errors per axis as the receiver tells (its h_acc is a radius), with a floor.
 
     Without RTK a receiver's own figure leaves out multipath and the ionosphere, which stay the same for
-    minutes: nothing better than 0.5 m and 0.8 m is believed.
+    minutes: nothing better than 0.5 m and 0.8 m is believed. Where it tells only a poor dilution of precision
+    (above 2), that counts 1.5 m each; above 90 it means "not known".
     """
     floor_h, floor_v = (0.03, 0.05) if gps.fix_type >= RTK_FLOAT else (0.5, 0.8)
     horizontal = None if gps.h_acc_m is None else max(gps.h_acc_m / math.sqrt(2.0), floor_h)
+    if horizontal is None and gps.hdop is not None and GOOD_HDOP < gps.hdop < 90.0:
+        horizontal = METRES_PER_HDOP * gps.hdop
     return horizontal, None if gps.v_acc_m is None else max(gps.v_acc_m, floor_v)
-
-
-def _model_undulation(system: _System, latitude_deg: float, longitude_deg: float) -> float:
-    """EGM96's undulation; within 1e-3 degrees (100 m, some mm of it) of the last place, that one's."""
-    latitude, longitude, known_m = system.model
-    if abs(latitude - latitude_deg) < SAME_PLACE_DEG and abs(longitude - longitude_deg) < SAME_PLACE_DEG:
-        return known_m
-    found_m = float(undulation_m(latitude_deg, longitude_deg))
-    system.model = (latitude_deg, longitude_deg, found_m)
-    return found_m
-
-
-def _is_jump(samples: Samples[PositionSample], jumps: deque[PositionSample], sample: PositionSample) -> bool:
-    """Whether it is where no aircraft can be so soon; five that agree are believed after all."""
-    before, after = samples.around(sample.time_ns)
-    neighbour = before or after
-    if neighbour is None or _is_reachable(neighbour, sample):
-        jumps.clear()
-        return False
-    if jumps and not _is_reachable(jumps[-1], sample):
-        jumps.clear()
-    jumps.append(sample)
-    if len(jumps) < JUMP_CONFIRMATIONS:
-        return True
-    jumps.clear()
-    return False
 
 
 def _velocity(gps: decode.GpsRaw) -> tuple[float, float, float]:
@@ -527,13 +549,3 @@ def _velocity(gps: decode.GpsRaw) -> tuple[float, float, float]:
         return math.nan, math.nan, math.nan
     course = math.radians(gps.course_deg)
     return gps.speed_mps * math.cos(course), gps.speed_mps * math.sin(course), math.nan
-
-
-def _is_reachable(a: PositionSample, b: PositionSample) -> bool:
-    """Whether an aircraft can fly from a to b in the time between them (on a sphere, good to 0.5 %)."""
-    north = math.radians(b.latitude_deg - a.latitude_deg)
-    east = math.radians(math.remainder(b.longitude_deg - a.longitude_deg, 360.0))
-    middle = math.radians((a.latitude_deg + b.latitude_deg) / 2)
-    ground_m = EARTH_RADIUS_M * math.hypot(north, east * math.cos(middle))
-    distance_m = math.hypot(ground_m, b.alt_hae_m - a.alt_hae_m)
-    return distance_m <= MAX_SPEED_MPS * abs(b.time_ns - a.time_ns) / NS_PER_S + JUMP_MARGIN_M

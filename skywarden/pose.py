@@ -51,6 +51,8 @@ class CameraPose:
         source: which attitude convention answered, such as "fixed", "gimbal_device", "mount_status".
         angular_velocity_ned_dps: shape (3,), how the camera turns about the north, east and down axes
             (right-handed), degrees per second; `None` when only its magnitude, or nothing, is known.
+        doubt: why the position is suspect (a reason word as of `NoPose`), its sigmas widened; `None`: it is
+            not.
     """
 
     time_ns: int
@@ -64,13 +66,16 @@ class CameraPose:
     level_alt_hae_m: float | None
     source: str
     angular_velocity_ned_dps: FloatArray | None = None
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoPose:
     """There is no honest pose at `time_ns`; `reason` is one of the words below and `detail` has the numbers.
 
-    Reasons: no_telemetry, telemetry_stale, no_fix, no_attitude, gimbal_stale, datum_alarm, clock_unknown.
+    Reasons: no_telemetry, telemetry_stale, no_fix, no_height (only heights above home are told), gnss_frozen,
+    gnss_glitch (a jump), gnss_drift, gnss_disagree (two sources of position differ), gnss_time (its clock
+    jumped), no_attitude, gimbal_stale, datum_alarm, clock_unknown.
     """
 
     time_ns: int

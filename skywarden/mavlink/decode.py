@@ -16,12 +16,20 @@ Value = int | float | str | None | tuple[int | float | None, ...]
 HEARTBEAT = 0
 SYSTEM_TIME = 2
 GPS_RAW_INT = 24
+SCALED_IMU = 26
+RAW_IMU = 27
 ATTITUDE = 30
 ATTITUDE_QUATERNION = 31
 GLOBAL_POSITION_INT = 33
+VFR_HUD = 74
 COMMAND_LONG = 76
 COMMAND_ACK = 77
+HIGHRES_IMU = 105
+GPS2_RAW = 124
+ALTITUDE = 141
 MOUNT_STATUS = 158
+EKF_STATUS_REPORT = 193
+ESTIMATOR_STATUS = 230
 HOME_POSITION = 242
 STATUSTEXT = 253
 MOUNT_ORIENTATION = 265
@@ -34,6 +42,11 @@ _U16_UNKNOWN = 0xFFFF
 _MIN_ALT_M, _MAX_ALT_M = -1_000.0, 60_000.0
 _MAX_SPEED_MPS = 350.0
 _QUATERNION_TOLERANCE = 0.05
+_STANDARD_GRAVITY_MPS2 = 9.80665
+_ARMED = 128
+_NULL_ISLAND_E7 = 1_000
+_CONSTANT_POSITION = 128
+_GLITCHING = {EKF_STATUS_REPORT: 32_768, ESTIMATOR_STATUS: 1_024}
 _MIN_UNIX_US = 1_262_304_000_000_000  # 2010-01-01
 _MAX_UNIX_US = 4_102_444_800_000_000  # 2100-01-01
 
@@ -100,6 +113,11 @@ class Heartbeat:
         """Whether the sender flies the vehicle."""
         return self.autopilot != AUTOPILOT_INVALID
 
+    @property
+    def is_armed(self) -> bool:
+        """Whether the motors may turn (MAV_MODE_FLAG_SAFETY_ARMED)."""
+        return bool(self.base_mode & _ARMED)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GlobalPosition:
@@ -132,6 +150,7 @@ class GpsRaw:
     v_acc_m: float | None
     speed_mps: float | None
     course_deg: float | None
+    hdop: float | None = None
 
     @property
     def undulation_m(self) -> float | None:
@@ -139,6 +158,27 @@ class GpsRaw:
         if self.alt_ellipsoid_m is None or self.alt_msl_m is None:
             return None
         return self.alt_ellipsoid_m - self.alt_msl_m
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EstimatorStatus:
+    """What an autopilot's filter says of itself (EKF_STATUS_REPORT or ESTIMATOR_STATUS).
+
+    `worst_ratio` is the largest innovation test ratio of horizontal position and velocity: beyond 1 the
+    filter rejects what the receiver says. 0 where nothing is told.
+    """
+
+    is_constant_position: bool
+    is_glitching: bool
+    worst_ratio: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accelerations:
+    """Specific force in body axes (forward, right, down), m/s^2; `time_ms` counts as the message does."""
+
+    time_ms: int
+    force_body_mps2: tuple[float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,8 +236,63 @@ def system_time(frame: Frame) -> tuple[int, int | None]:
     return boot_ms, unix_us * 1_000 if _MIN_UNIX_US <= unix_us <= _MAX_UNIX_US else None
 
 
+def gnss_time_us(frame: Frame) -> tuple[int, int] | None:
+    """Boot milliseconds and what SYSTEM_TIME(2) tells as microseconds of 1970, plausible or not.
+
+    None while the autopilot tells no time (0). A clock of the wrong year still runs evenly.
+    """
+    unix_us, boot_ms = (int(value) for value in _numbers(frame))
+    return (boot_ms, unix_us) if 0 < unix_us < 1 << 62 else None
+
+
+def ground_speed_mps(frame: Frame) -> float | None:
+    """Speed over ground of VFR_HUD(74); None when it is no speed."""
+    speed = _by_name(MESSAGES[VFR_HUD], _unpack(MESSAGES[VFR_HUD], frame.payload))["groundspeed"]
+    return float(speed) if isinstance(speed, int | float) and 0.0 <= speed <= _MAX_SPEED_MPS else None
+
+
+def relative_altitude_m(frame: Frame) -> AboveHomeM | None:
+    """Height above home of ALTITUDE(141); None when it is not told."""
+    height = _by_name(MESSAGES[ALTITUDE], _unpack(MESSAGES[ALTITUDE], frame.payload))["altitude_relative"]
+    return AboveHomeM(float(height)) if isinstance(height, int | float) and abs(height) < 1e5 else None
+
+
+def estimator_status(frame: Frame) -> EstimatorStatus | None:
+    """EKF_STATUS_REPORT(193) or ESTIMATOR_STATUS(230); None from a filter that does not run (no flags)."""
+    message = MESSAGES[frame.msgid]
+    values = _by_name(message, _unpack(message, frame.payload))
+    flags = _whole(values["flags"])
+    if flags == 0:
+        return None
+    names = ("velocity_variance", "pos_horiz_variance", "vel_ratio", "pos_horiz_ratio")
+    ratios = [value for name in names if isinstance(value := values.get(name), int | float)]
+    return EstimatorStatus(
+        is_constant_position=bool(flags & _CONSTANT_POSITION),
+        is_glitching=bool(flags & _GLITCHING[frame.msgid]),
+        worst_ratio=max((float(ratio) for ratio in ratios), default=0.0),
+    )
+
+
+def accelerations(frame: Frame) -> Accelerations | None:
+    """SCALED_IMU(26), RAW_IMU(27; thousandths of gravity, as ArduPilot sends it) or HIGHRES_IMU(105).
+
+    None when it is not finite or no force that a flying thing feels (0.2 to 6 times gravity).
+    """
+    message = MESSAGES[frame.msgid]
+    values = _by_name(message, _unpack(message, frame.payload))
+    parts = [values[name] for name in ("xacc", "yacc", "zacc")]
+    factor = 1.0 if frame.msgid == HIGHRES_IMU else _STANDARD_GRAVITY_MPS2 / 1e3
+    x, y, z = (math.nan if not isinstance(part, int | float) else part * factor for part in parts)
+    size = math.sqrt(x * x + y * y + z * z)
+    if not 0.2 * _STANDARD_GRAVITY_MPS2 <= size <= 6.0 * _STANDARD_GRAVITY_MPS2:
+        return None
+    is_milli = "time_boot_ms" in values
+    time_ms = _whole(values["time_boot_ms"]) if is_milli else _whole(values["time_usec"]) // 1000
+    return Accelerations(time_ms=time_ms, force_body_mps2=(x, y, z))
+
+
 def global_position(frame: Frame) -> GlobalPosition | None:
-    """GLOBAL_POSITION_INT(33); None when it is (0, 0), out of range or faster than 350 m/s."""
+    """GLOBAL_POSITION_INT(33); None when it is at (0, 0), out of range or faster than 350 m/s."""
     boot_ms, lat, lon, alt, relative, vx, vy, vz, hdg = (int(value) for value in _numbers(frame))
     place = _place(lat, lon)
     alt_m, rel_m = _altitude(alt), _altitude(relative)
@@ -216,7 +311,7 @@ def global_position(frame: Frame) -> GlobalPosition | None:
 
 
 def gps_raw(frame: Frame) -> GpsRaw:
-    """GPS_RAW_INT(24); the extension fields are None where the sender has none (zero on the wire)."""
+    """GPS_RAW_INT(24) or GPS2_RAW(124); extensions are None where the sender has none (zero on the wire)."""
     numbers = _fields_of(frame)
     place = _place(numbers["lat"], numbers["lon"])
     ellipsoid, speed_mps, course = numbers["alt_ellipsoid"], numbers["vel"] / 100, numbers["cog"]
@@ -232,6 +327,7 @@ def gps_raw(frame: Frame) -> GpsRaw:
         v_acc_m=_accuracy(numbers["v_acc"]),
         speed_mps=speed_mps if speed_mps <= _MAX_SPEED_MPS else None,
         course_deg=None if course > 36_000 else course / 100 % 360,
+        hdop=None if numbers["eph"] >= _U16_UNKNOWN else numbers["eph"] / 100,
     )
 
 
@@ -318,8 +414,8 @@ def _whole(value: Value) -> int:
 
 
 def _place(lat: int, lon: int) -> tuple[float, float] | None:
-    """Degrees of 1e-7 degrees; (0, 0) is what autopilots send without a fix."""
-    if (lat == 0 and lon == 0) or lat == _I32_UNKNOWN or lon == _I32_UNKNOWN:
+    """Degrees of 1e-7 degrees; (0, 0) within 11 m is what autopilots send without a fix."""
+    if max(abs(lat), abs(lon)) <= _NULL_ISLAND_E7 or lat == _I32_UNKNOWN or lon == _I32_UNKNOWN:
         return None
     if abs(lat) > 900_000_000 or abs(lon) > 1_800_000_000:
         return None

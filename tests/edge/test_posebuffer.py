@@ -7,8 +7,10 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from edge.posebuffer import AttitudeSample, GimbalSample, PoseBuffer, PoseHistory, PositionSample
+from edge.integrity import Verdict
+from edge.pose import AttitudeSample, GimbalSample, PoseBuffer, PoseHistory, PositionSample
 from skywarden import geodesy, rotations
+from skywarden.heights import AboveHomeM, HaeM, MslM
 from skywarden.pose import CameraPose, NoPose, PoseSigmas
 
 T0 = 1_760_000_000_000_000_000
@@ -36,9 +38,9 @@ def _position(at_s: float, **changes: object) -> PositionSample:
         received_ns=T0 + round(at_s * S),
         latitude_deg=45.0 + 1e-5 * at_s,
         longitude_deg=7.0,
-        alt_hae_m=500.0 + 2.0 * at_s,
-        alt_msl_m=450.0 + 2.0 * at_s,
-        alt_rel_m=100.0 + 2.0 * at_s,
+        alt_hae_m=HaeM(500.0 + 2.0 * at_s),
+        alt_msl_m=MslM(450.0 + 2.0 * at_s),
+        alt_rel_m=AboveHomeM(100.0 + 2.0 * at_s),
         velocity_ned_mps=(1.1, 0.0, -2.0),
         heading_deg=90.0,
         horizontal_m=None,
@@ -148,7 +150,7 @@ def test_each_reason_is_named() -> None:
     assert _refusal(_buffer(history), 0).reason == "no_attitude"
     history = _history()
     assert _refusal(_buffer(history, AMount(kind="gimbal")), 1.0).reason == "gimbal_stale"
-    history.no_fix_since_ns = T0 + S
+    history.integrity.note(Verdict("bad", "no_fix", "no 3D fix", T0 + S), T0 + S)
     assert _refusal(_buffer(history), 1.5).reason == "no_fix"
     assert isinstance(_buffer(history).pose_at(T0 + S // 2), CameraPose)
     history.datum_alarm = "heights disagree"

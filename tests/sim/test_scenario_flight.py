@@ -14,7 +14,7 @@ import pytest
 from edge.config import MountConfig
 from edge.locate import Locator
 from edge.mavlink_port import MavlinkConfig
-from edge.posebuffer import PoseBuffer
+from edge.pose import PoseBuffer
 from edge.telemetry import TelemetryNode
 from sim.scenario.description import Scenario, load_scenario
 from sim.scenario.layers import write_layers
