@@ -16,22 +16,39 @@ BoolArray = npt.NDArray[np.bool_]
 IndexArray = npt.NDArray[np.intp]
 
 MAX_SCANNED = 2_000_000
-MAX_PAIRS = 100_000
+MAX_PAIRS = 50_000
 _ONE_SOLVE = 48
 _REFUSED_COST = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Possible pairs as columns: row of the track, row of the measurement, cost."""
+    """Possible pairs as columns: row of the track, row of the measurement, cost, and the caller's own row."""
 
     track: IndexArray
     measurement: IndexArray
     cost: FloatArray
+    row: IndexArray
 
     def where(self, mask: BoolArray) -> "Pairs":
         """Only those."""
-        return Pairs(self.track[mask], self.measurement[mask], self.cost[mask])
+        rows = mask.nonzero()[0]
+        return Pairs(self.track[rows], self.measurement[rows], self.cost[rows], self.row[rows])
+
+    def columns(self) -> tuple[IndexArray, IndexArray, FloatArray, IndexArray]:
+        """As they are handed to `Pairs`."""
+        return self.track, self.measurement, self.cost, self.row
+
+    def alone(self, mask: BoolArray) -> BoolArray:
+        """Which of those in `mask` have, among them, no other pair of the same track or measurement."""
+        partners = np.bincount(self.track, mask)
+        rivals = np.bincount(self.measurement, mask)
+        alone: BoolArray = mask & (partners[self.track] == 1.0) & (rivals[self.measurement] == 1.0)
+        return alone
+
+
+_NONE = np.zeros(0, dtype=np.intp)
+NO_PAIRS = Pairs(_NONE, _NONE, np.zeros(0), _NONE)
 
 
 def near_pairs(
@@ -42,25 +59,28 @@ def near_pairs(
     In the order of tracks, then of eastings. Bounded: in a crowd beyond all measure a track keeps only those
     nearest to it.
     """
-    order = np.argsort(seen_m[:, 0], kind="stable")
-    east = seen_m[order, 0]
-    largest = seen_reach_m.max()
-    first = np.searchsorted(east, track_m[:, 0] - track_reach_m - largest, side="left")
-    last = np.searchsorted(east, track_m[:, 0] + track_reach_m + largest, side="right")
-    count = last - first
+    order = seen_m[:, 0].argsort(kind="stable")
+    east, at = seen_m[order, 0], track_m[:, 0]
+    window = track_reach_m + seen_reach_m.max()
+    first = east.searchsorted(at - window, side="left")
+    count = east.searchsorted(at + window, side="right")
+    count -= first
     total = int(count.sum())
     if total > MAX_SCANNED:
-        first, count = _narrowed(east, track_m[:, 0], first, last)
+        first, count = _narrowed(east, at, first, first + count)
         total = int(count.sum())
-    track = np.repeat(np.arange(len(track_m)), count)
-    ends = np.cumsum(count)
-    measurement = order[np.arange(total) + np.repeat(first - (ends - count), count)]
+    track = np.arange(len(at)).repeat(count)
+    before = count.cumsum()
+    before -= count + first
+    scanned = np.arange(total)
+    scanned -= before[track]
+    measurement = order[scanned]
     reach = track_reach_m[track] + seen_reach_m[measurement]
-    away = np.abs(track_m[track] - seen_m[measurement])
-    is_near = (away[:, 1] <= reach) & (away[:, 0] <= reach)
-    track, measurement = track[is_near], measurement[is_near]
+    away = np.abs(track_m[track] - seen_m[measurement]).max(axis=1)
+    near = (away <= reach).nonzero()[0]
+    track, measurement = track[near], measurement[near]
     if len(track) > MAX_PAIRS:
-        track, measurement = _nearest(track, measurement, away[is_near], len(track_m))
+        track, measurement = _nearest(track, measurement, away[near], len(track_m))
     return track, measurement
 
 
@@ -78,7 +98,7 @@ def _nearest(
     track: IndexArray, measurement: IndexArray, away: FloatArray, tracks: int
 ) -> tuple[IndexArray, IndexArray]:
     """Of each track's pairs the nearest, as many as `MAX_PAIRS` allows to all."""
-    order = np.lexsort((measurement, away.max(axis=1), track))
+    order = np.lexsort((measurement, away, track))
     starts = np.searchsorted(track[order], np.arange(tracks))
     rank = np.arange(len(order)) - starts[track[order]]
     kept = order[rank < max(1, MAX_PAIRS // tracks)]
@@ -87,10 +107,7 @@ def _nearest(
 
 def chosen(pairs: Pairs, limit: float) -> Pairs:
     """The one-to-one choice of least total cost, where a miss costs `limit`."""
-    track, measurement = pairs.track, pairs.measurement
-    partners = np.bincount(track)[track]
-    rivals = np.bincount(measurement)[measurement]
-    is_alone = (partners == 1) & (rivals == 1)
+    is_alone = pairs.alone(np.ones(len(pairs.track), dtype=bool))
     if is_alone.all():
         return pairs
     return pairs.where(is_alone | _solved(pairs, np.flatnonzero(~is_alone), limit))
@@ -98,18 +115,18 @@ def chosen(pairs: Pairs, limit: float) -> Pairs:
 
 def _solved(every: Pairs, contested: IndexArray, limit: float) -> BoolArray:
     """Which of all pairs are chosen among those of the rows `contested`."""
-    pairs = Pairs(every.track[contested], every.measurement[contested], every.cost[contested])
     is_chosen = np.zeros(len(every.track), dtype=bool)
-    rows, row = np.unique(pairs.track, return_inverse=True)
-    columns, column = np.unique(pairs.measurement, return_inverse=True)
+    cost = every.cost[contested]
+    rows, row = np.unique(every.track[contested], return_inverse=True)
+    columns, column = np.unique(every.measurement[contested], return_inverse=True)
     if max(len(rows), len(columns)) <= _ONE_SOLVE:
         shape = (len(rows), len(columns))
-        is_chosen[contested[_assigned(row, column, pairs.cost, shape, limit)]] = True
+        is_chosen[contested[_assigned(row, column, cost, shape, limit)]] = True
         return is_chosen
     for piece in _pieces(row, column, len(rows), len(columns)):
         near, at = np.unique(row[piece], return_inverse=True)
         far, beside = np.unique(column[piece], return_inverse=True)
-        best = _assigned(at, beside, pairs.cost[piece], (len(near), len(far)), limit)
+        best = _assigned(at, beside, cost[piece], (len(near), len(far)), limit)
         is_chosen[contested[piece[best]]] = True
     return is_chosen
 

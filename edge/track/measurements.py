@@ -93,17 +93,17 @@ class Measurements:
             self._check_numbers()
 
     def _check_numbers(self) -> None:
-        largest = max(
-            np.abs(self.points_m).max(),
-            np.abs(self.own_m2).max() ** 0.5,
-            np.abs(self.shared_m).max(initial=0.0),
-            np.abs(self.forget_per_s).max(initial=0.0),
-        )
+        squares = [
+            float(np.vdot(each, each))
+            for each in (self.points_m, self.own_m2, self.shared_m, self.forget_per_s)
+        ]
         low, high = self.score.min(), self.score.max()
-        if not (largest <= MAX_ABSOLUTE_M and low >= 0.0 and high <= 1.0):  # a NaN is caught here too
+        is_sane = all(square <= MAX_ABSOLUTE_M**2 for square in squares)  # a NaN is not
+        if not (is_sane and low >= 0.0 and high <= 1.0):
             raise InputError(
                 f"a measurement is not finite, beyond {MAX_ABSOLUTE_M:g} m, or its score is not in 0..1 "
-                f"({largest:g} m, {low:g} to {high:g}); hand over only those whose status is ok"
+                f"(root of the sum of squares {max(squares) ** 0.5:g} m, scores {low:g} to {high:g}); hand "
+                "over only those whose status is ok"
             )
         if self.label_index.min() < 0 or self.label_index.max() >= len(self.labels):
             raise InputError(f"label {self.label_index.max()} but only {len(self.labels)} names")
