@@ -17,6 +17,7 @@ import numpy.typing as npt
 from msgspec import Meta, field
 
 from edge import gimbal, locate
+from edge.grazing import NO_RADIUS_M
 from edge.locate import Locator
 from skywarden import geodesy, heights, rotations
 from skywarden.camera import CameraModel
@@ -299,7 +300,8 @@ def answer(case: Case, refraction: float = 0.0) -> dict[str, Any]:
         names = ("lat_deg", "lon_deg", "hae_m", "slant_range_m", "ce90_m", "cov_ne_m2")
         return {"id": case.id, "status": status} | dict.fromkeys(names)
     (ee, en, _), (_, nn, _), _ = found.covariance_enu_m2[0].tolist()
-    covariance = [[nn, en], [en, ee]]
+    ce90_m = float(found.ce90_m[0])
+    is_known = ce90_m < NO_RADIUS_M
     return {
         "id": case.id,
         "status": status,
@@ -307,8 +309,8 @@ def answer(case: Case, refraction: float = 0.0) -> dict[str, Any]:
         "lon_deg": float(found.longitude_deg[0]),
         "hae_m": float(found.alt_hae_m[0]),
         "slant_range_m": float(found.slant_range_m[0]),
-        "ce90_m": _finite(float(found.ce90_m[0])),
-        "cov_ne_m2": covariance if math.isfinite(nn + ee + en) else None,
+        "ce90_m": ce90_m if is_known else None,
+        "cov_ne_m2": [[nn, en], [en, ee]] if is_known else None,
     }
 
 
@@ -561,7 +563,3 @@ def _given(value: float | None, name: str) -> float:
     if value is None:
         raise InputError(f"{name} is missing")
     return value
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -24,6 +24,9 @@ first order is then still good to about 1 %."""
 FAR_FACTOR = 12.0
 """A ray raised so that it goes so many times as far counts as a miss."""
 
+NO_RADIUS_M = 1e7
+"""No error on the earth is larger."""
+
 _REACH_SIGMAS = 4.0
 _CASTS = 9
 _DRAWS = 1024
@@ -57,18 +60,15 @@ def stretched(
     """Covariances (N, 3, 3) stretched along a horizontal direction (N, 3) until their CE90 is the true one.
 
     `start_m` (N,) is the level distance of the crossing, `level_m` (N, K) those of the rays of `offsets_rad`,
-    NaN for a miss. Where a tenth of all rays misses there is no such radius, and the covariance is infinite.
+    NaN for a miss. Where a tenth of all rays misses there is no such radius: CE90 is beyond `NO_RADIUS_M`.
     """
     true_m = _ce90(covariance_enu_m2, along_enu, start_m, level_m)
-    is_finite = true_m < _FARTHEST_M / 10
-    result = covariance_enu_m2.copy()
+    result = covariance_enu_m2
     scale = np.ones(len(result))
     for _ in range(4):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            scale = np.where(is_finite, scale * true_m / ce90_m(result), 1.0)
+        scale = scale * true_m / np.maximum(ce90_m(result), 1e-9)
         by = np.eye(3) + (scale - 1.0)[:, None, None] * along_enu[:, :, None] * along_enu[:, None, :]
         result = by @ covariance_enu_m2 @ np.swapaxes(by, 1, 2)
-    result[~is_finite] = np.inf
     return result
 
 

@@ -96,7 +96,8 @@ class _Marcher:
         self._surface, self._camera, self._rays = surface, camera, rays
         lowest, highest = surface.height_range_hae_m
         count = len(rays)
-        self._start, self._end = np.zeros(count), np.full(count, max_range_m)
+        # A ray that no pixel has is not a number, and not walked.
+        self._start, self._end = np.zeros(count), np.where(np.isnan(rays[:, 0]), 0.0, max_range_m)
         self._code = np.full(count, NO_INTERSECTION, dtype=np.int8)
         self._range = np.full(count, np.nan)
         with np.errstate(invalid="ignore"):
