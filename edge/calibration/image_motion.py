@@ -85,7 +85,7 @@ class MotionSettings:
     slow_s: float = 0.35
     baselines: int = 6
     longest_s: float = 10.0
-    width_px: int = 1280
+    width_px: int = 960
     features: int = 250
     min_inliers: int = 16
 
@@ -219,12 +219,16 @@ def _flow(
 
 @dataclass(slots=True)
 class _Seen:
-    """One frame as it is kept for the next: its picture, what stands out in it, descriptors when asked."""
+    """One frame as it is kept for the next: its picture, what stands out in it, descriptors when asked.
+
+    `onto_last` is the homography in pixels from it to the frame kept last, where that is known.
+    """
 
     time_ns: int
     image: ByteImage
     points: Points
     described: tuple[Points, ByteImage | None] | None = None
+    onto_last: FloatArray | None = None
 
 
 class ImageMotionEstimator:
@@ -259,9 +263,10 @@ class ImageMotionEstimator:
         self.frames += 1
         seen = self._seen(time_ns, image)
         if last is not None:
-            is_slow = time_ns - last.time_ns > settings.slow_s * NS_PER_S
-            for earlier in list(self._kept) if is_slow else [last]:
-                self._compare(earlier, seen, is_slow=is_slow)
+            if time_ns - last.time_ns > settings.slow_s * NS_PER_S:
+                self._compare_slow(list(self._kept), seen)
+            else:
+                self._compare(last, seen)
         self._kept.append(seen)
 
     def motion(self) -> ImageMotion:
@@ -279,20 +284,31 @@ class ImageMotionEstimator:
         points = np.zeros((0, 2), np.float32) if found is None else found.reshape(-1, 2).astype(np.float32)
         return _Seen(time_ns, grey, points)
 
-    def _compare(self, first: _Seen, second: _Seen, *, is_slow: bool) -> None:
-        if second.time_ns - first.time_ns > self._settings.longest_s * NS_PER_S:
-            return
+    def _compare(self, first: _Seen, second: _Seen) -> None:
+        """Frames that follow each other fast: optical flow, by descriptors only where it fails."""
         pair = self._followed(first, second, None)
-        enough = max(self._settings.min_inliers, len(first.points) // 3)
-        if pair is None or (is_slow and pair.inliers < enough):
+        if pair is None:
             guess = self._registered(first, second)
-            better = None if guess is None else self._followed(first, second, guess)
-            if better is not None and (pair is None or better.inliers > pair.inliers):
-                pair = better
+            pair = None if guess is None else self._followed(first, second, guess)
+        self._note(first, second, pair)
+
+    def _compare_slow(self, kept: list[_Seen], second: _Seen) -> None:
+        """Frames far apart: descriptors tell where the last one went, and through it the earlier ones."""
+        step = self._registered(kept[-1], second)
+        kept[-1].onto_last = np.eye(3)
+        for first in kept:
+            known = None if step is None or first.onto_last is None else step @ first.onto_last
+            guess = self._registered(first, second) if known is None else known
+            first.onto_last = guess
+            if second.time_ns - first.time_ns <= self._settings.longest_s * NS_PER_S:
+                pair = None if guess is None else self._followed(first, second, guess)
+                self._note(first, second, pair)
+
+    def _note(self, first: _Seen, second: _Seen, pair: PairMotion | None) -> None:
         if pair is None:
             self.unmatched += 1
-            return
-        self._pairs.append((first.time_ns, second.time_ns, pair))
+        else:
+            self._pairs.append((first.time_ns, second.time_ns, pair))
 
     def _followed(self, first: _Seen, second: _Seen, guess: FloatArray | None) -> PairMotion | None:
         """Optical flow of the first frame's features, there and back, from a guessed homography if any."""

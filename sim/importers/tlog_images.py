@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge.cameras.exif import HEADER_BYTES, exif_time_ns, read_header
 from edge.cameras.image_times import read_listing, time_from_name
+from sim.importers.found_lag import FoundLag, found_lag
 from sim.importers.options import ImportOptions, ImportReport, Progress
 from sim.importers.writing import camera_for, open_flight, read_calibration, report, sensor, source_file
 from skywarden.camera import CameraModel
@@ -20,9 +21,6 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
 NADIR = FixedMount(pitch_deg=-90.0)
 MAX_IMAGES = 1_000_000
 _YEAR_2000_NS = 946_684_800 * 10**9
-_CUAV_NAME_CHARS = 17
-_CUAV_LAG_S, _CUAV_LAG_SIGMA_S = 0.2, 0.1
-_UNKNOWN_LAG_SIGMA_S = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,29 +123,27 @@ def import_folder(source: Path, out: Path, options: ImportOptions, progress: Pro
     images = timed_images(source)
     calibration = options.calibration or _calibration_in(source)
     width, height = _size(images[0][1])
-    is_cuav = calibration is not None and all(len(path.stem) == _CUAV_NAME_CHARS for _, path in images)
     notes = count_notes(counts)
     outside = sum(not counts.first_ns <= time_ns <= counts.last_ns for time_ns, _ in images)
     if outside:
         notes.append(f"{outside} of {len(images)} images lie outside the telemetry's time")
-    if is_cuav and options.frame_lag_s is None:
-        notes.append(
-            "image stamps of CanberraUAV's capture program lag the telemetry by about 0.2 s "
-            "(a panel's projections agree best there)"
-        )
     camera: tuple[CameraModel | None, str]
     if calibration is not None and options.calibration is None and options.hfov_deg is None:
         camera = read_calibration(calibration), f"calibration {calibration.name}"
     else:
         camera = camera_for(options, width, height)
+    lag = FoundLag()
+    if options.frame_lag_s is None:
+        lag = found_lag(logs[0], images, camera[0], options.mount or NADIR, progress)
+        notes.append(lag.note)
     eye = sensor(
         options,
         camera,
         width_px=width,
         height_px=height,
         mount=NADIR,
-        frame_lag_s=_CUAV_LAG_S if is_cuav else 0.0,
-        frame_lag_sigma_s=_CUAV_LAG_SIGMA_S if is_cuav else _UNKNOWN_LAG_SIGMA_S,
+        frame_lag_s=lag.lag_s,
+        frame_lag_sigma_s=lag.sigma_s,
     )
     if options.mount is None:
         notes.append(
