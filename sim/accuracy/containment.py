@@ -8,6 +8,7 @@ region that is stated to hold 90 % must hold 88 to 92 % of the truths, and the m
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -102,7 +103,24 @@ def fly(
     )
 
 
-def honesty_of(looks: Sequence[LookResult]) -> Honesty:
+class Judged(Protocol):
+    """What a look must tell to be judged: see `LookResult`."""
+
+    @property
+    def east_m(self) -> float: ...
+    @property
+    def north_m(self) -> float: ...
+    @property
+    def up_m(self) -> float: ...
+    @property
+    def nees_2d(self) -> float: ...
+    @property
+    def ce90_m(self) -> float: ...
+    @property
+    def le90_m(self) -> float: ...
+
+
+def honesty_of(looks: Sequence[Judged]) -> Honesty:
     """What the looks, all of them with a position, come to."""
     nees = np.array([look.nees_2d for look in looks])
     up = np.array([abs(look.up_m) <= look.le90_m for look in looks])
@@ -116,7 +134,7 @@ def honesty_of(looks: Sequence[LookResult]) -> Honesty:
     )
 
 
-def misses_m(looks: Sequence[LookResult]) -> FloatArray:
+def misses_m(looks: Sequence[Judged]) -> FloatArray:
     """Horizontal misses, shape (N,)."""
     return np.hypot([look.east_m for look in looks], [look.north_m for look in looks])
 

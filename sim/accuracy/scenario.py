@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 
 from models.catalogue import load_detector
+from sim.accuracy.containment import honesty_of, misses_m
+from sim.accuracy.scenario_flights import DrawnLook, drawn_looks
 from sim.accuracy.section import Section, Spread, spread_of
 from sim.analyze import AnalyzeOptions, analyze
 from sim.scenario.description import load_scenario
@@ -21,15 +23,18 @@ SCENARIO = "coast-and-hill"
 SCENARIO_SECONDS = 40.0
 SCENARIO_FPS = 2.0
 MARGIN_PX = 6.0
+DRAWN_FLIGHTS = 120
 
 
 def section(data: Path, scratch: Path) -> Section:
     """The built-in scenario, rendered into `scratch`; `data` is not used."""
     model = load_detector("anomaly").model_id
     parts = [
-        f"Rendered, with injected GNSS, attitude and clock errors; detector `{model}` at its own "
-        "threshold. A look counts as found when a detection's centre lies in the true box. *Others* are "
-        "detections on nothing that truth names (bushes, whitecaps, wakes).\n",
+        f"Rendered, with injected GNSS, attitude, boresight and clock errors, each bias drawn once for the "
+        f"flight; detector `{model}` at its own threshold; the error budget is the scenario's own. A look "
+        "counts as found when a detection's centre lies in the true box. *Others* are detections on nothing "
+        "that truth names (bushes, whitecaps, wakes). *Inside stated CE90* is of one flight, whose looks "
+        "share their biases: anything from 60 to 100 % is likely.\n",
         "| platform | what | looks found | others a frame | located | CEP | CE90 | inside stated CE90 |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -40,6 +45,7 @@ def section(data: Path, scratch: Path) -> Section:
             f"| {result.platform_id} | {result.label} | {share} | {result.others_per_frame:.1f} "
             f"| {misses} | {result.inside_ce90:.0%} |"
         )
+    parts += ["", *_drawn_table()]
     title = f"Scenario {SCENARIO}, {SCENARIO_SECONDS:.0f} s at {SCENARIO_FPS:g} frames/s"
     return Section(title=title, text="\n".join(parts))
 
@@ -70,6 +76,36 @@ def scenario(folder: Path) -> list[ScenarioResult]:
         labels = sorted({thing["label"] for frame in truth for thing in frame["objects"]})
         out += [_against_truth(platform_id, label, truth, found) for label in labels]
     return out
+
+
+def _drawn_table() -> list[str]:
+    """Containment over flights with errors drawn anew, which one rendered flight cannot show."""
+    loaded = load_scenario(SCENARIO)
+    rows = [
+        f"The same platforms, {DRAWN_FLIGHTS} short flights each, every error drawn anew, one look at one "
+        "thing in each: real telemetry bytes, true boxes in place of the detector's (goal: 88 to 92 %, "
+        "ANEES 0.9 to 1.1; ± is the 95 % interval of so few).\n",
+        "| platform | what | flights | in 90 % ellipse | in CE90 | in LE90 | ANEES | CE90 stated, missed |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    every: list[DrawnLook] = []
+    for platform in sorted(loaded.platforms, key=lambda platform: platform.id):
+        looks = drawn_looks(loaded, platform.id, flights=DRAWN_FLIGHTS)
+        every += looks
+        for label in sorted({look.label for look in looks}):
+            rows.append(_drawn_row(platform.id, label, [look for look in looks if look.label == label]))
+    rows.append(_drawn_row("both", "everything", every))
+    return rows
+
+
+def _drawn_row(platform_id: str, label: str, looks: list[DrawnLook]) -> str:
+    found = honesty_of(looks)
+    stated_m = float(np.median([look.ce90_m for look in looks]))
+    missed_m = float(np.quantile(misses_m(looks), 0.9))
+    return (
+        f"| {platform_id} | {label} | {found.count} | {found.ellipse:.0%} ± {found.half_width:.0%} "
+        f"| {found.circle:.0%} | {found.height:.0%} | {found.anees:.2f} | {stated_m:.1f}, {missed_m:.1f} |"
+    )
 
 
 def _against_truth(

@@ -26,8 +26,8 @@ from sim.scenario.world import World
 from skywarden import geodesy
 from skywarden.pose import NoPose
 
-FLIGHT_S = 2.4
-LOOK_S = 1.8
+FLIGHT_S = 1.6
+LOOK_S = 1.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
