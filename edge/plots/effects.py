@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from edge.plots.area import gradients
 from edge.plots.ground import GroundPolygon, GroundRing
@@ -250,6 +251,7 @@ def _outline_errors(
 
     A boundary point that moves by one pixel across the boundary sweeps, per pixel of boundary, as much ground
     as one pixel covers there; noise with a correlation length c adds up to sigma^2 c times the square of it.
+    The boundary's length is that of its smoothed form: noise must not count as boundary.
     """
     pixels = np.concatenate([ring.pixels for ring in polygon.rings])
     by_pixel = _ground_by_pixel(scene, pixels, camera)
@@ -258,6 +260,7 @@ def _outline_errors(
     for ring, span in zip(polygon.rings, scene.spans, strict=True):
         along = np.roll(ring.pixels, -1, axis=0) - ring.pixels
         length = np.where(ring.is_cut, 0.0, np.hypot(along[:, 0], along[:, 1]))
+        length *= _smooth_share(ring.pixels, sigmas.noise_px)
         length_px[span] = 0.5 * (length + np.roll(length, 1))
     area = max(polygon.shape.area, 1e-6)
     bias = sigmas.bias_px * float(np.sum(ground_m2 * length_px)) / area
@@ -265,6 +268,12 @@ def _outline_errors(
     noise = sigmas.noise_px * float(np.sqrt(sigmas.correlation_px * swept)) / area
     spread = float(np.sqrt(np.mean(np.sum(by_pixel**2, axis=(1, 2))) / 2))
     return bias, noise, sigmas.noise_px * spread
+
+
+def _smooth_share(pixels: FloatArray, noise_px: float) -> float:
+    """How long the boundary is without the wriggles that are its own noise, as a share of what it is."""
+    ring = shapely.LinearRing(pixels)
+    return float(shapely.simplify(ring, 1.5 * noise_px).length / max(ring.length, 1e-9))
 
 
 def _ground_by_pixel(scene: _Scene, pixels: FloatArray, camera: CameraModel) -> FloatArray:

@@ -158,7 +158,10 @@ def place_outline(
             f"{MAX_GROUND_VERTICES}; simplify it first"
         )
     found = _placed(locator, pose, rings, sigma_px, min_share, plane)
-    fine = None if edges == "ground" else _densified(locator, pose, rings, surface)
+    is_plain = surface.spacing_m == 0.0 and not any(locator.camera.distortion)
+    if edges == "ground" or (is_plain and isinstance(found, GroundPolygon) and found.placed_share == 1.0):
+        return found
+    fine = _densified(locator, pose, rings, surface)
     if fine is None:
         return found
     followed = _placed(locator, pose, fine, sigma_px, min_share, plane)
