@@ -25,12 +25,17 @@ class Appender(Protocol):
         """Make records durable in one transaction, or raise `StoreError` and keep nothing of them."""
         ...
 
+    def append_loss(self, time_ns: int, counts: dict[str, int]) -> int:
+        """Make a record durable that tells how many records of which topic were lost."""
+        ...
+
 
 class Backlog:
     """A full or failing disk loses nothing at once: records wait here, in order, until it takes them again.
 
     At most `max_bytes` wait; beyond, the least valuable go first (the topic with the highest priority number,
-    its oldest), counted in `lost_count`. Used by one thread.
+    its oldest), counted in `lost_count` and told to the ground once the disk takes records again. Used by
+    one thread.
 
     Attributes:
         fault: why the disk refused, `None` while all is well.
@@ -42,6 +47,8 @@ class Backlog:
         self._waiting: list[Entry] = []
         self._bytes = 0
         self.lost_count = 0
+        self._untold: dict[str, int] = {}
+        self._untold_ns = 0
         self.fault: str | None = None
 
     def __len__(self) -> int:
@@ -68,7 +75,16 @@ class Backlog:
                 return
             del self._waiting[:CHUNK]
             self._bytes -= sum(map(_size_bytes, chunk))
-        self.fault = None
+        self._tell_of_loss()
+
+    def _tell_of_loss(self) -> None:
+        try:
+            if self._untold:
+                self._outbox.append_loss(self._untold_ns, self._untold)
+        except StoreError as error:
+            self.fault = str(error)
+            return
+        self._untold, self.fault = {}, None
 
     def _shed(self) -> None:
         before = len(self._waiting)
@@ -77,6 +93,8 @@ class Backlog:
             for entry in self._waiting:
                 if self._bytes > self._max_bytes and _priority(entry) == priority:
                     self._bytes -= _size_bytes(entry)
+                    self._untold[entry[0]] = self._untold.get(entry[0], 0) + 1
+                    self._untold_ns = max(self._untold_ns, entry[1])
                 else:
                     kept.append(entry)
             self._waiting = kept

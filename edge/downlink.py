@@ -1,7 +1,6 @@
 """The way to the ground: batches of records over ZeroMQ with CURVE, sent again until they are acknowledged.
 
-`LinkCore` is the protocol without I/O: it is handed the outbox, time and replies, and says what to send.
-`Downlink` is the thread with the socket. `send()` proves nothing; only an acknowledgement empties the outbox.
+`LinkCore` (edge/sender.py) is the protocol without I/O; `Downlink` is the thread with the socket.
 """
 
 import contextlib
@@ -11,420 +10,35 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated
 
 import structlog
 import zmq
-from msgspec import Meta
 
+from edge.link_config import LinkConfig
 from edge.outbox import RecordSource
+from edge.sender import LinkCore, LinkState
 from skywarden import keys
 from skywarden.clock import Clock, SystemClock
-from skywarden.config import Config
 from skywarden.errors import LinkError, StoreError, WireError
-from skywarden.link import (
-    KIND_BATCH,
-    KIND_REPLY,
-    KIND_TASKING,
-    MAX_BATCH_RECORDS,
-    Batch,
-    acknowledged_ranges,
-    decode_reply,
-    encode_batch,
-)
+from skywarden.evidence import EvidenceKey
+from skywarden.link import KIND_BATCH, KIND_REPLY, KIND_TASKING
 from skywarden.messages import Health, Tasking
-from skywarden.topics import TOPICS, topic_named
-from skywarden.wire import Record, decode, encode_record
+from skywarden.topics import TOPICS
+from skywarden.wire import decode
+
+__all__ = ["Downlink", "LinkConfig", "LinkCore", "LinkState"]
 
 _log = structlog.get_logger("edge.downlink")
 
-_MIN_WINDOW_BYTES = 4_096
 _MAX_FROM_GROUND_BYTES = 32_768
-_NEWEST_SHARE = 0.25
-_MAX_NEWEST_KEYS = 2_000
-_SILENT_HEARTBEAT_MAX_S = 2.0
-_TARGET_DELAY_S = 1.0
 _REOPEN_MIN_S = 3.0
 _REOPEN_MAX_S = 20.0
-
-
-class LinkConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How this platform reaches its ground station.
-
-    Attributes:
-        ground: address and port, such as 10.0.0.5:5690; empty sends nothing (records wait in the outbox).
-        ground_public_key: the station's key, `swpub1:...`, as `skywarden ground status` shows it; or the path
-            of a file that holds it.
-        key_file: this platform's key; empty for `keys/link.key` in the state folder, made on first use.
-        rate_cap_bytes_per_s: at most so many bytes a second on average; 0 for no cap.
-        batch_bytes: a batch is closed at this size (a larger single record travels alone).
-        window_bytes: at most so much is under way without a reply; the link measures how much is useful.
-        heartbeat_s: something is sent at least so often.
-        silence_s: the ground counts as out of reach when it has not answered for so long.
-        retry_min_s: what was not acknowledged is sent again after so long at the earliest.
-        retry_max_s: and at the latest.
-        outbox_max_bytes: the outbox keeps at most so much; then the least valuable goes, and is reported.
-    """
-
-    ground: Annotated[str, Meta(max_length=255)] = ""
-    ground_public_key: Annotated[str, Meta(max_length=4096)] = ""
-    key_file: Annotated[str, Meta(max_length=4096)] = ""
-    rate_cap_bytes_per_s: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
-    batch_bytes: Annotated[int, Meta(ge=512, le=65_536)] = 32_768
-    window_bytes: Annotated[int, Meta(ge=4_096, le=16_777_216)] = 524_288
-    heartbeat_s: Annotated[float, Meta(ge=0.05, le=60.0)] = 1.0
-    silence_s: Annotated[float, Meta(ge=0.2, le=600.0)] = 10.0
-    retry_min_s: Annotated[float, Meta(ge=0.05, le=60.0)] = 2.0
-    retry_max_s: Annotated[float, Meta(ge=0.05, le=600.0)] = 60.0
-    outbox_max_bytes: Annotated[int, Meta(ge=1_000_000, le=10**13)] = 1_000_000_000
-
-    def key_pair(self, state_dir: Path) -> keys.KeyPair:
-        """This platform's key, made on first use; raises `LinkError` when its file is not private."""
-        path = Path(self.key_file) if self.key_file else state_dir / "keys" / "link.key"
-        return keys.load_or_create_key_file(path)
-
-    def ground_key(self) -> bytes:
-        """The station's public key, 32 bytes; raises `LinkError` when it is missing or damaged."""
-        if not self.ground_public_key:
-            raise LinkError(
-                "link.ground is set but link.ground_public_key is not; `skywarden ground status` on the "
-                "station shows it"
-            )
-        return keys.read_public(self.ground_public_key)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LinkState:
-    """What the link did so far; seconds are monotonic, `clock_offset_s` is ground minus here."""
-
-    is_up: bool
-    silent_s: float | None
-    batches: int
-    bytes_sent: int
-    records_sent: int
-    records_resent: int
-    records_acknowledged: int
-    newest_sent: int
-    newest_replaced: int
-    in_flight_bytes: int
-    window_bytes: int
-    delay_s: float | None
-    clock_offset_s: float | None
-    bad_replies: int
-
-
-@dataclass(slots=True)
-class _Flight:
-    size: int
-    sent_s: float
-    utc_ns: int
-    seqs: tuple[int, ...]
-
-
-@dataclass(slots=True)
-class _Retry:
-    due_s: float
-    attempts: int
-
-
-@dataclass(slots=True)
-class _Counts:
-    batches: int = 0
-    bytes_sent: int = 0
-    records_sent: int = 0
-    records_resent: int = 0
-    records_acknowledged: int = 0
-    newest_sent: int = 0
-    newest_replaced: int = 0
-    bad_replies: int = 0
-
-
-@dataclass(slots=True)
-class _Newest:
-    payload: bytes
-    priority: int
-    order: int
-
-
-@dataclass(slots=True)
-class _Pace:
-    """Token bucket, window and round trip; bytes and seconds."""
-
-    cap: int
-    window_max: int
-    window: float = 16_384.0
-    tokens: float = 0.0
-    filled_s: float = -math.inf
-    delay_s: float | None = None
-    losses: int = 0
-
-    def refill(self, now_s: float) -> None:
-        if self.cap:
-            burst = self.cap * 0.5
-            self.tokens = min(burst, self.tokens + (now_s - self.filled_s) * self.cap)
-            self.filled_s = now_s
-
-    def answered(self, size: int, delay_s: float) -> None:
-        """Grow while replies come back promptly, shrink when our own bytes queue up before us."""
-        self.losses = 0
-        self.delay_s = delay_s if self.delay_s is None else 0.8 * self.delay_s + 0.2 * delay_s
-        if delay_s > _TARGET_DELAY_S:
-            self.window = max(float(_MIN_WINDOW_BYTES), self.window * 0.8)
-        else:
-            self.window = min(float(self.window_max), self.window + size)
-
-    def lost(self) -> None:
-        self.losses += 1
-        self.window = max(float(_MIN_WINDOW_BYTES), self.window / 2)
-
-
-@dataclass(slots=True)
-class LinkCore:
-    """The link's protocol as a plain object: data and time in, batches out.
-
-    Not thread safe: its owner holds a lock. `source` is the outbox. Order of worth: durable
-    records by priority and fresh first; a quarter of each batch is kept for newest values while both wait.
-    """
-
-    config: LinkConfig
-    source: RecordSource
-    jitter: random.Random
-    _number: int = 0
-    _flights: dict[int, _Flight] = field(default_factory=dict)
-    _flying: set[int] = field(default_factory=set)
-    _retries: dict[int, _Retry] = field(default_factory=dict)
-    _newest: dict[tuple[str, str], _Newest] = field(default_factory=dict)
-    _offered: int = 0
-    _counts: _Counts = field(default_factory=_Counts)
-    _pace: _Pace = field(init=False)
-    _heard_s: float | None = None
-    _sent_s: float = -math.inf
-    _silent_beats: int = 0
-    _beat_due_s: float = -math.inf
-    _offset_s: float | None = None
-
-    def __post_init__(self) -> None:
-        self._pace = _Pace(cap=self.config.rate_cap_bytes_per_s, window_max=self.config.window_bytes)
-
-    def offer_newest(self, topic_name: str, key: str, time_ns: int, body: bytes) -> None:
-        """Keep `body` as the value of (topic, key) until it is sent or replaced; UTC ns, encoded message.
-
-        Raises `WireError` for a topic that is unknown, durable, or over its size.
-        """
-        topic = topic_named(topic_name)
-        if topic.policy != "newest":
-            raise WireError(f"topic {topic_name} is durable; append it to the outbox")
-        if len(body) > topic.max_bytes:
-            raise WireError(f"a {topic_name} of {len(body)} bytes is over its limit of {topic.max_bytes}")
-        record = Record(
-            platform_id=self.source.platform_id,
-            boot_id=self.source.boot_id,
-            seq=0,
-            topic=topic_name,
-            time_ns=time_ns,
-            body=body,
-        )
-        before = self._newest.get((topic_name, key))
-        if before is not None:
-            self._counts.newest_replaced += 1
-        elif len(self._newest) >= _MAX_NEWEST_KEYS:
-            del self._newest[next(iter(self._newest))]  # the one that was offered first
-            self._counts.newest_replaced += 1
-        self._offered += 1
-        order = before.order if before is not None else self._offered
-        self._newest[topic_name, key] = _Newest(encode_record(record), topic.priority, order)
-
-    def is_up(self, now_s: float) -> bool:
-        """Whether the ground has answered lately."""
-        return self._heard_s is not None and now_s - self._heard_s < self.config.silence_s
-
-    def next_batch(self, now_s: float, utc_ns: int) -> bytes | None:
-        """The payload to send now, or `None` when nothing is due or there is no room."""
-        self._expire(now_s)
-        self._pace.refill(now_s)
-        if not self.is_up(now_s):
-            return self._silent_heartbeat(now_s, utc_ns)
-        if self._pace.cap and self._pace.tokens <= 0.0:
-            return None
-        records, seqs = self._choose(now_s)
-        if not records and now_s - self._sent_s < self.config.heartbeat_s:
-            return None
-        return self._batch(records, seqs, now_s, utc_ns)
-
-    def on_reply(self, payload: bytes | memoryview, now_s: float, utc_ns: int) -> None:
-        """Take in a reply: what it acknowledges leaves the outbox, the rest of its batch is sent again later.
-
-        Raises `WireError` when it does not validate, `StoreError` when the outbox refuses.
-        """
-        try:
-            reply = decode_reply(payload)
-            ranges = acknowledged_ranges(reply.ack) if reply.ack is not None else []
-        except WireError:
-            self._counts.bad_replies += 1
-            raise
-        if not self.is_up(now_s):
-            self._forget_flights()
-        self._heard_s, self._silent_beats = now_s, 0
-        flight = self._flights.pop(reply.number, None)
-        if flight is not None:
-            self._flying.difference_update(flight.seqs)
-            delay_s = max(0.0, now_s - flight.sent_s)
-            self._pace.answered(flight.size, delay_s)
-            middle_ns = flight.utc_ns + int(delay_s * 5e8)
-            self._offset_s = (reply.ground_ns - middle_ns) / 1e9
-        if reply.ack is not None:
-            self._counts.records_acknowledged += self.source.acknowledge(reply.ack)
-        self._retry_rest(flight.seqs if flight is not None else (), ranges, now_s)
-
-    def wait_s(self, now_s: float) -> float:
-        """How long nothing will be due if nothing new comes, at most 0.05 s."""
-        if self._pace.cap and self._pace.tokens <= 0.0:
-            return min(0.05, max(0.001, -self._pace.tokens / self._pace.cap))
-        return 0.05
-
-    def state(self, now_s: float) -> LinkState:
-        """Counters and measurements."""
-        counts = self._counts
-        return LinkState(
-            is_up=self.is_up(now_s),
-            silent_s=None if self._heard_s is None else now_s - self._heard_s,
-            batches=counts.batches,
-            bytes_sent=counts.bytes_sent,
-            records_sent=counts.records_sent,
-            records_resent=counts.records_resent,
-            records_acknowledged=counts.records_acknowledged,
-            newest_sent=counts.newest_sent,
-            newest_replaced=counts.newest_replaced,
-            in_flight_bytes=sum(flight.size for flight in self._flights.values()),
-            window_bytes=int(self._pace.window),
-            delay_s=self._pace.delay_s,
-            clock_offset_s=self._offset_s,
-            bad_replies=counts.bad_replies,
-        )
-
-    def _silent_heartbeat(self, now_s: float, utc_ns: int) -> bytes | None:
-        if now_s < self._beat_due_s:
-            return None
-        interval = min(_SILENT_HEARTBEAT_MAX_S, self.config.heartbeat_s * 2 ** min(self._silent_beats, 6))
-        self._silent_beats += 1
-        self._beat_due_s = now_s + interval * self.jitter.uniform(0.75, 1.25)
-        return self._batch([], (), now_s, utc_ns)
-
-    def _choose(self, now_s: float) -> tuple[list[bytes], tuple[int, ...]]:
-        in_flight = sum(flight.size for flight in self._flights.values())
-        room = self._pace.window - in_flight
-        if room <= 0:
-            return [], ()
-        limit = int(min(self.config.batch_bytes, max(room, 512), max(self._pace.window / 2, 1024)))
-        if self._pace.cap:
-            limit = min(limit, max(512, 2 * self._pace.cap))
-        reserved = int(limit * _NEWEST_SHARE) if self._newest else 0
-        waiting = {seq for seq, retry in self._retries.items() if retry.due_s > now_s}
-        durable = self.source.pending(
-            limit - reserved, limit_records=MAX_BATCH_RECORDS // 2, skip=self._flying | waiting
-        )
-        if in_flight and durable and len(durable[0].body) > max(room, self.config.batch_bytes):
-            return [], ()  # a large one travels alone, once the way is clear
-        records = [
-            encode_record(
-                Record(
-                    platform_id=self.source.platform_id,
-                    boot_id=self.source.boot_id,
-                    seq=record.seq,
-                    topic=record.topic,
-                    time_ns=record.time_ns,
-                    body=record.body,
-                )
-            )
-            for record in durable
-        ]
-        used = sum(map(len, records))
-        records += self._take_newest(limit - used, may_be_large=not records and not in_flight)
-        return records, tuple(record.seq for record in durable)
-
-    def _take_newest(self, limit_bytes: int, *, may_be_large: bool) -> list[bytes]:
-        taken: list[bytes] = []
-        for name in sorted(
-            self._newest, key=lambda name: (self._newest[name].priority, self._newest[name].order)
-        ):
-            size = len(self._newest[name].payload)
-            if size <= limit_bytes or (may_be_large and not taken):
-                taken.append(self._newest.pop(name).payload)
-                limit_bytes -= size
-            if limit_bytes < 64 or len(taken) >= MAX_BATCH_RECORDS // 2:
-                break
-        self._counts.newest_sent += len(taken)
-        return taken
-
-    def _batch(self, records: list[bytes], seqs: tuple[int, ...], now_s: float, utc_ns: int) -> bytes:
-        self._number += 1
-        state = self.source.state()
-        payload = encode_batch(
-            Batch(
-                number=self._number,
-                platform_id=self.source.platform_id,
-                boot_id=self.source.boot_id,
-                sent_ns=utc_ns,
-                last_seq=state.last_seq,
-                pending=state.held,
-                records=tuple(records),
-            )
-        )
-        self._flights[self._number] = _Flight(len(payload) if records else 0, now_s, utc_ns, seqs)
-        self._flying.update(seqs)
-        self._sent_s = now_s
-        self._pace.tokens -= len(payload)
-        counts = self._counts
-        counts.batches += 1
-        counts.bytes_sent += len(payload)
-        counts.records_sent += len(seqs)
-        counts.records_resent += sum(seq in self._retries for seq in seqs)
-        return payload
-
-    def _timeout_s(self) -> float:
-        smooth = self._pace.delay_s if self._pace.delay_s is not None else 0.0
-        base = max(self.config.retry_min_s, 4.0 * smooth)
-        return float(min(self.config.retry_max_s, base * 2 ** min(self._pace.losses, 6)))
-
-    def _expire(self, now_s: float) -> None:
-        limit_s = self._timeout_s()
-        late = [number for number, flight in self._flights.items() if now_s - flight.sent_s > limit_s]
-        for number in late:
-            flight = self._flights.pop(number)
-            self._flying.difference_update(flight.seqs)
-            for seq in flight.seqs:
-                self._postpone(seq, now_s, wait_s=self.jitter.uniform(0.0, 0.1 * limit_s))
-        if late and self.is_up(now_s):
-            self._pace.lost()
-
-    def _retry_rest(self, seqs: tuple[int, ...], ranges: list[tuple[int, int]], now_s: float) -> None:
-        for seq in seqs:
-            if any(first <= seq <= last for first, last in ranges):
-                self._retries.pop(seq, None)
-            else:
-                attempts = self._retries[seq].attempts if seq in self._retries else 0
-                wait_s = min(self.config.retry_max_s, self.config.retry_min_s * 2 ** min(attempts, 6))
-                self._postpone(seq, now_s, wait_s=wait_s * self.jitter.uniform(0.75, 1.25))
-        if len(self._retries) > 10_000:
-            self._retries = {seq: retry for seq, retry in self._retries.items() if retry.due_s > now_s}
-
-    def _postpone(self, seq: int, now_s: float, *, wait_s: float) -> None:
-        attempts = self._retries[seq].attempts + 1 if seq in self._retries else 1
-        self._retries[seq] = _Retry(now_s + wait_s, attempts)
-
-    def _forget_flights(self) -> None:
-        """The ground is back after a silence: what was under way then is sent again at once."""
-        self._flights.clear()
-        self._flying.clear()
-        self._retries.clear()
-        self._pace.losses = 0
 
 
 class Downlink:
     """The thread `edge.downlink` with its socket; safe to call from any thread.
 
+    `evidence_key` signs what is sent; a station shows unsigned records only when it was told to.
     `on_tasking` is called in that thread for each request from the ground. `stop` returns within 2 s and
     leaves everything unacknowledged in the outbox. Raises `LinkError` when keys or address do not fit.
     """
@@ -435,6 +49,7 @@ class Downlink:
         outbox: RecordSource,
         key_pair: keys.KeyPair,
         *,
+        evidence_key: EvidenceKey | None = None,
         on_tasking: Callable[[Tasking], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -445,7 +60,7 @@ class Downlink:
         self._endpoint = _endpoint(config.ground)
         self._on_tasking = on_tasking
         self._clock = clock or SystemClock()
-        self._core = LinkCore(config=config, source=outbox, jitter=random.Random())
+        self._core = LinkCore(config=config, source=outbox, jitter=random.Random(), key=evidence_key)
         self._lock = threading.Lock()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = threading.Event()
@@ -508,6 +123,7 @@ class Downlink:
             "bytes_sent": float(state.bytes_sent),
             "resent": float(state.records_resent),
             "window_bytes": float(state.window_bytes),
+            "goodput_bytes_per_s": state.goodput_bytes_per_s,
         }
         if state.delay_s is not None:
             values["delay_s"] = state.delay_s

@@ -1,9 +1,10 @@
 """The edge's durable outbox: what was seen stays here until the ground has committed it and said so.
 
 One SQLite file (through APSW), WAL with `synchronous=FULL`: a record that `append` has returned survives
-`kill -9` and power loss. Any thread may call any method: one connection behind one lock, so the thread that
-appends waits at most for one commit of the thread that reads and acknowledges, and both see one order. A
-second process that opens the same outbox to write is refused.
+`kill -9` and power loss. Records are chained (skywarden/evidence.py) as they are written. Any thread may call
+any method: one connection behind one lock, so the thread that appends waits at most for one commit of the
+thread that reads and acknowledges, and both see one order. A second process that opens the same outbox to
+write is refused.
 """
 
 import contextlib
@@ -18,30 +19,26 @@ from typing import Any, Protocol
 import apsw
 import structlog
 
-from skywarden import lockfile
+from edge import outbox_schema
+from edge.clock_watch import ClockWatch
+from skywarden import evidence, lockfile
+from skywarden.clock import Clock, SystemClock
 from skywarden.errors import StoreError, WireError
-from skywarden.link import acknowledged_ranges
-from skywarden.messages import Ack, Health
+from skywarden.link import Head, acknowledged_ranges
+from skywarden.messages import Ack, Gap, Health
 from skywarden.topics import topic_named
-from skywarden.wire import encode
+from skywarden.wire import ClockQuality, Record, encode
 
 _log = structlog.get_logger("edge.outbox")
 
-SCHEMA_VERSION = 1
-_ROW_OVERHEAD_BYTES = 64
+ROW_OVERHEAD_BYTES = 64
 _SHED_TO = 0.95
 _MIN_BYTES = 131_072
-
-_SCHEMA = """
-CREATE TABLE meta(
-    one INTEGER PRIMARY KEY CHECK (one = 1), platform_id TEXT NOT NULL, boot_id TEXT NOT NULL,
-    next_seq INTEGER NOT NULL, held_bytes INTEGER NOT NULL, held INTEGER NOT NULL,
-    shed INTEGER NOT NULL, shed_bytes INTEGER NOT NULL, acknowledged INTEGER NOT NULL);
-CREATE TABLE records(
-    seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, priority INTEGER NOT NULL, time_ns INTEGER NOT NULL,
-    size INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE INDEX records_by_worth ON records(priority, seq DESC, size);
-"""
+_MAX_GAP_RANGES = 1_000
+_MAX_VICTIMS = 20_000
+_FRESH_PRIORITY = 1
+_NEVER_SHED_PRIORITY = 0
+_NEVER_SHED = ("sighting", "receipt", "gap")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,11 +50,14 @@ class PendingRecord:
     priority: int
     time_ns: int
     body: bytes
+    mono_ns: int = 0
+    clock: ClockQuality = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxState:
-    """How full the outbox is and what became of its records since it was made."""
+    """How full the outbox is and what became of its records since it was made; `head` is where its chain
+    stands after `last_seq`."""
 
     held: int
     held_bytes: int
@@ -65,6 +65,7 @@ class OutboxState:
     acknowledged: int
     shed: int
     shed_bytes: int
+    head: bytes = b""
 
 
 class RecordSource(Protocol):
@@ -79,16 +80,21 @@ class RecordSource(Protocol):
 
     @property
     def boot_id(self) -> str:
-        """Random name of this outbox file."""
+        """Random name of this outbox; another one after it was found to be a copy from the past."""
         ...
 
     def pending(
-        self, limit_bytes: int, *, limit_records: int = ..., skip: Collection[int] = ...
+        self,
+        limit_bytes: int,
+        *,
+        limit_records: int = ...,
+        skip: Collection[int] = ...,
+        fresh_from: int = ...,
     ) -> list[PendingRecord]:
         """Records to send next, best first."""
         ...
 
-    def acknowledge(self, ack: Ack) -> int:
+    def acknowledge(self, ack: Ack, head: Head | None = None) -> int:
         """Forget what the ground has; the number of records forgotten."""
         ...
 
@@ -101,32 +107,55 @@ class Outbox:
     """Append here first, then send; see the module for durability and threads.
 
     When more than `max_bytes` are held, the least valuable go first (highest `Topic.priority` number, oldest
-    first) until 95 % are held. What went is counted, logged as an error, kept as a condition for `health()`
-    and told to the ground by a durable `health` record written in the same transaction.
+    first) until 95 % are held; sightings, receipts and gap records never go, so that with nothing else left
+    the file grows beyond the limit. What went is counted, logged as an error, kept as a condition for
+    `health()` and told to the ground in the same transaction by durable `gap` and `health` records.
 
     Raises `StoreError` when the file is in use by another process, from a newer version or belongs to another
     platform. A file that is damaged beyond opening is set aside under a new name (`set_aside`), and a fresh
     outbox with a new `boot_id` takes its place: the flight goes on.
 
+    `clock` judges how good the times of records are; `vfs` names another SQLite VFS and `entropy` another
+    source of boot ids (both for tests of power loss).
+
     Attributes:
         set_aside: where a damaged file was kept, or `None`.
         on_append: called after each commit, in the appending thread; the downlink wakes by it.
+        renewals: how often this object found itself to be a copy from the past.
     """
 
-    def __init__(self, path: Path, platform_id: str, *, max_bytes: int = 1_000_000_000) -> None:
+    def __init__(
+        self,
+        path: Path,
+        platform_id: str,
+        *,
+        max_bytes: int = 1_000_000_000,
+        clock: Clock | None = None,
+        vfs: str | None = None,
+        entropy: Callable[[], str] | None = None,
+    ) -> None:
         self._path = path
         self._platform_id = platform_id
         self._max_bytes = max(max_bytes, _MIN_BYTES)
+        self._clock = clock or SystemClock()
+        self._clock_watch = ClockWatch()
+        self._vfs = vfs
+        self._entropy = entropy or (lambda: secrets.token_hex(16))
         self._lock = threading.RLock()
         self.set_aside: Path | None = None
         self.on_append: Callable[[], None] | None = None
+        self.renewals = 0
         self._shed_since_ns: int | None = None
+        self._boot_id, self._chain, self._next_seq = "", b"", 1
+        self._confirmed_seq = 0
+        self._opened_seq: int | None = None
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         taken = f"{path}: another process uses this outbox"
         self._guard = lockfile.hold(path.with_name(path.name + ".lock"), taken)
         try:
             self._db = self._open()
-            self._boot_id, self._next_seq = self._identity()
+            with outbox_schema.as_store_errors(path):
+                self._load()
         except BaseException:
             os.close(self._guard)
             raise
@@ -138,7 +167,10 @@ class Outbox:
 
     @property
     def boot_id(self) -> str:
-        """128 random bits in hexadecimal, made with the file; (platform_id, boot_id, seq) names a record."""
+        """128 random bits in hexadecimal, made with the file; (platform_id, boot_id, seq) names a record.
+
+        Another one when the ground has shown that this file is a copy from the past.
+        """
         return self._boot_id
 
     def append(self, topic: str, time_ns: int, body: bytes) -> int:
@@ -159,28 +191,47 @@ class Outbox:
                 raise WireError(f"a {topic_name} of {len(body)} bytes is over its limit of {topic.max_bytes}")
         if not entries:
             return []
-        with self._lock, self._transaction() as db:
-            seqs = [self._insert(db, *entry) for entry in entries]
-            self._shed_if_full(db, max(time_ns for _, time_ns, _ in entries))
-            db.execute("UPDATE meta SET next_seq = ?", (self._next_seq,))
+        with self._lock:
+            mono_ns = self._clock.monotonic_ns()
+            quality = self._clock_watch.judge(self._clock.utc_ns(), mono_ns)
+            with self._transaction() as db:
+                seqs = [self._insert(db, *entry, mono_ns, quality) for entry in entries]
+                self._shed_if_full(db, max(time_ns for _, time_ns, _ in entries), mono_ns, quality)
+                self._write_head(db)
         if self.on_append is not None:
             self.on_append()
         return seqs
 
+    def append_loss(self, time_ns: int, counts: dict[str, int]) -> int:
+        """Tell the ground of records (how many of which topic) that were lost before they had a number."""
+        gap = Gap(
+            platform_id=self._platform_id,
+            boot_id=self._boot_id,
+            time_ns=time_ns,
+            reason="memory_full",
+            counts=counts,
+        )
+        return self.append("gap", time_ns, encode(gap))
+
     def pending(
-        self, limit_bytes: int, *, limit_records: int = 200, skip: Collection[int] = ()
+        self,
+        limit_bytes: int,
+        *,
+        limit_records: int = 200,
+        skip: Collection[int] = (),
+        fresh_from: int | None = None,
     ) -> list[PendingRecord]:
-        """Unacknowledged records, priority first, then the freshest, without those in `skip`.
+        """Unacknowledged records without those in `skip`, in the order of their worth: sightings, then other
+        metadata with a number from `fresh_from` on, then older metadata, then pictures; the freshest first.
 
         At least one record is returned when there is any, even when it alone is over `limit_bytes`.
         """
         chosen: list[PendingRecord] = []
         total = 0
-        with self._lock, _as_store_errors(self._path):
-            keys = self._db.execute("SELECT seq, size FROM records ORDER BY priority, seq DESC")
+        with self._lock, outbox_schema.as_store_errors(self._path):
             picked: list[int] = []
-            for seq, size in keys:
-                if seq in skip:
+            for seq, size in self._in_order(fresh_from):
+                if seq in skip or seq in picked:
                     continue
                 if picked and total + size > limit_bytes:
                     break
@@ -190,45 +241,52 @@ class Outbox:
                     break
             for seq in picked:
                 row = self._db.execute(
-                    "SELECT topic, priority, time_ns, body FROM records WHERE seq = ?", (seq,)
+                    "SELECT topic, priority, time_ns, body, mono_ns, clock FROM records WHERE seq = ?", (seq,)
                 ).get
-                topic, priority, time_ns, body = row
+                topic, priority, time_ns, body, mono_ns, clock = row
                 chosen.append(
-                    PendingRecord(seq=seq, topic=topic, priority=priority, time_ns=time_ns, body=body)
+                    PendingRecord(
+                        seq=seq,
+                        topic=topic,
+                        priority=priority,
+                        time_ns=time_ns,
+                        body=body,
+                        mono_ns=mono_ns,
+                        clock=clock,
+                    )
                 )
         return chosen
 
-    def acknowledge(self, ack: Ack) -> int:
+    def acknowledge(self, ack: Ack, head: Head | None = None) -> int:
         """Delete what the ground says it has committed; the number of records deleted.
+
+        `head` is the farthest head of this outbox that the ground holds. When our own chain does not go
+        through it, or the ground has numbers that were never given out here, this file is a copy from the
+        past: nothing is deleted on the ground's word, and what is held goes on under a new `boot_id`.
 
         An acknowledgement of another outbox deletes nothing. Raises `WireError` on malformed ranges.
         """
         if ack.platform_id != self._platform_id or ack.boot_id != self._boot_id:
             return 0
         ranges = acknowledged_ranges(ack)
-        with self._lock:
+        with self._lock, outbox_schema.as_store_errors(self._path):
+            if not self._is_ours(ranges, head):
+                return self._renew(ranges)
             ranges = [(first, min(last, self._next_seq - 1)) for first, last in ranges]
-            if not any(self._any_between(first, last) for first, last in ranges):
+            is_news = self._opened_seq is not None or any(self._any_between(*one) for one in ranges)
+            if not is_news:
                 return 0
             with self._transaction() as db:
-                count = 0
-                for first, last in ranges:
-                    freed, freed_bytes = db.execute(
-                        "SELECT count(*), coalesce(sum(size), 0) FROM records WHERE seq BETWEEN ? AND ?",
-                        (first, last),
-                    ).get
-                    db.execute("DELETE FROM records WHERE seq BETWEEN ? AND ?", (first, last))
-                    db.execute(
-                        "UPDATE meta SET held = held - ?, held_bytes = held_bytes - ?, "
-                        "acknowledged = acknowledged + ?",
-                        (freed, freed_bytes, freed),
-                    )
-                    count += freed
+                count = sum(self._forget(db, first, last) for first, last in ranges)
+                confirmed = max(self._confirmed_seq, head.seq if head is not None else 0)
+                db.execute("UPDATE meta SET confirmed_seq = ?, opened_seq = NULL", (confirmed,))
+                db.execute("DELETE FROM shed_chain WHERE seq <= ?", (confirmed,))
+            self._confirmed_seq, self._opened_seq = confirmed, None
         return count
 
     def state(self) -> OutboxState:
         """How full the outbox is and what became of its records."""
-        with self._lock, _as_store_errors(self._path):
+        with self._lock, outbox_schema.as_store_errors(self._path):
             held, held_bytes, acknowledged, shed, shed_bytes = self._db.execute(
                 "SELECT held, held_bytes, acknowledged, shed, shed_bytes FROM meta"
             ).get
@@ -239,6 +297,7 @@ class Outbox:
                 acknowledged=acknowledged,
                 shed=shed,
                 shed_bytes=shed_bytes,
+                head=self._chain,
             )
 
     def health(self, time_ns: int) -> Health:
@@ -255,12 +314,12 @@ class Outbox:
             if share <= 0.8:
                 self._shed_since_ns = None
             since_ns = self._shed_since_ns if self._shed_since_ns is not None else time_ns
-            is_shedding = self._shed_since_ns is not None
+            is_failed = self._shed_since_ns is not None or share > 1.0
         return Health(
             platform_id=self._platform_id,
             component="outbox",
             condition="full",
-            state="failed" if is_shedding else "degraded" if share > 0.8 else "ok",
+            state="failed" if is_failed else "degraded" if share > 0.8 else "ok",
             time_ns=time_ns,
             since_ns=since_ns,
             text=f"{share:.0%} of {self._max_bytes / 1e6:.0f} MB held ({state.held} records); "
@@ -274,48 +333,213 @@ class Outbox:
             self._db.close()
             os.close(self._guard)
 
-    def _insert(self, db: Any, topic_name: str, time_ns: int, body: bytes) -> int:
-        seq, size = self._next_seq, len(body) + _ROW_OVERHEAD_BYTES
+    def abandon(self) -> None:
+        """Let go of the file as a process that dies does: nothing more is written."""
+        with contextlib.suppress(apsw.Error):
+            self._db.close(True)
+        os.close(self._guard)
+
+    def _insert(
+        self, db: Any, topic_name: str, time_ns: int, body: bytes, mono_ns: int, quality: ClockQuality
+    ) -> int:
+        seq, size = self._next_seq, len(body) + ROW_OVERHEAD_BYTES
+        self._chain = self._chain_after(self._chain, seq, topic_name, time_ns, body, mono_ns, quality)
         db.execute(
-            "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)",
-            (seq, topic_name, topic_named(topic_name).priority, time_ns, size, body),
+            "INSERT INTO records(seq, topic, priority, time_ns, size, body, mono_ns, clock, chain) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (seq, topic_name, _priority(topic_name), time_ns, size, body, mono_ns, quality, self._chain),
         )
         db.execute("UPDATE meta SET held = held + 1, held_bytes = held_bytes + ?", (size,))
         self._next_seq = seq + 1
         return seq
 
-    def _shed_if_full(self, db: Any, time_ns: int) -> None:
+    def _chain_after(
+        self,
+        before: bytes,
+        seq: int,
+        topic: str,
+        time_ns: int,
+        body: bytes,
+        mono_ns: int,
+        quality: ClockQuality,
+    ) -> bytes:
+        record = Record(
+            platform_id=self._platform_id,
+            boot_id=self._boot_id,
+            seq=seq,
+            topic=topic,
+            time_ns=time_ns,
+            body=body,
+            mono_ns=mono_ns,
+            clock=quality,
+        )
+        return evidence.chain_next(before, evidence.leaf_of(record))
+
+    def _write_head(self, db: Any) -> None:
+        db.execute("UPDATE meta SET next_seq = ?, chain = ?", (self._next_seq, self._chain))
+
+    def _in_order(self, fresh_from: int | None) -> Iterator[tuple[int, int]]:
+        """(seq, size) in the order of worth; what is fresh comes twice, which the caller skips."""
+        yield from self._db.execute("SELECT seq, size FROM records WHERE priority = 0 ORDER BY seq DESC")
+        if fresh_from is not None:
+            yield from self._db.execute(
+                "SELECT seq, size FROM records WHERE seq >= ? AND priority BETWEEN 1 AND ? "
+                "ORDER BY priority, seq DESC",
+                (fresh_from, _FRESH_PRIORITY),
+            )
+        yield from self._db.execute(
+            "SELECT seq, size FROM records WHERE priority > 0 ORDER BY priority, seq DESC"
+        )
+
+    def _forget(self, db: Any, first: int, last: int) -> int:
+        freed, freed_bytes = db.execute(
+            "SELECT count(*), coalesce(sum(size), 0) FROM records WHERE seq BETWEEN ? AND ?", (first, last)
+        ).get
+        if freed:
+            db.execute("DELETE FROM records WHERE seq BETWEEN ? AND ?", (first, last))
+            db.execute(
+                "UPDATE meta SET held = held - ?, held_bytes = held_bytes - ?, "
+                "acknowledged = acknowledged + ?",
+                (freed, freed_bytes, freed),
+            )
+        return int(freed)
+
+    def _is_ours(self, ranges: list[tuple[int, int]], head: Head | None) -> bool:
+        """Whether the ground speaks of the very chain that is in this file."""
+        last = self._next_seq - 1
+        if any(end > last for _, end in ranges):
+            return False
+        if head is None:
+            return True
+        if head.seq > last:
+            return False
+        own = self._chain_at(head.seq)
+        return own is None or own == head.chain
+
+    def _chain_at(self, seq: int) -> bytes | None:
+        """Our chain after `seq`; `None` when that is long confirmed and forgotten."""
+        if seq == self._next_seq - 1:
+            return self._chain
+        if seq <= self._confirmed_seq:
+            return None
+        found: bytes | None = self._db.execute(
+            "SELECT chain FROM records WHERE seq = ?1 UNION ALL SELECT chain FROM shed_chain WHERE seq = ?1",
+            (seq,),
+        ).get
+        return found
+
+    def _renew(self, ranges: list[tuple[int, int]]) -> int:
+        """Go on under a new name: what the ground has from before the copy is forgotten, the rest numbered
+        anew from 1. The number of records forgotten."""
+        old_boot_id, old_last = self._boot_id, self._next_seq - 1
+        known_to = max((last for _, last in ranges), default=0)
+        time_ns, mono_ns = self._clock.utc_ns(), self._clock.monotonic_ns()
+        quality = self._clock_watch.judge(time_ns, mono_ns)
+        with self._transaction() as db:
+            shared_to = (self._opened_seq or 1) - 1
+            count = sum(
+                self._forget(db, first, min(last, shared_to)) for first, last in ranges if first <= shared_to
+            )
+            self._boot_id = self._entropy()
+            self._chain = evidence.chain_start(self._platform_id, self._boot_id)
+            self._next_seq, self._confirmed_seq, self._opened_seq = 1, 0, None
+            outbox_schema.renumber(db, self._numbered_anew)
+            health = Health(
+                platform_id=self._platform_id,
+                component="outbox",
+                condition="rolled_back",
+                state="degraded",
+                time_ns=time_ns,
+                since_ns=time_ns,
+                text=f"the outbox file is a copy from the past: it ended at number {old_last}, the ground "
+                f"has up to {known_to} or another chain of {old_boot_id}; goes on as {self._boot_id}",
+                values={"last_seq": float(old_last), "ground_last_seq": float(known_to)},
+            )
+            self._insert(db, "health", time_ns, encode(health), mono_ns, quality)
+            db.execute("UPDATE meta SET boot_id = ?, confirmed_seq = 0, opened_seq = NULL", (self._boot_id,))
+            db.execute("DELETE FROM shed_chain")
+            self._write_head(db)
+        self.renewals += 1
+        _log.error("outbox is a copy from the past, goes on under a new name", text=health.text)
+        return count
+
+    def _numbered_anew(
+        self, topic: str, time_ns: int, body: bytes, mono_ns: int, quality: ClockQuality
+    ) -> tuple[int, bytes]:
+        seq = self._next_seq
+        self._chain = self._chain_after(self._chain, seq, topic, time_ns, body, mono_ns, quality)
+        self._next_seq = seq + 1
+        return seq, self._chain
+
+    def _shed_if_full(self, db: Any, time_ns: int, mono_ns: int, quality: ClockQuality) -> None:
         held_bytes = db.execute("SELECT held_bytes FROM meta").get
         if held_bytes <= self._max_bytes:
             return
-        to_free = held_bytes - int(self._max_bytes * _SHED_TO)
-        victims: list[tuple[int, str, int]] = []
-        freed = 0
-        for seq, topic, size in db.execute(
-            "SELECT seq, topic, size FROM records ORDER BY priority DESC, seq ASC"
-        ):
-            victims.append((seq, topic, size))
-            freed += size
-            if freed >= to_free:
-                break
-        db.executemany("DELETE FROM records WHERE seq = ?", [(seq,) for seq, _, _ in victims])
+        victims = self._victims(db, held_bytes - int(self._max_bytes * _SHED_TO))
+        if self._shed_since_ns is None:
+            self._shed_since_ns = time_ns
+        if not victims:
+            return
+        freed = sum(size for _, _, size, _ in victims)
+        seqs = [(seq,) for seq, _, _, _ in victims]
+        db.executemany("DELETE FROM records WHERE seq = ?", seqs)
+        db.executemany("INSERT INTO shed_chain VALUES (?, ?)", [(seq, chain) for seq, _, _, chain in victims])
         db.execute(
             "UPDATE meta SET held = held - ?, held_bytes = held_bytes - ?, shed = shed + ?, "
             "shed_bytes = shed_bytes + ?",
             (len(victims), freed, len(victims), freed),
         )
-        if self._shed_since_ns is None:
-            self._shed_since_ns = time_ns
+        for gap in self._gaps(victims, time_ns):
+            self._insert(db, "gap", time_ns, encode(gap), mono_ns, quality)
         health = self._shed_notice(victims, freed, time_ns)
         _log.error("outbox full, records dropped", records=len(victims), freed_bytes=freed, text=health.text)
-        self._insert(db, "health", time_ns, encode(health))
+        self._insert(db, "health", time_ns, encode(health), mono_ns, quality)
 
-    def _shed_notice(self, victims: list[tuple[int, str, int]], freed: int, time_ns: int) -> Health:
+    def _victims(self, db: Any, to_free: int) -> list[tuple[int, str, int, bytes]]:
+        """(seq, topic, size, chain) of what goes, the least valuable and oldest first."""
+        victims: list[tuple[int, str, int, bytes]] = []
+        freed = 0
+        rows = db.execute(
+            "SELECT seq, topic, size, chain FROM records WHERE priority > ? AND topic NOT IN (?, ?, ?) "
+            "ORDER BY priority DESC, seq ASC",
+            (_NEVER_SHED_PRIORITY, *_NEVER_SHED),
+        )
+        for row in rows:
+            victims.append(row)
+            freed += row[2]
+            if freed >= to_free or len(victims) >= _MAX_VICTIMS:
+                break
+        return victims
+
+    def _gaps(self, victims: list[tuple[int, str, int, bytes]], time_ns: int) -> list[Gap]:
+        ranges: list[tuple[int, int, bytes]] = []
+        counts: list[dict[str, int]] = []
+        for seq, topic, _, chain in sorted(victims):
+            if ranges and ranges[-1][1] == seq - 1:
+                ranges[-1] = (ranges[-1][0], seq, chain)
+            else:
+                ranges.append((seq, seq, chain))
+            if len(ranges) > len(counts) * _MAX_GAP_RANGES:
+                counts.append({})
+            counts[-1][topic] = counts[-1].get(topic, 0) + 1
+        return [
+            Gap(
+                platform_id=self._platform_id,
+                boot_id=self._boot_id,
+                time_ns=time_ns,
+                reason="outbox_full",
+                counts=of_topics,
+                ranges=tuple(ranges[place * _MAX_GAP_RANGES : (place + 1) * _MAX_GAP_RANGES]),
+            )
+            for place, of_topics in enumerate(counts)
+        ]
+
+    def _shed_notice(self, victims: list[tuple[int, str, int, bytes]], freed: int, time_ns: int) -> Health:
         counts: dict[str, int] = {}
-        for _, topic, _ in victims:
+        for _, topic, _, _ in victims:
             counts[topic] = counts.get(topic, 0) + 1
         what = ", ".join(f"{count} {topic}" for topic, count in sorted(counts.items()))
-        first, last = min(seq for seq, _, _ in victims), max(seq for seq, _, _ in victims)
+        first, last = min(seq for seq, *_ in victims), max(seq for seq, *_ in victims)
         return Health(
             platform_id=self._platform_id,
             component="outbox",
@@ -333,17 +557,14 @@ class Outbox:
         )
 
     def _any_between(self, first: int, last: int) -> bool:
-        with _as_store_errors(self._path):
-            return (
-                self._db.execute("SELECT 1 FROM records WHERE seq BETWEEN ? AND ? LIMIT 1", (first, last)).get
-                is not None
-            )
+        found = self._db.execute("SELECT 1 FROM records WHERE seq BETWEEN ? AND ? LIMIT 1", (first, last)).get
+        return found is not None
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Any]:
-        before = self._next_seq
+        before = (self._next_seq, self._chain, self._boot_id, self._confirmed_seq, self._opened_seq)
         try:
-            with _as_store_errors(self._path):
+            with outbox_schema.as_store_errors(self._path):
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._db
@@ -353,7 +574,7 @@ class Outbox:
                         self._db.execute("ROLLBACK")
                     raise
         except BaseException:
-            self._next_seq = before
+            self._next_seq, self._chain, self._boot_id, self._confirmed_seq, self._opened_seq = before
             raise
 
     def _open(self) -> Any:
@@ -366,60 +587,29 @@ class Outbox:
                 part = self._path.with_name(self._path.name + suffix)
                 if part.exists():
                     part.rename(self.set_aside.with_name(self.set_aside.name + suffix))
-            with _as_store_errors(self._path):
+            with outbox_schema.as_store_errors(self._path):
                 return self._connect()
 
     def _connect(self) -> Any:
-        try:
-            db = apsw.Connection(str(self._path))
-        except apsw.CantOpenError as error:
-            raise StoreError(f"{self._path}: the outbox cannot be opened ({error})") from error
-        try:
-            self._prepare(db)
-        except BaseException:
-            db.close()
-            raise
+        db = outbox_schema.connect(self._path, self._platform_id, vfs=self._vfs, entropy=self._entropy)
         self._path.chmod(0o600)
         return db
 
-    def _prepare(self, db: Any) -> None:
-        db.set_busy_timeout(5_000)
-        mode = db.execute("PRAGMA journal_mode = WAL").get
-        db.execute("PRAGMA synchronous = FULL")
-        if mode != "wal" or db.execute("PRAGMA synchronous").get != 2:
-            raise StoreError(f"{self._path}: this disk does not do durable writes (journal {mode})")
-        db.execute("PRAGMA journal_size_limit = 16777216")
-        version = db.execute("PRAGMA user_version").get
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{self._path}: outbox version {version} is newer than the {SCHEMA_VERSION} understood here"
-            )
-        if version == 0:
-            db.execute("BEGIN IMMEDIATE")
-            db.execute(_SCHEMA)
-            db.execute(
-                "INSERT INTO meta VALUES (1, ?, ?, 1, 0, 0, 0, 0, 0)",
-                (self._platform_id, secrets.token_hex(16)),
-            )
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            db.execute("COMMIT")
-
-    def _identity(self) -> tuple[str, int]:
-        platform_id, boot_id, next_seq = self._db.execute(
-            "SELECT platform_id, boot_id, next_seq FROM meta"
+    def _load(self) -> None:
+        row = self._db.execute(
+            "SELECT platform_id, boot_id, next_seq, chain, confirmed_seq, opened_seq FROM meta"
         ).get
+        platform_id, self._boot_id, self._next_seq, self._chain, self._confirmed_seq, self._opened_seq = row
         if platform_id != self._platform_id:
             self._db.close()
             raise StoreError(
                 f"{self._path} is the outbox of {platform_id}, not of {self._platform_id}; "
                 "give this platform its own state folder"
             )
-        return boot_id, next_seq
+        if self._opened_seq is None:
+            self._opened_seq = self._next_seq
+            self._db.execute("UPDATE meta SET opened_seq = ?", (self._opened_seq,))
 
 
-@contextlib.contextmanager
-def _as_store_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except apsw.Error as error:
-        raise StoreError(f"{path}: the outbox refused ({type(error).__name__}: {error})") from error
+def _priority(topic_name: str) -> int:
+    return topic_named(topic_name).priority

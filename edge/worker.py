@@ -65,7 +65,10 @@ class EdgeWorker:
         self._waiting: deque[tuple[int, bytes]] = deque(maxlen=MAX_WAITING_FRAMES)
         self._board = ConditionBoard(config.platform_id)
         self._outbox = Outbox(
-            state / "outbox.sqlite", config.platform_id, max_bytes=config.link.outbox_max_bytes
+            state / "outbox.sqlite",
+            config.platform_id,
+            max_bytes=config.link.outbox_max_bytes,
+            clock=clock,
         )
         self._backlog = Backlog(self._outbox)
         self._outbox_state = self._outbox.state()
@@ -273,7 +276,10 @@ class EdgeWorker:
             log.warning("no ground station configured (link.ground): what is found waits in the outbox")
             return None
         key_pair = self._config.link.key_pair(state)
-        return Downlink(self._config.link, self._outbox, key_pair, clock=self._clock)
+        evidence_key = self._config.link.evidence_key(state)
+        return Downlink(
+            self._config.link, self._outbox, key_pair, evidence_key=evidence_key, clock=self._clock
+        )
 
     def _is_link_up(self) -> bool:
         return self._downlink is not None and self._downlink.state().is_up

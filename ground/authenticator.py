@@ -17,6 +17,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from skywarden import keys
 from skywarden.errors import LinkError, UsageError
+from skywarden.evidence import public_keys_in, public_text
 from skywarden.link import ZAP_DOMAIN
 
 _log = structlog.get_logger("ground.authenticator")
@@ -37,6 +38,7 @@ class Enrolled:
     platform_id: str
     public_key: bytes
     fingerprint: str
+    evidence_keys: tuple[bytes, ...] = ()
 
 
 class AllowList:
@@ -46,6 +48,7 @@ class AllowList:
         self._folder = folder
         self._lock = threading.Lock()
         self._by_key: dict[bytes, Enrolled] = {}
+        self._evidence: dict[str, tuple[bytes, ...]] = {}
         self._stamp: tuple[tuple[str, int, int], ...] | None = None
         self._checked_s = 0.0
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -60,9 +63,10 @@ class AllowList:
                 if stamp == self._stamp:
                     return
                 self._by_key = self._read()
+                self._evidence = {one.platform_id: one.evidence_keys for one in self._by_key.values()}
                 self._stamp = stamp
             except OSError as error:
-                self._by_key, self._stamp = {}, None
+                self._by_key, self._evidence, self._stamp = {}, {}, None
                 _log.error("the list of platforms cannot be read, nobody is let in", reason=str(error))
 
     def platform_of(self, public_key: bytes) -> str | None:
@@ -72,6 +76,13 @@ class AllowList:
         with self._lock:
             found = self._by_key.get(public_key)
         return found.platform_id if found is not None else None
+
+    def evidence_keys_of(self, platform_id: str) -> tuple[bytes, ...]:
+        """The public evidence keys that this platform may sign with; none when it is not enrolled."""
+        if time.monotonic() - self._checked_s > _RESCAN_S:
+            self.refresh()
+        with self._lock:
+            return self._evidence.get(platform_id, ())
 
     def enrolled(self) -> list[Enrolled]:
         """Everybody who is let in, by platform."""
@@ -95,33 +106,56 @@ class AllowList:
                 if not _PLATFORM_ID.fullmatch(platform_id):
                     raise LinkError(f"{platform_id[:40]!r} is not a platform id")
                 key = keys.read_public(str(path))
+                signers = public_keys_in(path.read_text(encoding="ascii"))
             except LinkError as error:
                 _log.error("key file ignored", file=path.name, reason=str(error))
                 continue
             if key in found:
                 doubled.add(key)
                 _log.error("one key for two platforms, neither is let in", file=path.name)
-            found[key] = Enrolled(platform_id=platform_id, public_key=key, fingerprint=keys.fingerprint(key))
+            found[key] = Enrolled(
+                platform_id=platform_id,
+                public_key=key,
+                fingerprint=keys.fingerprint(key),
+                evidence_keys=signers,
+            )
         return {key: one for key, one in found.items() if key not in doubled}
 
 
-def enrol(folder: Path, platform_id: str, public_key: bytes, *, replace: bool = False) -> Enrolled:
+def enrol(
+    folder: Path,
+    platform_id: str,
+    public_key: bytes,
+    *,
+    evidence_keys: tuple[bytes, ...] = (),
+    replace: bool = False,
+) -> Enrolled:
     """Let `platform_id` in with this key; takes effect within a second, also on a running station.
 
-    Raises `UsageError` when the id is not one, or is enrolled with another key and `replace` is not set.
+    What one of `evidence_keys` has signed is taken as its record. Raises `UsageError` when the id is not one,
+    or is enrolled with another key and `replace` is not set.
     """
     path = _key_path(folder, platform_id)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    one = Enrolled(platform_id=platform_id, public_key=public_key, fingerprint=keys.fingerprint(public_key))
+    one = Enrolled(
+        platform_id=platform_id,
+        public_key=public_key,
+        fingerprint=keys.fingerprint(public_key),
+        evidence_keys=evidence_keys,
+    )
     for other in AllowList(folder).enrolled():
         if other.public_key == public_key and other.platform_id != platform_id:
             raise UsageError(f"this key is already that of {other.platform_id}; each platform has its own")
-        if other.platform_id == platform_id and other.public_key != public_key and not replace:
+        is_other = other.public_key != public_key or (
+            other.evidence_keys and other.evidence_keys != evidence_keys
+        )
+        if other.platform_id == platform_id and is_other and not replace:
             raise UsageError(
                 f"{platform_id} is enrolled with another key ({other.fingerprint}); --replace changes it"
             )
     part = path.with_suffix(".part")
-    part.write_text(keys.public_text(public_key) + "\n", encoding="ascii")
+    words = [keys.public_text(public_key), *map(public_text, evidence_keys)]
+    part.write_text(" ".join(words) + "\n", encoding="ascii")
     part.chmod(0o600)
     part.replace(path)
     return one

@@ -140,7 +140,7 @@ def enrol(
 
     For example:
 
-        skywarden ground enrol uav07 swpub1:...
+        skywarden ground enrol uav07 "swpub1:... swev1:..."
         skywarden ground enrol uav07 edge.key.pub --replace
 
     Parameters
@@ -148,7 +148,8 @@ def enrol(
     platform
         The platform's id, as in its edge.toml.
     public_key
-        Its key, `swpub1:...`, or a file that holds it (`skywarden keys show` prints it).
+        Its line of keys, `swpub1:... swev1:...` (link key and evidence key), or a file that holds it
+        (`skywarden keys show` prints it).
     replace
         Put this key in place of the one that is enrolled.
     state
@@ -156,18 +157,32 @@ def enrol(
     config
         The station's TOML file, as for `ground serve`.
     json
-        Print one JSON object: `platform_id` and `fingerprint`.
+        Print one JSON object: `platform_id`, `fingerprint` and `evidence_fingerprints`.
     """
     from ground.authenticator import enrol as let_in
     from ground.serve import authorized_dir
-    from skywarden.keys import read_public
+    from skywarden.evidence import read_public_keys
+    from skywarden.keys import fingerprint, read_public
 
     folder = authorized_dir(_settings(config, state=state).state_dir())
-    one = let_in(folder, platform, read_public(public_key), replace=replace)
+    signers = read_public_keys(public_key)
+    one = let_in(folder, platform, read_public(public_key), evidence_keys=signers, replace=replace)
+    evidence_prints = [fingerprint(key) for key in one.evidence_keys]
     if json:
-        print(json_module.dumps({"platform_id": one.platform_id, "fingerprint": one.fingerprint}))
+        found = {
+            "platform_id": one.platform_id,
+            "fingerprint": one.fingerprint,
+            "evidence_fingerprints": evidence_prints,
+        }
+        print(json_module.dumps(found))
         return 0
     print(f"{one.platform_id} is let in; compare the fingerprint with the platform's: {one.fingerprint}")
+    for text in evidence_prints:
+        print(f"its evidence key: {text}")
+    if not evidence_prints:
+        print(
+            "without an evidence key (swev1:...): what it sends is kept aside until it is enrolled with one"
+        )
     return 0
 
 
@@ -232,6 +247,51 @@ def status(*, state: Path | None = None, config: Path | None = None, json: bool 
     for one in found["platforms"]:
         key = f"let in with {one['fingerprint']}" if one["fingerprint"] else "not let in"
         print(f"{'platform':<14}{one['platform_id']}  {key}  last heard {one['last_heard'] or 'never'}")
+    return 0
+
+
+@app.command
+def verify(*, state: Path | None = None, config: Path | None = None, json: bool = False) -> int:
+    """Prove the store: every record against its hash, its chain and its signature; works while it runs.
+
+    Exits with 3 when anything does not fit.
+
+    For example:
+
+        skywarden ground verify
+        skywarden ground verify --json
+
+    Parameters
+    ----------
+    state
+        The station's state folder, as for `ground serve`.
+    config
+        The station's TOML file, as for `ground serve`.
+    json
+        Print one JSON object.
+    """
+    import msgspec
+
+    from ground.authenticator import AllowList
+    from ground.serve import authorized_dir, store_path
+    from ground.verify import verify_store
+    from skywarden.errors import VerificationError
+
+    folder = _settings(config, state=state).state_dir()
+    keys = {one.platform_id: one.evidence_keys for one in AllowList(authorized_dir(folder)).enrolled()}
+    found = verify_store(store_path(folder), keys)
+    if json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        print(
+            f"{found.records} records of {found.streams} outboxes: {found.signed} signed, {found.unsigned} "
+            f"unsigned, {found.proved} proved by their chain; {found.gaps} given up aboard, "
+            f"{found.missing} not here yet"
+        )
+        for problem in found.problems:
+            print(f"  {problem}", file=sys.stderr)
+    if found.damaged:
+        raise VerificationError(f"{store_path(folder)}: {found.damaged} things do not fit")
     return 0
 
 

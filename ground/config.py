@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -46,6 +46,9 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         layers: folder of map layers (`NAME.geojson`; images with a `NAME.json`); empty for `layers` in
             `state`.
         console: folder of the built console; empty for the one that came with the package.
+        evidence: what becomes of records that no enrolled evidence key signed: "quarantine" keeps them aside
+            and leaves them aboard too; "accept" stores them unsigned, for platforms that have no such key
+            enrolled.
         insecure_http: allow `http` on an address that others can reach, without accounts and TLS.
         contacts: when tracks become one contact.
     """
@@ -55,6 +58,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     link: HostPort = "127.0.0.1:5690"
     layers: Annotated[str, Meta(max_length=4096)] = ""
     console: Annotated[str, Meta(max_length=4096)] = ""
+    evidence: Literal["quarantine", "accept"] = "quarantine"
     insecure_http: bool = False
     contacts: ContactsConfig = ContactsConfig()
 

@@ -136,8 +136,9 @@ class SqliteReader:
     Raises `StoreError` on anything that SQLite refuses.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, vfs: str | None = None) -> None:
         self._path = path
+        self._vfs = vfs
         self._readers: queue.LifoQueue[Any] = queue.LifoQueue(_MAX_READERS)
         self._is_closed = False
 
@@ -248,7 +249,7 @@ class SqliteReader:
         try:
             db = self._readers.get_nowait()
         except queue.Empty:
-            db = open_for_reading(self._path)
+            db = open_for_reading(self._path, self._vfs)
         try:
             with as_store_errors(self._path):
                 yield db

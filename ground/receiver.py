@@ -1,38 +1,27 @@
 """The receiving end of the link: one blocking thread that takes batches in, commits them, then answers.
 
 Whose a record is, the CURVE key decides (the frame's `User-Id`), never a routing id or a field of the
-payload. What does not fit is counted; a record that is damaged goes to quarantine and is acknowledged, so
-that it blocks nothing; a record that claims to be another platform's is refused and not acknowledged.
+payload. What is checked, stored and answered is `Intake`'s (ground/intake.py).
 """
 
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
 
 import structlog
 import zmq
 
 from ground.authenticator import KEY_PROPERTY, AllowList
+from ground.intake import EvidencePolicy, Intake, Parcel, ReceiverCounts
 from ground.live import LivePicture
-from ground.store import Arrival, Ingested, Store
+from ground.store import Store
 from skywarden import keys
 from skywarden.clock import Clock
-from skywarden.errors import LinkError, StoreError, WireError
-from skywarden.link import (
-    KIND_BATCH,
-    KIND_REPLY,
-    KIND_TASKING,
-    MAX_BATCH_BYTES,
-    ZAP_DOMAIN,
-    Batch,
-    Reply,
-    decode_batch,
-    encode_reply,
-)
-from skywarden.messages import Ack, Chip, FrameInfo, Message, PlatformPose, Sighting, Tasking
-from skywarden.topics import TOPICS, topic_named
-from skywarden.wire import Record, decode, decode_record, encode
+from skywarden.errors import LinkError, StoreError
+from skywarden.link import KIND_BATCH, KIND_REPLY, KIND_TASKING, MAX_BATCH_BYTES, ZAP_DOMAIN
+from skywarden.messages import Chip, FrameInfo, PlatformPose, Sighting, Tasking
+from skywarden.topics import TOPICS
+from skywarden.wire import encode
 
 _log = structlog.get_logger("ground.receiver")
 
@@ -46,42 +35,11 @@ _MAX_TASKINGS = 256
 _MAX_SHOWN = 1_000
 
 
-@dataclass(slots=True)
-class ReceiverCounts:
-    """Everything that came in, and what became of it."""
-
-    messages: int = 0
-    bytes: int = 0
-    stored: int = 0
-    duplicates: int = 0
-    forks: int = 0
-    quarantined: int = 0
-    newest: int = 0
-    undecodable: int = 0
-    refused_identity: int = 0
-    refused_revoked: int = 0
-    store_failures: int = 0
-    failures: int = 0
-
-
-@dataclass(slots=True)
-class _Parcel:
-    """One batch on its way through: whose, where the answer goes, what is in it."""
-
-    platform_id: str
-    routing_id: bytes
-    batch: Batch
-    size: int
-    received_ns: int
-    arrivals: list[Arrival] = field(default_factory=list)
-    newest: list[Message] = field(default_factory=list)
-    refused: int = 0
-
-
 class Receiver:
     """Thread `ground.receiver` with the ROUTER socket; it is the only writer of the store.
 
-    Raises `LinkError` from `bind` when the address is in use.
+    `policy` says what becomes of records that no enrolled evidence key signed. Raises `LinkError` from `bind`
+    when the address is in use.
     """
 
     def __init__(
@@ -92,6 +50,7 @@ class Receiver:
         store: Store,
         picture: LivePicture,
         clock: Clock,
+        policy: EvidencePolicy = "quarantine",
     ) -> None:
         self._socket = _router(context, server_key)
         self._allow_list = allow_list
@@ -107,9 +66,7 @@ class Receiver:
         self._illustrated: set[str] = set()
         self._settle_due_s = 0.0
         self._heard_due_s = 0.0
-        self._complained: set[tuple[str, str]] = set()
-        self.store_problem: str | None = None
-        self.counts = ReceiverCounts()
+        self.intake = Intake(store=store, evidence_keys=allow_list.evidence_keys_of, policy=policy)
 
     def bind(self, host: str, port: int) -> str:
         """Listen on host and port (0: a free one); the address as HOST:PORT."""
@@ -135,6 +92,16 @@ class Receiver:
             self._thread.join(3.0)
         else:
             self._socket.close(linger=0)
+
+    @property
+    def counts(self) -> ReceiverCounts:
+        """Everything that came in."""
+        return self.intake.counts
+
+    @property
+    def store_problem(self) -> str | None:
+        """Why nothing is committed, `None` while all is well."""
+        return self.intake.store_problem
 
     @property
     def is_alive(self) -> bool:
@@ -172,9 +139,9 @@ class Receiver:
         self._settle(force=False)
         self._remember_heard(force=False)
 
-    def _drain(self) -> list[_Parcel]:
-        """What waits in the socket, up to a commit's worth."""
-        parcels: list[_Parcel] = []
+    def _drain(self) -> list[tuple[bytes, Parcel]]:
+        """What waits in the socket, up to a commit's worth, each with the way back."""
+        parcels: list[tuple[bytes, Parcel]] = []
         total = 0
         for _ in range(_MAX_DRAIN_MESSAGES):
             try:
@@ -187,93 +154,44 @@ class Receiver:
             self.counts.bytes += size
             parcel = self._opened(frames, size)
             if parcel is not None:
-                parcels.append(parcel)
+                routing_id = bytes(frames[0].buffer)
+                self._routes[parcel.platform_id] = routing_id
+                parcels.append((routing_id, parcel))
             if total > _MAX_DRAIN_BYTES:
                 break
         return parcels
 
-    def _opened(self, frames: list[zmq.Frame], size: int) -> _Parcel | None:
+    def _opened(self, frames: list[zmq.Frame], size: int) -> Parcel | None:
         """The batch in a message, its records decoded; `None` when it is refused as a whole."""
         platform_id = self._identity(frames[-1])
         if platform_id is None:
             return None
         if len(frames) != 3 or bytes(frames[1].buffer) != KIND_BATCH:
-            self._complain(platform_id, "not a batch", "undecodable")
+            self.intake.complain(platform_id, "not a batch", "undecodable")
             return None
-        try:
-            batch = decode_batch(frames[2].buffer)
-        except WireError as error:
-            self._complain(platform_id, str(error), "undecodable")
-            return None
-        if batch.platform_id != platform_id:
-            self._complain(platform_id, f"batch claims to be {batch.platform_id}'s", "refused_identity")
-            return None
-        parcel = _Parcel(platform_id, bytes(frames[0].buffer), batch, size, self._clock.utc_ns())
-        self._routes[platform_id] = parcel.routing_id
-        for data in batch.records:
-            self._unpack(parcel, data)
-        return parcel
+        return self.intake.open(platform_id, frames[2].buffer, size, self._clock.utc_ns())
 
     def _identity(self, frame: zmq.Frame) -> str | None:
         """The platform that the CURVE key of this frame's connection belongs to now."""
         try:
             platform_id, key = str(frame.get("User-Id")), bytes.fromhex(str(frame.get(KEY_PROPERTY)))
         except (zmq.ZMQError, ValueError):
-            self._complain("?", "frame without an authenticated key", "refused_identity")
+            self.intake.complain("?", "frame without an authenticated key", "refused_identity")
             return None
         if self._allow_list.platform_of(key) != platform_id:
-            self._complain(platform_id, "its key was revoked while it was connected", "refused_revoked")
+            self.intake.complain(platform_id, "its key was revoked while it was connected", "refused_revoked")
             return None
         return platform_id
 
-    def _unpack(self, parcel: _Parcel, data: bytes) -> None:
-        try:
-            record = decode_record(data)
-        except WireError as error:
-            parcel.refused += 1
-            self._complain(parcel.platform_id, str(error), "undecodable")
-            return
-        if record.platform_id != parcel.platform_id or record.boot_id != parcel.batch.boot_id:
-            parcel.refused += 1
-            claim = f"record claims to be {record.platform_id}/{record.boot_id}'s"
-            self._complain(parcel.platform_id, claim, "refused_identity")
-            return
-        message, reason = _body(record)
-        if record.seq:
-            parcel.arrivals.append(
-                Arrival(record=record, message=message, received_ns=parcel.received_ns, reason=reason)
-            )
-        elif message is not None:
-            parcel.newest.append(message)
-        else:
-            parcel.refused += 1
-            self._complain(parcel.platform_id, reason or "not valid", "undecodable")
-
-    def _take_in(self, parcels: list[_Parcel]) -> None:
-        arrivals = [arrival for parcel in parcels for arrival in parcel.arrivals]
-        done: Ingested | None = None
-        try:
-            done = self._store.ingest(arrivals) if arrivals else Ingested(outcomes=())
-            self._store_works()
-        except StoreError as error:
-            self._store_fails(error)
-        for parcel in parcels:
-            self._answer(parcel, is_committed=done is not None)
+    def _take_in(self, parcels: list[tuple[bytes, Parcel]]) -> None:
+        is_committed = self.intake.commit([parcel for _, parcel in parcels])
+        for routing_id, parcel in parcels:
+            payload = self.intake.reply(parcel, is_committed=is_committed, ground_ns=self._clock.utc_ns())
+            self._send(routing_id, KIND_REPLY, payload)
         now_s = self._clock.monotonic_ns() / 1e9
-        offset = 0
-        for parcel in parcels:
-            outcomes = done.outcomes[offset : offset + len(parcel.arrivals)] if done is not None else ()
-            offset += len(parcel.arrivals)
-            self._show(parcel, outcomes, now_s)
+        for _, parcel in parcels:
+            self._show(parcel, now_s)
         self._picture.publish()
-
-    def _answer(self, parcel: _Parcel, *, is_committed: bool) -> None:
-        ack: Ack | None = None
-        if is_committed:
-            numbers = [arrival.record.seq for arrival in parcel.arrivals]
-            ack = self._store.acknowledgement(parcel.platform_id, parcel.batch.boot_id, numbers)
-        reply = Reply(number=parcel.batch.number, ground_ns=self._clock.utc_ns(), ack=ack)
-        self._send(parcel.routing_id, KIND_REPLY, encode_reply(reply))
 
     def _send(self, routing_id: bytes, kind: bytes, payload: bytes) -> None:
         try:
@@ -281,9 +199,9 @@ class Receiver:
         except zmq.Again:
             _log.debug("no room for an answer, the platform asks again")
 
-    def _show(self, parcel: _Parcel, outcomes: tuple[str, ...], now_s: float) -> None:
-        """Tell the live picture and the counters; old records (backlog) do not overwrite newer ones there."""
-        platform_id, picture, counts = parcel.platform_id, self._picture, self.counts
+    def _show(self, parcel: Parcel, now_s: float) -> None:
+        """Tell the live picture; old records (backlog) do not overwrite newer ones there."""
+        platform_id, picture, outcomes = parcel.platform_id, self._picture, parcel.outcomes
         picture.note_traffic(
             platform_id,
             now_s=now_s,
@@ -304,11 +222,6 @@ class Receiver:
                     self._unsettled.append(arrival.message.sighting_id)
                 elif isinstance(arrival.message, Chip):
                     self._illustrated.add(arrival.message.sighting_id)
-        counts.newest += len(parcel.newest)
-        counts.stored += outcomes.count("stored")
-        counts.duplicates += outcomes.count("duplicate")
-        counts.forks += outcomes.count("fork")
-        counts.quarantined += outcomes.count("quarantined")
         if outcomes or parcel.refused:
             _, missing, last_seq = self._store.sequence_state(platform_id)
             picture.note_records(
@@ -319,8 +232,6 @@ class Receiver:
                 missing=missing,
                 last_seq=last_seq,
             )
-        if outcomes.count("fork"):
-            self._complain(platform_id, "another record under a stored number: a fork, in quarantine", "")
         before = self._heard.get(platform_id, (0, None))
         self._heard[platform_id] = (parcel.received_ns, sortie_id or before[1])
 
@@ -355,43 +266,6 @@ class Receiver:
             route = self._routes.get(tasking.platform_id)
             if route is not None:
                 self._send(route, KIND_TASKING, encode(tasking))
-
-    def _store_fails(self, error: StoreError) -> None:
-        self.counts.store_failures += 1
-        if self.store_problem is None:
-            _log.error("records cannot be stored, nothing is acknowledged", reason=str(error))
-        self.store_problem = str(error)
-
-    def _store_works(self) -> None:
-        if self.store_problem is not None:
-            _log.info("records are stored again")
-            self.store_problem = None
-
-    def _complain(self, platform_id: str, reason: str, counter: str) -> None:
-        """Count always, log the first of its kind from each platform."""
-        if counter:
-            setattr(self.counts, counter, getattr(self.counts, counter) + 1)
-        kind = (platform_id, counter or reason)
-        if kind not in self._complained and len(self._complained) < 1_000:
-            self._complained.add(kind)
-            _log.warning("refused (logged once)", platform_id=platform_id, reason=reason[:300])
-
-
-def _body(record: Record) -> tuple[Message | None, str | None]:
-    """The record's message, or why it is poison."""
-    topic = topic_named(record.topic)
-    if record.topic in ("ack", "tasking"):
-        return None, f"topic {record.topic} goes the other way"
-    if (topic.policy == "durable") != (record.seq > 0):
-        return None, f"a {record.topic} with number {record.seq}; {topic.policy} topics differ in that"
-    try:
-        message = decode(record.topic, record.body)
-    except WireError as error:
-        return None, str(error)
-    owner = getattr(message, "platform_id", record.platform_id)
-    if owner != record.platform_id:
-        return None, f"the {record.topic} inside is {owner}'s"
-    return message, None
 
 
 def _router(context: zmq.Context[zmq.Socket[bytes]], server_key: keys.KeyPair) -> zmq.Socket[bytes]:

@@ -51,7 +51,31 @@ CREATE TABLE quarantine(
     reason TEXT NOT NULL, body BLOB NOT NULL);
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = """
+ALTER TABLE streams ADD COLUMN chain_seq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE streams ADD COLUMN chain BLOB;
+ALTER TABLE streams ADD COLUMN head_seq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE streams ADD COLUMN head BLOB;
+ALTER TABLE records ADD COLUMN mono_ns INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE records ADD COLUMN clock INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE records ADD COLUMN leaf BLOB;
+ALTER TABLE records ADD COLUMN seal_key INTEGER;
+CREATE TABLE seals(
+    seal_key INTEGER PRIMARY KEY, stream_key INTEGER NOT NULL REFERENCES streams, number INTEGER NOT NULL,
+    head_seq INTEGER NOT NULL, head BLOB NOT NULL, public_key BLOB NOT NULL, signature BLOB NOT NULL,
+    received_ns INTEGER NOT NULL, items BLOB NOT NULL);
+CREATE INDEX seals_by_head ON seals(stream_key, head_seq);
+CREATE TABLE fragments(
+    fragment_key INTEGER PRIMARY KEY, stream_key INTEGER NOT NULL REFERENCES streams, seq INTEGER NOT NULL,
+    byte_offset INTEGER NOT NULL, received_ns INTEGER NOT NULL, header BLOB NOT NULL, data BLOB NOT NULL,
+    UNIQUE(stream_key, seq, byte_offset));
+CREATE TABLE gaps(
+    stream_key INTEGER NOT NULL REFERENCES streams, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+    chain BLOB NOT NULL, record_key INTEGER NOT NULL, PRIMARY KEY(stream_key, first_seq)) WITHOUT ROWID;
+"""
+"""Chain, signatures, pieces and gaps. Records of before have no leaf and no seal: nobody signed them."""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 """Script n brings version n to n + 1; a script that was released never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)
@@ -73,13 +97,15 @@ def as_store_errors(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: the store refused ({type(error).__name__}: {error})") from error
 
 
-def open_for_writing(path: Path) -> Any:
+def open_for_writing(path: Path, vfs: str | None = None) -> Any:
     """The one writing connection: WAL, every commit synced, tables brought to this version.
+
+    `vfs` names another SQLite VFS (for tests of power loss).
 
     Raises `StoreError` when the file is of a newer version, of another program, damaged, or not durable here.
     """
     with as_store_errors(path):
-        db = apsw.Connection(str(path))
+        db = apsw.Connection(str(path), vfs=vfs)
         try:
             _check_ours(db, path)
             mode = db.execute("PRAGMA journal_mode = WAL").get
@@ -90,17 +116,18 @@ def open_for_writing(path: Path) -> Any:
             db.execute("PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -32768")
             _migrate(db)
         except BaseException:
-            db.close()
+            with contextlib.suppress(apsw.Error):
+                db.close(True)
             raise
     path.chmod(0o600)
     return db
 
 
-def open_for_reading(path: Path) -> Any:
+def open_for_reading(path: Path, vfs: str | None = None) -> Any:
     """A connection that cannot write; raises `StoreError` when there is no store of this version."""
     with as_store_errors(path):
         try:
-            db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+            db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs)
         except apsw.CantOpenError as error:
             raise StoreError(
                 f"{path}: there is no store yet; start `skywarden ground serve` first"

@@ -1,6 +1,6 @@
 """Which sequence numbers of one outbox are committed, as ranges, and how an acknowledgement says so."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 from skywarden.link import END_OF_SEQ
@@ -43,6 +43,17 @@ class SequenceSet:
             self._firsts.insert(place + 1, number)
             self._lasts.insert(place + 1, number)
         return True
+
+    def add_range(self, first: int, last: int) -> None:
+        """Put in all of `first` to `last`; raises `ValueError` when that is no range."""
+        if not 1 <= first <= last:
+            raise ValueError(f"({first}, {last}) is no range of numbers")
+        start = bisect_left(self._lasts, first - 1)
+        end = bisect_right(self._firsts, last + 1)
+        if start < end:
+            first, last = min(first, self._firsts[start]), max(last, self._lasts[end - 1])
+        self._firsts[start:end] = [first]
+        self._lasts[start:end] = [last]
 
     def ranges(self) -> list[tuple[int, int]]:
         """Inclusive ranges, ascending."""

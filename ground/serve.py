@@ -14,6 +14,7 @@ from ground.api import Station, create_app
 from ground.authenticator import AllowList, Authenticator, enrol, prove_refusal
 from ground.config import GroundConfig, host_and_port, is_loopback
 from ground.contacts import ContactBook
+from ground.intake import EvidencePolicy
 from ground.live import LivePicture
 from ground.metrics import GroundMetrics
 from ground.receiver import Receiver
@@ -22,6 +23,7 @@ from ground.views import LINK_STALE_S, POSE_STALE_S
 from skywarden import keys
 from skywarden.clock import Clock, SystemClock
 from skywarden.errors import ConfigError, LinkError
+from skywarden.evidence import public_keys_in
 
 _log = structlog.get_logger("ground.serve")
 
@@ -80,8 +82,13 @@ class GroundHandle:
         return f"http://{self.http_address}"
 
     def enrol(self, platform_id: str, public_key: str) -> None:
-        """Let a platform in (`swpub1:...`), as `skywarden ground enrol` does."""
-        enrol(authorized_dir(self.state_dir), platform_id, keys.parse_public(public_key))
+        """Let a platform in (`swpub1:... swev1:...`), as `skywarden ground enrol` does."""
+        enrol(
+            authorized_dir(self.state_dir),
+            platform_id,
+            keys.parse_public(public_key),
+            evidence_keys=public_keys_in(public_key),
+        )
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until `stop` is called or a part has ended for good; False after `timeout_s`."""
@@ -150,7 +157,7 @@ def _started(
     store.settle(picture.next_revision())
     picture.restore(store.platforms(), store.health())
     receiver, authenticator, link_address = _start_link(
-        server_key, allow_list, store, picture, clock, link, parts
+        server_key, allow_list, store, picture, clock, link, config.evidence, parts
     )
     station_problems = _problems(receiver, authenticator)
     metrics = GroundMetrics(receiver, authenticator, picture, store, clock)
@@ -194,6 +201,7 @@ def _start_link(
     picture: LivePicture,
     clock: Clock,
     link: tuple[str, int],
+    policy: EvidencePolicy,
     parts: _Parts,
 ) -> tuple[Receiver, Authenticator, str]:
     """Authenticator first, then the port, then the proof that a stranger is refused, then reception."""
@@ -202,7 +210,7 @@ def _start_link(
     authenticator = Authenticator(context, allow_list)
     parts.add("authenticator", authenticator.stop)
     authenticator.start()
-    receiver = Receiver(context, server_key, allow_list, store, picture, clock)
+    receiver = Receiver(context, server_key, allow_list, store, picture, clock, policy)
     parts.add("receiver", receiver.stop)
     address = receiver.bind(*link)
     port = address.rpartition(":")[2]
@@ -221,6 +229,13 @@ def _problems(receiver: Receiver, authenticator: Authenticator) -> Callable[[], 
             found.append("nobody new is let in: the authenticator is down")
         if receiver.store_problem is not None:
             found.append(f"records are not stored, platforms keep them: {receiver.store_problem}")
+        for platform_id, reason in sorted(receiver.intake.untrusted.items()):
+            found.append(
+                f"what {platform_id} sends is kept aside and waits aboard: {reason}; enrol it with both of "
+                "its keys (`skywarden keys show` aboard prints the line)"
+            )
+        if receiver.intake.alarms:
+            found.append(f"the order of records does not fit: {receiver.intake.alarms[-1]}")
         if receiver.counts.forks:
             found.append(
                 f"{receiver.counts.forks} records came with a number that was taken (kept in quarantine): a "

@@ -11,8 +11,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
+import apsw
+import msgspec
+
+from ground.arrivals import Arrival, ArrivedFragment, Ingested, Outcome, Place, Seal, judged
 from ground.contacts import Contact, ContactNode
 from ground.reading import (
     CONTACT_COLUMNS,
@@ -24,28 +28,25 @@ from ground.reading import (
 )
 from ground.schema import as_store_errors, open_for_writing
 from ground.sequences import SequenceSet
-from skywarden import lockfile
-from skywarden.messages import Ack, Chip, Health, Message, Sighting
+from ground.streams import (
+    FragmentHeader,
+    PartialRecord,
+    Stream,
+    advance_chain,
+    header_of,
+    load_stream,
+    stored_leaf,
+    unit_range,
+)
+from skywarden import evidence, lockfile
+from skywarden.link import MAX_PARTIAL, Fragment, Head, Partial
+from skywarden.messages import Ack, Chip, Gap, Health, Message, Sighting
 from skywarden.wire import Record, encode
 
-Outcome = Literal["stored", "duplicate", "fork", "quarantined"]
+__all__ = ["Arrival", "ArrivedFragment", "Ingested", "Outcome", "SqliteStore", "Standing", "Store"]
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Arrival:
-    """One record as it came; `message` is its decoded body, or `None` with the `reason` why it is poison."""
-
-    record: Record
-    message: Message | None
-    received_ns: int
-    reason: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ingested:
-    """What a commit did, arrival by arrival."""
-
-    outcomes: tuple[Outcome, ...]
+_MAX_UNTRUSTED = 10_000
+_MAX_STREAMS = 4_096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,19 +57,32 @@ class Settled:
     removed: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What is committed of one outbox: numbers, the farthest signed head, pieces of large records."""
+
+    ack: Ack
+    head: Head | None
+    partial: tuple[Partial, ...]
+
+
 class Store(StoreReader, Protocol):
     """Questions and the one way in."""
 
-    def ingest(self, arrivals: Sequence[Arrival]) -> Ingested:
+    def ingest(self, arrivals: Sequence[Arrival], fragments: Sequence[ArrivedFragment] = ()) -> Ingested:
         """Make records durable in one transaction; after it returns they may be acknowledged."""
+        ...
+
+    def quarantine(self, arrivals: Sequence[Arrival], reason: str) -> None:
+        """Keep records aside that nobody vouches for; they count as not received."""
+        ...
+
+    def standing(self, platform_id: str, boot_id: str, about: Sequence[int]) -> Standing:
+        """What to tell a sender, at least as far as `about` goes."""
         ...
 
     def settle(self, revision: int) -> Settled:
         """Bring the contacts up to date with the sightings ingested since."""
-        ...
-
-    def acknowledgement(self, platform_id: str, boot_id: str, about: Sequence[int]) -> Ack:
-        """What is committed of one outbox, at least as far as `about` goes."""
         ...
 
     def sequence_state(self, platform_id: str) -> tuple[int, int, int]:
@@ -85,24 +99,35 @@ class Store(StoreReader, Protocol):
 
 
 @dataclass(slots=True)
-class _Stream:
-    key: int
-    numbers: SequenceSet = field(default_factory=SequenceSet)
+class _Commit:
+    """What one transaction gathers on its way."""
+
+    db: Any
+    received_ns: int
+    touched: dict[int, Stream] = field(default_factory=dict)
+    leaves: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    seal_keys: dict[Seal, int] = field(default_factory=dict)
+    forks: dict[tuple[Seal, int], bytes] = field(default_factory=dict)
+    completed: list[tuple[Arrival, Outcome]] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
 
 
 class SqliteStore(SqliteReader):
     """`Store` in one SQLite file, through APSW: WAL, `synchronous=FULL`, one writer.
 
-    `contacts` is fed every sighting of a commit and, on opening, those of the last `horizon_s`. Raises
-    `StoreError` when another process has the store, or its file is damaged, newer, or another program's.
+    `contacts` is fed every sighting of a commit and, on opening, those of the last `horizon_s`. `vfs` names
+    another SQLite VFS (for tests of power loss). Raises `StoreError` when another process has the store, or
+    its file is damaged, newer, or another program's.
     """
 
-    def __init__(self, path: Path, contacts: ContactNode, *, horizon_s: float = 86_400.0) -> None:
-        super().__init__(path)
+    def __init__(
+        self, path: Path, contacts: ContactNode, *, horizon_s: float = 86_400.0, vfs: str | None = None
+    ) -> None:
+        super().__init__(path, vfs=vfs)
         self._lock = threading.RLock()
         self._contacts = contacts
         self._horizon_ns = int(horizon_s * 1e9)
-        self._streams: dict[tuple[str, str], _Stream] = {}
+        self._streams: dict[tuple[str, str], Stream] = {}
         self._newest_boot: dict[str, str] = {}
         self._newest_ns = 0
         self._owed: dict[str, Contact] = {}
@@ -111,9 +136,14 @@ class SqliteStore(SqliteReader):
         taken = f"{path}: another ground station uses this store"
         self._guard = lockfile.hold(path.with_name(path.name + ".lock"), taken)
         try:
-            self._db = open_for_writing(path)
+            self._db = open_for_writing(path, vfs)
             with as_store_errors(path):
                 self._load_recent()
+                self._next_seal_key = 1 + self._db.execute("SELECT coalesce(max(seal_key), 0) FROM seals").get
+                self._db.execute(
+                    "DELETE FROM fragments WHERE stream_key NOT IN "
+                    "(SELECT max(stream_key) FROM streams GROUP BY platform_id)"
+                )
                 for boot_id, platform_id in self._db.execute(
                     "SELECT boot_id, platform_id FROM streams ORDER BY stream_key"
                 ).fetchall():
@@ -122,20 +152,39 @@ class SqliteStore(SqliteReader):
             os.close(self._guard)
             raise
 
-    def ingest(self, arrivals: Sequence[Arrival]) -> Ingested:
+    def ingest(self, arrivals: Sequence[Arrival], fragments: Sequence[ArrivedFragment] = ()) -> Ingested:
         """See `Store`; raises `StoreError` and keeps nothing of the call when the disk refuses."""
         with self._lock:
+            seal_key = self._next_seal_key
             try:
                 with self._transaction() as db:
-                    outcomes = tuple(self._insert(db, arrival) for arrival in arrivals)
+                    times = [one.received_ns for one in arrivals] + [one.received_ns for one in fragments]
+                    commit = _Commit(db, max(times, default=0))
+                    outcomes = tuple(self._insert(commit, arrival) for arrival in arrivals)
+                    for arrived in fragments:
+                        self._keep_fragment(commit, arrived)
+                    self._finish(commit)
             except BaseException:
                 self._streams.clear()  # may have seen numbers that were rolled back
+                self._next_seal_key = seal_key
                 raise
-            for arrival, outcome in zip(arrivals, outcomes, strict=True):
-                self._streams[_stream_name(arrival.record)].numbers.add(arrival.record.seq)
+            done = [*zip(arrivals, outcomes, strict=True), *commit.completed]
+            for arrival, outcome in done:
                 if outcome == "stored" and isinstance(arrival.message, Sighting):
                     self._feed(arrival.message)
-        return Ingested(outcomes=outcomes)
+        return Ingested(
+            outcomes=outcomes, completed=tuple(commit.completed), alarms=tuple(dict.fromkeys(commit.alarms))
+        )
+
+    def quarantine(self, arrivals: Sequence[Arrival], reason: str) -> None:
+        """See `Store`; at most 10,000 a platform are kept, each once."""
+        with self._lock, self._transaction() as db:
+            for arrival in arrivals:
+                held = db.execute(
+                    "SELECT count(*) FROM quarantine WHERE platform_id = ?", (arrival.record.platform_id,)
+                ).get
+                if held < _MAX_UNTRUSTED and not self._is_quarantined(db, arrival):
+                    self._quarantine(db, arrival, reason)
 
     def settle(self, revision: int) -> Settled:
         """See `Store`."""
@@ -165,11 +214,14 @@ class SqliteStore(SqliteReader):
             self._owed_removals.clear()
         return Settled(contacts=tuple(stored), removed=tuple(sorted(removed)))
 
-    def acknowledgement(self, platform_id: str, boot_id: str, about: Sequence[int]) -> Ack:
+    def standing(self, platform_id: str, boot_id: str, about: Sequence[int]) -> Standing:
         """See `Store`."""
         with self._lock, as_store_errors(self._path):
-            numbers = self._stream(platform_id, boot_id).numbers
-            return numbers.acknowledgement(platform_id, boot_id, about)
+            if len(self._streams) > _MAX_STREAMS:
+                self._streams.clear()
+            stream = self._stream(platform_id, boot_id)
+            ack = stream.numbers.acknowledgement(platform_id, boot_id, about)
+            return Standing(ack=ack, head=stream.head, partial=stream.shown_partial())
 
     def sequence_state(self, platform_id: str) -> tuple[int, int, int]:
         """See `Store`."""
@@ -177,8 +229,9 @@ class SqliteStore(SqliteReader):
             boot_id = self._newest_boot.get(platform_id)
             if boot_id is None:
                 return 0, 0, 0
-            numbers = self._stream(platform_id, boot_id).numbers
-            return len(numbers), numbers.missing_count, numbers.last
+            stream = self._stream(platform_id, boot_id)
+            numbers = stream.numbers
+            return len(numbers) - stream.shed, numbers.missing_count, numbers.last
 
     def note_heard(self, heard: dict[str, tuple[int, str | None]]) -> None:
         """See `Store`."""
@@ -201,50 +254,207 @@ class SqliteStore(SqliteReader):
                 os.close(self._guard)
                 self._guard = -1
 
-    def _insert(self, db: Any, arrival: Arrival) -> Outcome:
-        record = arrival.record
-        stream = self._stream(record.platform_id, record.boot_id)
+    def abandon(self) -> None:
+        """Let go of the file as a process that dies does: nothing more is written."""
+        super().close()
+        with contextlib.suppress(apsw.Error):
+            self._db.close(True)
+        if self._guard >= 0:
+            os.close(self._guard)
+            self._guard = -1
+
+    def _insert(self, commit: _Commit, arrival: Arrival) -> Outcome:
+        db, record = commit.db, arrival.record
+        stream = self._opened(commit, record.platform_id, record.boot_id, arrival.received_ns)
         if record.seq in stream.numbers:
-            return self._again(db, stream, arrival)
-        if stream.key == 0:
-            db.execute(
-                "INSERT OR IGNORE INTO streams(platform_id, boot_id, first_ns) VALUES (?, ?, ?)",
-                (record.platform_id, record.boot_id, arrival.received_ns),
-            )
-            stream_key = db.execute(
-                "SELECT stream_key FROM streams WHERE platform_id = ? AND boot_id = ?", _stream_name(record)
-            ).get
-        else:
-            stream_key = stream.key
+            before = stored_leaf(db, stream, record.seq)
+            if before is not None:
+                return self._again(commit, arrival, before)
+            stream.shed -= 1  # given up aboard, yet it had been sent
+        leaf = arrival.leaf
         db.execute(
-            "INSERT OR IGNORE INTO records(stream_key, seq, topic, time_ns, received_ns, body) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (stream_key, record.seq, record.topic, record.time_ns, arrival.received_ns, record.body),
+            "INSERT INTO records(stream_key, seq, topic, time_ns, received_ns, body, mono_ns, clock, leaf, "
+            "seal_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                stream.key,
+                record.seq,
+                record.topic,
+                record.time_ns,
+                arrival.received_ns,
+                record.body,
+                record.mono_ns,
+                record.clock,
+                leaf,
+                self._seal_key(commit, arrival.seal),
+            ),
         )
-        if db.changes() == 0:  # twice in one call
-            return self._again(db, _Stream(stream_key), arrival)
         record_key = db.last_insert_rowid()
+        stream.numbers.add(record.seq)
+        commit.leaves.setdefault(stream.key, {})[record.seq] = leaf
+        if arrival.seal is not None:
+            self._note_head(commit, stream, arrival.seal)
         if arrival.message is None:
             self._quarantine(db, arrival, arrival.reason or "not valid")
             return "quarantined"
-        self._index(db, record_key, arrival.message, arrival.received_ns)
+        if isinstance(arrival.message, Gap):
+            self._note_gap(commit, record_key, arrival.message, arrival)
+        else:
+            self._index(db, record_key, arrival.message, arrival.received_ns)
         return "stored"
 
-    def _again(self, db: Any, stream: _Stream, arrival: Arrival) -> Outcome:
+    def _again(self, commit: _Commit, arrival: Arrival, before: bytes) -> Outcome:
         """The number again: the same bytes are a duplicate, other bytes a fork that overwrites nothing."""
-        before = db.execute(
-            "SELECT topic, body FROM records WHERE stream_key = ? AND seq = ?",
-            (stream.key, arrival.record.seq),
-        ).get
-        if before == (arrival.record.topic, arrival.record.body):
+        if before == arrival.leaf:
             return "duplicate"
-        known = db.execute(
+        if arrival.seal is not None:
+            commit.forks[arrival.seal, arrival.record.seq] = arrival.leaf
+        if not self._is_quarantined(commit.db, arrival):
+            self._quarantine(commit.db, arrival, "another record with this number is stored")
+            record = arrival.record
+            commit.alarms.append(f"another record came as number {record.seq} of {record.boot_id}: a fork")
+        return "fork"
+
+    def _seal_key(self, commit: _Commit, seal: Seal | None) -> int | None:
+        """The row that `seal` will have; it is written when the whole commit is known."""
+        if seal is None:
+            return None
+        key = commit.seal_keys.get(seal)
+        if key is None:
+            key = commit.seal_keys[seal] = self._next_seal_key
+            self._next_seal_key += 1
+        return key
+
+    def _note_head(self, commit: _Commit, stream: Stream, seal: Seal) -> None:
+        problem = stream.note_head(seal)
+        if problem is not None and not stream.is_broken:
+            stream.is_broken = True
+            self._alarm(commit, stream, seal.head_seq, problem)
+
+    def _alarm(self, commit: _Commit, stream: Stream, seq: int, problem: str) -> None:
+        commit.alarms.append(problem)
+        commit.db.execute(
+            "INSERT INTO quarantine(platform_id, boot_id, seq, topic, received_ns, reason, body) "
+            "VALUES (?, ?, ?, 'chain', ?, ?, x'')",
+            (stream.platform_id, stream.boot_id, seq, commit.received_ns, problem),
+        )
+
+    def _note_gap(self, commit: _Commit, record_key: int, gap: Gap, arrival: Arrival) -> None:
+        """What was given up aboard is not waited for any more."""
+        record = arrival.record
+        stream = self._opened(commit, record.platform_id, gap.boot_id, arrival.received_ns)
+        for first, last, chain in gap.ranges:
+            is_before = gap.boot_id != record.boot_id or last < record.seq
+            if 1 <= first <= last and is_before and stream.add_gap(first, last, chain):
+                commit.db.execute(
+                    "INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?, ?)",
+                    (stream.key, first, last, chain, record_key),
+                )
+
+    def _keep_fragment(self, commit: _Commit, arrived: ArrivedFragment) -> None:
+        piece = arrived.fragment
+        stream = self._opened(commit, arrived.platform_id, arrived.boot_id, arrived.received_ns)
+        if piece.seq in stream.numbers and stored_leaf(commit.db, stream, piece.seq) is not None:
+            return
+        header = _header(piece)
+        partial = stream.partial.get(piece.seq)
+        if partial is None:
+            self._make_room(commit, stream)
+            partial = stream.partial[piece.seq] = PartialRecord(header, SequenceSet(), piece.total_bytes)
+        if partial.header != header:
+            commit.alarms.append(
+                f"pieces of two records came as number {piece.seq} of {arrived.boot_id}: a fork"
+            )
+            return
+        commit.db.execute(
+            "INSERT OR IGNORE INTO fragments(stream_key, seq, byte_offset, received_ns, header, data) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (stream.key, piece.seq, piece.offset, arrived.received_ns, header, piece.data),
+        )
+        if commit.db.changes():
+            partial.units.add_range(*unit_range(piece.offset, len(piece.data)))
+        if partial.is_complete:
+            self._complete(commit, stream, arrived)
+
+    def _make_room(self, commit: _Commit, stream: Stream) -> None:
+        """At most so many records of one outbox are half here; the one that began first goes."""
+        while len(stream.partial) >= MAX_PARTIAL:
+            seq = next(iter(stream.partial))
+            del stream.partial[seq]
+            commit.db.execute("DELETE FROM fragments WHERE stream_key = ? AND seq = ?", (stream.key, seq))
+
+    def _complete(self, commit: _Commit, stream: Stream, arrived: ArrivedFragment) -> None:
+        """All pieces are here: the record is put together, proved, and stored like any other."""
+        seq = arrived.fragment.seq
+        header = header_of(stream.partial.pop(seq).header)
+        body = bytearray(header.total_bytes)
+        for offset, data in commit.db.execute(
+            "SELECT byte_offset, data FROM fragments WHERE stream_key = ? AND seq = ?", (stream.key, seq)
+        ):
+            body[offset : offset + len(data)] = data
+        commit.db.execute("DELETE FROM fragments WHERE stream_key = ? AND seq = ?", (stream.key, seq))
+        if evidence.body_hash(memoryview(body)) != header.body_hash:
+            commit.alarms.append(f"the pieces of number {seq} of {stream.boot_id} do not make up its record")
+            return
+        record = Record(
+            platform_id=stream.platform_id,
+            boot_id=stream.boot_id,
+            seq=seq,
+            topic=header.topic,
+            time_ns=header.time_ns,
+            body=bytes(body),
+            mono_ns=header.mono_ns,
+            clock=arrived.fragment.clock,
+        )
+        message, reason = judged(record)
+        arrival = Arrival(
+            record=record, message=message, received_ns=arrived.received_ns, reason=reason, seal=arrived.seal
+        )
+        outcome = self._insert(commit, arrival)
+        if outcome == "fork" and arrived.seal is not None:
+            piece = arrived.fragment
+            commit.forks[arrived.seal, seq] = evidence.fragment_hash(arrival.leaf, piece.offset, piece.data)
+        commit.completed.append((arrival, outcome))
+
+    def _finish(self, commit: _Commit) -> None:
+        """Chains and signatures of all that was touched."""
+        for stream in commit.touched.values():
+            problem = advance_chain(commit.db, stream, commit.leaves.get(stream.key, {}))
+            if problem is not None:
+                self._alarm(commit, stream, stream.chain_seq, problem)
+            head = stream.head
+            commit.db.execute(
+                "UPDATE streams SET chain_seq = ?, chain = ?, head_seq = ?, head = ? WHERE stream_key = ?",
+                (
+                    stream.chain_seq,
+                    stream.chain,
+                    head.seq if head is not None else 0,
+                    head.chain if head is not None else None,
+                    stream.key,
+                ),
+            )
+        for seal, key in commit.seal_keys.items():
+            items: list[Place | bytes] = [commit.forks.get((seal, place[0]), place) for place in seal.places]
+            commit.db.execute(
+                "INSERT INTO seals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key,
+                    self._streams[seal.platform_id, seal.boot_id].key,
+                    seal.number,
+                    seal.head_seq,
+                    seal.head,
+                    seal.public_key,
+                    seal.signature,
+                    commit.received_ns,
+                    msgspec.msgpack.encode(items),
+                ),
+            )
+
+    def _is_quarantined(self, db: Any, arrival: Arrival) -> bool:
+        found = db.execute(
             "SELECT 1 FROM quarantine WHERE platform_id = ? AND boot_id = ? AND seq = ? AND body = ?",
             (*_stream_name(arrival.record), arrival.record.seq, arrival.record.body),
         ).get
-        if known is None:
-            self._quarantine(db, arrival, "another record with this number is stored")
-        return "fork"
+        return found is not None
 
     def _quarantine(self, db: Any, arrival: Arrival, reason: str) -> None:
         record = arrival.record
@@ -372,19 +582,23 @@ class SqliteStore(SqliteReader):
             if isinstance(sighting, Sighting):
                 self._contacts.add(sighting)
 
-    def _stream(self, platform_id: str, boot_id: str) -> _Stream:
+    def _opened(self, commit: _Commit, platform_id: str, boot_id: str, received_ns: int) -> Stream:
+        """The stream with a row of its own, marked as touched by this commit."""
+        stream = self._stream(platform_id, boot_id)
+        if stream.key == 0:
+            commit.db.execute(
+                "INSERT INTO streams(platform_id, boot_id, first_ns) VALUES (?, ?, ?)",
+                (platform_id, boot_id, received_ns),
+            )
+            stream.key = commit.db.last_insert_rowid()
+            self._newest_boot[platform_id] = boot_id
+        commit.touched[stream.key] = stream
+        return stream
+
+    def _stream(self, platform_id: str, boot_id: str) -> Stream:
         stream = self._streams.get((platform_id, boot_id))
-        if stream is None or stream.key == 0:
-            key = self._db.execute(
-                "SELECT stream_key FROM streams WHERE platform_id = ? AND boot_id = ?", (platform_id, boot_id)
-            ).get
-            stream = _Stream(key or 0)
-            if key is not None:
-                rows = self._db.execute("SELECT seq FROM records WHERE stream_key = ? ORDER BY seq", (key,))
-                for (seq,) in rows:
-                    stream.numbers.add(seq)
-                self._newest_boot[platform_id] = boot_id
-            self._streams[platform_id, boot_id] = stream
+        if stream is None:
+            stream = self._streams[platform_id, boot_id] = load_stream(self._db, platform_id, boot_id)
         return stream
 
     @contextlib.contextmanager
@@ -402,3 +616,16 @@ class SqliteStore(SqliteReader):
 
 def _stream_name(record: Record) -> tuple[str, str]:
     return record.platform_id, record.boot_id
+
+
+def _header(piece: Fragment) -> bytes:
+    return msgspec.msgpack.encode(
+        FragmentHeader(
+            topic=piece.topic,
+            time_ns=piece.time_ns,
+            mono_ns=piece.mono_ns,
+            clock=piece.clock,
+            total_bytes=piece.total_bytes,
+            body_hash=piece.body_hash,
+        )
+    )

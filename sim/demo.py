@@ -34,6 +34,7 @@ from sim.scenario.runner import TERRAIN_NAME, render_flights
 from sim.scenario.world import World
 from skywarden import __version__, keys
 from skywarden.errors import SkywardenError
+from skywarden.evidence import create_evidence_key, enrolment_line, evidence_key_path
 from skywarden.flight.reader import FlightReader
 from skywarden.flight.schema import FixedMount
 
@@ -147,7 +148,8 @@ class Demo:
     ) -> None:
         state = self._folder / platform_id / "state"
         pair = keys.create_key_file(state / "keys" / "link.key")
-        ground.enrol(platform_id, pair.public_text)
+        signer = create_evidence_key(evidence_key_path(state / "keys" / "link.key"))
+        ground.enrol(platform_id, enrolment_line(pair, signer))
         reader = FlightReader(flight)
         mount = reader.info.sensors[0].mount
         config = self._folder / platform_id / "edge.toml"

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from skywarden.errors import LinkError
 PUBLIC_PREFIX = "swpub1:"
 _SECRET_PREFIX = "swsec1:"
 _KEY_BYTES = 32
-_MAX_FILE_BYTES = 4_096
+MAX_FILE_BYTES = 4_096
 _KEY_TEXT = re.compile(r"^[A-Za-z0-9_-]{43}$")
 
 
@@ -68,7 +69,7 @@ def curve_option(key: bytes) -> bytes:
 
 def public_text(public: bytes) -> str:
     """`swpub1:` and base64url of the 32 bytes of a public key."""
-    return PUBLIC_PREFIX + _encoded(public)
+    return PUBLIC_PREFIX + key_text(public)
 
 
 def parse_public(text: str) -> bytes:
@@ -82,7 +83,7 @@ def parse_public(text: str) -> bytes:
         raise LinkError("this is a SECRET key; it must not leave its machine. Pass the line with swpub1:")
     if not first.startswith(PUBLIC_PREFIX):
         raise LinkError(f"not a public key: expected {PUBLIC_PREFIX} and 43 characters")
-    return _decoded(first.removeprefix(PUBLIC_PREFIX), "public")
+    return key_bytes(first.removeprefix(PUBLIC_PREFIX), "public")
 
 
 def fingerprint(public: bytes) -> str:
@@ -97,19 +98,29 @@ def create_key_file(path: Path) -> KeyPair:
     Raises `LinkError` when the file exists (a key is never overwritten) or cannot be written.
     """
     pair = new_key_pair()
-    lines = (
-        "# skywarden link key. The line with swsec1 never leaves this machine, the other one may.",
-        pair.public_text,
-        _SECRET_PREFIX + _encoded(pair.secret),
-        "",
+    write_private_file(
+        path,
+        (
+            "# skywarden link key. The line with swsec1 never leaves this machine, the other one may.",
+            pair.public_text,
+            _SECRET_PREFIX + key_text(pair.secret),
+        ),
     )
+    return pair
+
+
+def write_private_file(path: Path, lines: Sequence[str]) -> None:
+    """Write `lines` to a new file of mode 0600, synced (folder 0700 when it is made here).
+
+    Raises `LinkError` when the file exists (a key is never overwritten) or cannot be written.
+    """
     try:
         if not path.parent.exists():
             path.parent.mkdir(parents=True, mode=0o700)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             os.fchmod(file.fileno(), 0o600)
-            file.write("\n".join(lines))
+            file.write("\n".join((*lines, "")))
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError as error:
@@ -117,25 +128,29 @@ def create_key_file(path: Path) -> KeyPair:
     except OSError as error:
         raise LinkError(f"{path}: key cannot be written ({error.strerror})") from error
     _check_permissions(path)
-    return pair
+
+
+def read_private_words(path: Path) -> list[str]:
+    """The words of a key file; raises `LinkError` when it is missing, too large or open to other users."""
+    _check_permissions(path)
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise LinkError(f"{path}: {path.stat().st_size} bytes is too large for a key file")
+        return path.read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LinkError(f"{path}: key cannot be read") from error
 
 
 def load_key_file(path: Path) -> KeyPair:
     """The pair in `path`; raises `LinkError` when it is missing, damaged or open to other users."""
-    _check_permissions(path)
-    try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise LinkError(f"{path}: {path.stat().st_size} bytes is too large for a key file")
-        words = path.read_text(encoding="ascii").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LinkError(f"{path}: key cannot be read") from error
+    words = read_private_words(path)
     public = [word for word in words if word.startswith(PUBLIC_PREFIX)]
     secret = [word for word in words if word.startswith(_SECRET_PREFIX)]
     if len(public) != 1 or len(secret) != 1:
         raise LinkError(f"{path}: expected one public and one secret key, found {len(public)}, {len(secret)}")
     pair = KeyPair(
-        public=_decoded(public[0].removeprefix(PUBLIC_PREFIX), "public"),
-        secret=_decoded(secret[0].removeprefix(_SECRET_PREFIX), "secret"),
+        public=key_bytes(public[0].removeprefix(PUBLIC_PREFIX), "public"),
+        secret=key_bytes(secret[0].removeprefix(_SECRET_PREFIX), "secret"),
     )
     if z85.decode(zmq.curve_public(pair.secret_z85)) != pair.public:
         raise LinkError(f"{path}: its public and secret key do not belong together")
@@ -153,7 +168,7 @@ def read_public(text_or_path: str) -> bytes:
         return parse_public(text_or_path)
     path = Path(text_or_path)
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
+        if path.stat().st_size > MAX_FILE_BYTES:
             raise LinkError(f"{path}: {path.stat().st_size} bytes is too large for a key file")
         lines = path.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError, ValueError) as error:
@@ -166,18 +181,20 @@ def read_public(text_or_path: str) -> bytes:
     return parse_public(found[0])
 
 
-def _encoded(key: bytes) -> str:
+def key_text(key: bytes) -> str:
+    """43 characters of base64url of the 32 bytes of a key."""
     return base64.urlsafe_b64encode(key).decode("ascii").rstrip("=")
 
 
-def _decoded(text: str, kind: str) -> bytes:
+def key_bytes(text: str, kind: str) -> bytes:
+    """The 32 bytes in 43 characters of base64url; raises `LinkError` that names the `kind` of key."""
     if not _KEY_TEXT.fullmatch(text):
         raise LinkError(f"a {kind} key has 43 characters of base64url, this one has {len(text)} characters")
     try:
         key = base64.b64decode(text + "=", altchars=b"-_", validate=True)
     except binascii.Error as error:
         raise LinkError(f"a {kind} key is damaged") from error
-    if len(key) != _KEY_BYTES or _encoded(key) != text:
+    if len(key) != _KEY_BYTES or key_text(key) != text:
         raise LinkError(f"a {kind} key is damaged: it does not decode to {_KEY_BYTES} bytes")
     return key
 

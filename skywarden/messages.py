@@ -273,3 +273,22 @@ class TaskingReceipt(Message, frozen=True, kw_only=True, array_like=True):
     time_ns: TimeNs
     state: Literal["accepted", "refused", "done"]
     text: Text = ""
+
+
+class Gap(Message, frozen=True, kw_only=True, array_like=True):
+    """Records of one outbox that were given up for want of space; itself a record, chained and signed.
+
+    `ranges` are (first number, last number, chain after the last): with the chain's value behind the hole the
+    order of what is left can still be proved. `counts` says how many of which topic went. Without ranges
+    they were lost before they had a number (the disk refused and memory was full).
+    """
+
+    platform_id: Id
+    boot_id: Id
+    time_ns: TimeNs
+    reason: Literal["outbox_full", "memory_full"]
+    counts: Annotated[dict[Label, Count], Meta(max_length=64)]
+    ranges: Annotated[
+        tuple[tuple[Count, Count, Annotated[bytes, Meta(min_length=32, max_length=32)]], ...],
+        Meta(max_length=1000),
+    ] = ()

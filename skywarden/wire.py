@@ -1,18 +1,25 @@
 """Messages to bytes and back. Format: version byte, then msgpack; goldens in tests/skywarden hold it.
 
-A record is what crosses the radio link: a header that says whose it is and which number it has, and a body
-that one topic's decoder understands. Sizes are checked before anything is decoded.
+A record is what an outbox holds: a header that says whose it is and which number it has, and a body that one
+topic's decoder understands; on the link it travels as an `Entry` of a batch (skywarden/link.py). Sizes are
+checked before anything is decoded.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from skywarden.errors import WireError
 from skywarden.messages import Blob, Count, Id, Label, Message, TimeNs
 from skywarden.topics import TOPICS, topic_named
 
 WIRE_VERSION = 1
+
+MonoNs = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+ClockQuality = Literal[0, 1, 2, 3]
+"""What is known of a platform's UTC: 0 nothing, 1 steady since the start, 2 it jumped, 3 it was never set."""
+
 MAX_RECORD_BYTES = 300_000
 
 _VERSION_BYTE = bytes([WIRE_VERSION])
@@ -20,10 +27,11 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Record(Message, frozen=True, kw_only=True, array_like=True):
-    """One entry of an edge's outbox on its way to the ground; (platform_id, boot_id, seq) is its identity.
+    """One entry of an edge's outbox; (platform_id, boot_id, seq) is its identity.
 
     `boot_id` is random per outbox, `seq` counts from 1 without gaps. `seq` is 0 for `newest` topics, which
-    are neither stored in the outbox nor acknowledged.
+    are neither stored in the outbox nor acknowledged. `time_ns` is the platform's UTC when it was recorded,
+    `mono_ns` its monotonic clock then (it starts anew with the machine), `clock` how good the UTC was.
     """
 
     platform_id: Id
@@ -32,12 +40,25 @@ class Record(Message, frozen=True, kw_only=True, array_like=True):
     topic: Label
     time_ns: TimeNs
     body: Blob
+    mono_ns: MonoNs = 0
+    clock: ClockQuality = 0
+
+
+class Entry(Message, frozen=True, kw_only=True, array_like=True):
+    """A record on the link; platform and boot are those of its batch."""
+
+    seq: Count
+    topic: Label
+    time_ns: TimeNs
+    body: Blob
+    mono_ns: MonoNs = 0
+    clock: ClockQuality = 0
 
 
 _decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {
     name: msgspec.msgpack.Decoder(topic.message) for name, topic in TOPICS.items()
 }
-_record_decoder = msgspec.msgpack.Decoder(Record)
+_entry_decoder = msgspec.msgpack.Decoder(Entry)
 
 
 def encode(message: Message) -> bytes:
@@ -59,20 +80,19 @@ def decode(topic_name: str, data: bytes | memoryview) -> Message:
     return message
 
 
-def encode_record(record: Record) -> bytes:
-    """Version byte and msgpack of one record."""
-    return _VERSION_BYTE + _encoder.encode(record)
+def encode_entry(entry: Entry) -> bytes:
+    """Version byte and msgpack of one record as it travels."""
+    return _VERSION_BYTE + _encoder.encode(entry)
 
 
-def decode_record(data: bytes | memoryview) -> Record:
-    """The record in `data`, its body still bytes; raises `WireError` as `decode` does."""
+def decode_entry(data: bytes | memoryview) -> Entry:
+    """The entry in `data`, body still bytes and topic perhaps unknown; raises `WireError` as `decode`."""
     payload = _payload(data, MAX_RECORD_BYTES, "record")
     try:
-        record = _record_decoder.decode(payload)
+        entry = _entry_decoder.decode(payload)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WireError(f"a record does not validate: {error}") from error
-    topic_named(record.topic)
-    return record
+    return entry
 
 
 def to_jsonable(message: Message) -> dict[str, Any]:

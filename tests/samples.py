@@ -117,6 +117,14 @@ EVERY = {
         score_f32=np.array([0.75, 0.5], dtype="<f4").tobytes(),
         label_index_u8=bytes([0, 1]),
     ),
+    "gap": m.Gap(
+        platform_id="uav07",
+        boot_id="0" * 32,
+        time_ns=TIME_NS,
+        reason="outbox_full",
+        counts={"chip": 3},
+        ranges=((7, 8, bytes(range(32))), (11, 11, bytes(range(32, 64)))),
+    ),
     "ack": m.Ack(platform_id="uav07", boot_id="0" * 32, contiguous_seq=41, missing=((43, 44),)),
     "tasking": m.Tasking(
         tasking_id="task-1",

@@ -44,6 +44,7 @@ from sim.bench.infer import write_model
 from skywarden import keys, wire
 from skywarden.camera import CameraModel
 from skywarden.clock import NS_PER_S, SystemClock
+from skywarden.evidence import EvidenceKey, enrolment_line
 from skywarden.mavlink.synth import MessageMaker
 from skywarden.messages import Health, Message
 from skywarden.pose import PoseSigmas
@@ -192,10 +193,11 @@ def _receive(endpoints: Endpoints, folder: str, pipe: Connection) -> None:
     state = Path(folder)
     ground = start_ground(GroundConfig(state=str(state / "ground"), http="127.0.0.1:0", link="127.0.0.1:0"))
     pair = keys.create_key_file(state / "link.key")
-    ground.enrol("uav07", pair.public_text)
+    signer = EvidenceKey.new()
+    ground.enrol("uav07", enrolment_line(pair, signer))
     outbox = Outbox(state / "outbox.sqlite", "uav07")
     link = LinkConfig(ground=ground.link_address, ground_public_key=ground.server_public_key)
-    downlink = Downlink(link, outbox, pair)
+    downlink = Downlink(link, outbox, pair, evidence_key=signer)
     arrived: dict[int, int] = {}
 
     def note() -> None:

@@ -19,6 +19,7 @@ from sim.edge_toml import edge_toml
 from sim.replay import Replay
 from sim.replay_outputs import FolderOutput, MavlinkSocket
 from skywarden import keys
+from skywarden.evidence import create_evidence_key, enrolment_line, evidence_key_path
 from skywarden.flight.reader import FlightReader
 
 PLATFORM = "uav07"
@@ -38,7 +39,8 @@ class Chain:
             GroundConfig(state=str(folder / "ground"), http="127.0.0.1:0", link="127.0.0.1:0")
         )
         pair = keys.create_key_file(self.state / "keys" / "link.key")
-        self.ground.enrol(PLATFORM, pair.public_text)
+        signer = create_evidence_key(evidence_key_path(self.state / "keys" / "link.key"))
+        self.ground.enrol(PLATFORM, enrolment_line(pair, signer))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])

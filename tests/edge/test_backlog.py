@@ -15,6 +15,7 @@ class Disk:
         self.is_full = False
         self.attempts = 0
         self.kept: list[Entry] = []
+        self.told: list[dict[str, int]] = []
 
     def append_many(self, entries: Sequence[Entry]) -> list[int]:
         self.attempts += 1
@@ -22,6 +23,10 @@ class Disk:
             raise StoreError("outbox.sqlite: the outbox refused (FullError: database or disk is full)")
         self.kept.extend(entries)
         return list(range(len(self.kept)))
+
+    def append_loss(self, time_ns: int, counts: dict[str, int]) -> int:
+        self.told.append(counts)
+        return 1
 
 
 def _entry(number: int, topic: str = "sighting", size: int = 300) -> Entry:
@@ -62,6 +67,7 @@ def test_when_memory_is_full_too_the_least_valuable_and_oldest_go_first() -> Non
     kept = {topic: [n for name, n, _ in disk.kept if name == topic] for topic in ("sighting", "chip")}
     assert kept == {"sighting": list(range(20)), "chip": []}
     assert backlog.lost_count == 20
+    assert disk.told == [{"chip": 20}]
     disk.is_full = True
     for number in range(100):
         backlog.append_many([_entry(number)])

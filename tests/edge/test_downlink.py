@@ -8,10 +8,10 @@ import pytest
 from edge.downlink import LinkConfig, LinkCore
 from edge.outbox import OutboxState, PendingRecord
 from skywarden.errors import WireError
-from skywarden.link import END_OF_SEQ, Batch, Reply, acknowledged_ranges, decode_batch, encode_reply
+from skywarden.link import END_OF_SEQ, Batch, Head, Reply, acknowledged_ranges, decode_batch, encode_reply
 from skywarden.messages import Ack
 from skywarden.topics import topic_named
-from skywarden.wire import decode_record
+from skywarden.wire import decode_entry
 
 _UTC = 1_700_000_000_000_000_000
 
@@ -37,7 +37,12 @@ class _Memory:
         return self.last
 
     def pending(
-        self, limit_bytes: int, *, limit_records: int = 200, skip: Collection[int] = ()
+        self,
+        limit_bytes: int,
+        *,
+        limit_records: int = 200,
+        skip: Collection[int] = (),
+        fresh_from: int | None = None,
     ) -> list[PendingRecord]:
         chosen: list[PendingRecord] = []
         for record in sorted(self.records.values(), key=lambda one: (one.priority, -one.seq)):
@@ -48,7 +53,7 @@ class _Memory:
             chosen.append(record)
         return chosen[:limit_records]
 
-    def acknowledge(self, ack: Ack) -> int:
+    def acknowledge(self, ack: Ack, head: Head | None = None) -> int:
         ranges = acknowledged_ranges(ack)
         gone = [seq for seq in self.records if any(first <= seq <= last for first, last in ranges)]
         for seq in gone:
@@ -79,7 +84,7 @@ def _up(core: LinkCore, now_s: float = 0.0) -> None:
     batch = _next(core, now_s)
     assert batch is not None
     assert batch.records == ()
-    _reply(core, batch, now_s)
+    _reply(core, batch, now_s, Ack(platform_id="uav07", boot_id="ab" * 16, contiguous_seq=0))
 
 
 def _ack(outbox: _Memory, *had: int) -> Ack:
@@ -95,7 +100,7 @@ def _ack(outbox: _Memory, *had: int) -> Ack:
 
 def _seqs(batch: Batch | None) -> list[int]:
     assert batch is not None
-    return [decode_record(data).seq for data in batch.records]
+    return [decode_entry(data).seq for data in batch.records]
 
 
 def test_nothing_but_heartbeats_goes_into_a_silent_link() -> None:
@@ -177,7 +182,7 @@ def test_only_the_newest_value_of_each_key_is_sent() -> None:
         core.offer_newest("track", f"t{number % 2}", _UTC, f"track {number}".encode())
     batch = _next(core, 0.1)
     assert batch is not None
-    bodies = sorted(decode_record(data).body for data in batch.records)
+    bodies = sorted(decode_entry(data).body for data in batch.records)
     assert bodies == [b"pose 4", b"track 3", b"track 4"]
     assert _seqs(batch) == [0, 0, 0]
     assert _next(core, 0.2) is None
@@ -254,7 +259,7 @@ def test_over_a_link_that_loses_doubles_and_delays_everything_arrives_once(seed:
                 core.on_reply(item[1], now_s, _UTC)
                 continue
             batch = decode_batch(item[1])
-            stored.update(decode_record(data).seq for data in batch.records)
+            stored.update(decode_entry(data).seq for data in batch.records)
             answer = encode_reply(Reply(number=batch.number, ground_ns=_UTC, ack=_ack(outbox, *stored)))
             if not is_lossy or chance.random() > 0.3:
                 under_way.append((now_s + chance.uniform(0.05, 0.6), answer, False))

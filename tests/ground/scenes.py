@@ -9,7 +9,7 @@ from edge.outbox import Outbox
 from ground.config import GroundConfig
 from ground.serve import GroundHandle, start_ground
 from ground.store import Arrival
-from skywarden import keys
+from skywarden import evidence, keys
 from skywarden.messages import Bearing, Chip, Message, PlatformPose, Position, Sighting
 from skywarden.topics import topic_of
 from skywarden.uncertainty import ce90_m
@@ -138,8 +138,9 @@ def running_edge(
 ) -> Iterator[tuple[Outbox, Downlink]]:
     """An outbox with its downlink to `ground`."""
     pair = keys.load_or_create_key_file(folder / platform / "keys" / "link.key")
+    signer = evidence.load_or_create_evidence_key(folder / platform / "keys" / "link.evidence.key")
     if is_enrolled:
-        ground.enrol(platform, pair.public_text)
+        ground.enrol(platform, evidence.enrolment_line(pair, signer))
     outbox = Outbox(folder / platform / "outbox.sqlite", platform)
     config = LinkConfig(
         ground=ground.link_address,
@@ -148,13 +149,20 @@ def running_edge(
         retry_min_s=0.5,
         silence_s=2.0,
     )
-    downlink = Downlink(config, outbox, pair)
+    downlink = Downlink(config, outbox, pair, evidence_key=signer)
     downlink.start()
     try:
         yield outbox, downlink
     finally:
         downlink.stop()
         outbox.close()
+
+
+def enrolment(folder: Path, platform: str = "uav07") -> str:
+    """The line of keys of a platform of `running_edge`."""
+    keys_dir = folder / platform / "keys"
+    signer = evidence.load_evidence_key(keys_dir / "link.evidence.key")
+    return evidence.enrolment_line(keys.load_key_file(keys_dir / "link.key"), signer)
 
 
 def put(outbox: Outbox, *messages: Message) -> list[int]:

@@ -21,7 +21,7 @@ def _store(folder: Path) -> SqliteStore:
 
 
 def _acknowledged(store: SqliteStore, *about: int) -> list[tuple[int, int]]:
-    return acknowledged_ranges(store.acknowledgement("uav07", BOOT, about))
+    return acknowledged_ranges(store.standing("uav07", BOOT, about).ack)
 
 
 def test_each_record_is_stored_once_however_often_and_in_whatever_order_it_comes(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_commit_that_fails_acknowledges_nothing(tmp_path: Path) -> None:
     big = [arrival(chip(sighting(number=n), 200_000), n, boot="cd" * 16) for n in range(2, 40)]
     with pytest.raises(StoreError, match="full"):
         store.ingest(big)
-    assert acknowledged_ranges(store.acknowledgement("uav07", "cd" * 16, range(2, 40))) == []
+    assert acknowledged_ranges(store.standing("uav07", "cd" * 16, range(2, 40)).ack) == []
     store._db.execute("PRAGMA max_page_count = 1000000")
     assert set(store.ingest(big).outcomes) == {"stored"}
     store.close()

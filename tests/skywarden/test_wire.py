@@ -34,6 +34,7 @@ GOLDENS = {
     "chip": "3be8a4f440246973",
     "detections": "af7afd73f7f886d3",
     "frame": "5e2b7f5977fff8b0",
+    "gap": "ed65877f53cc32d4",
     "gimbal": "d64f4e0f3352f154",
     "health": "cbe32f8da6bef867",
     "pose": "cee82de55f8b668e",
@@ -51,15 +52,10 @@ def test_bytes_on_the_wire_are_those_that_older_stations_read(topic: str) -> Non
 
 
 def test_a_record_comes_back_as_it_was() -> None:
-    record = wire.Record(
-        platform_id="uav07",
-        boot_id="0" * 32,
-        seq=7,
-        topic="sighting",
-        time_ns=TIME_NS,
-        body=wire.encode(SIGHTING),
+    entry = wire.Entry(
+        seq=7, topic="sighting", time_ns=TIME_NS, body=wire.encode(SIGHTING), mono_ns=12_000_000_000, clock=1
     )
-    assert wire.decode_record(wire.encode_record(record)) == record
+    assert wire.decode_entry(wire.encode_entry(entry)) == entry
 
 
 def test_a_sighting_stays_small_enough_for_a_thin_radio() -> None:
