@@ -42,7 +42,7 @@ STATUS_WORDS = {
 }
 """The cases' words for our status."""
 
-_FORMULA_RANGE_M = 100_000.0
+_FORMULA_RANGE_M = 300_000.0
 _LEVEL_RANGE_M = 500_000.0
 _PLANE_DETAIL_M = 30.0
 _MAX_CORNERS = 10_000

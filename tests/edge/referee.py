@@ -127,7 +127,8 @@ def walk(
                 return Walk("hit", float(fine[np.argmax(finer <= 0.0)]), 0.0)
             lowest = min(lowest, float(finer.min()))
         lowest = min(lowest, float(above.min()))
-    return Walk("no_intersection", math.nan, lowest)
+    # Where the ground still comes nearer at the end of the walk, what lies beyond is not ours to say.
+    return Walk("no_intersection", math.nan, lowest if above[-1] > above[-2] else 0.0)
 
 
 class Maker:
@@ -234,8 +235,8 @@ class Maker:
     def _walked(
         self, surface: dict[str, Any], start: FloatArray, ray: FloatArray, ned_ray: FloatArray
     ) -> Walk | None:
-        reach = {"constant_hae": 120_000.0, "formula_plane": 100_000.0, "gaussian_hills": 12_000.0}
-        step = {"constant_hae": 10.0, "formula_plane": 10.0, "gaussian_hills": 1.0}
+        reach = {"constant_hae": 250_000.0, "formula_plane": 90_000.0, "gaussian_hills": 12_000.0}
+        step = {"constant_hae": 20.0, "formula_plane": 10.0, "gaussian_hills": 1.0}
         kind = surface["type"]
         if kind != "constant_hae" and abs(ned_ray[2]) < 0.02:
             return None  # what lies beyond this referee's reach is not its to say
