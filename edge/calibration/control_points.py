@@ -8,6 +8,7 @@ error) is told apart from what each has for itself, or twenty looks would make a
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +70,18 @@ def read_control_points(path: Path) -> tuple[ControlPoint, ...]:
     if len(rows) > MAX_POINTS:
         raise InputError(f"{path}: {len(rows)} points are over the limit of {MAX_POINTS}")
     points = tuple(_point(row, f"{path}: point {number}") for number, row in enumerate(rows, 1))
-    if len({point.id for point in points}) != len(points):
-        raise InputError(f"{path}: two control points share an id")
-    return points
+    return _told_apart(points)
+
+
+def _told_apart(points: tuple[ControlPoint, ...]) -> tuple[ControlPoint, ...]:
+    """Surveys in several parts count anew: a second point of one id gets a number behind it."""
+    seen: Counter[str] = Counter()
+    found = []
+    for point in points:
+        seen[point.id] += 1
+        number = seen[point.id]
+        found.append(point if number == 1 else msgspec.structs.replace(point, id=f"{point.id} ({number})"))
+    return tuple(found)
 
 
 def _point(row: object, where: str) -> ControlPoint:
