@@ -273,7 +273,7 @@ def sighting_feature(sighting: Sighting) -> dict[str, Any]:
         properties |= {
             "ce90_m": round(position.ce90_m, 2),
             "le90_m": round(position.le90_m, 2),
-            "covariance_enu_m2": [round(value, 4) for value in position.covariance_enu_m2],
+            "covariance_enu_m2": list(position.covariance_enu_m2),
             "surface": position.surface,
         }
         geometry = {
