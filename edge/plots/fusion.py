@@ -15,6 +15,7 @@ import numpy.typing as npt
 import shapely
 
 from edge.plots.effects import COMMON_SHARES, SOURCES
+from edge.plots.ground import GroundRing
 from edge.plots.look import PlotLook
 from edge.plots.outline import contour_rings, nested_polygons, simplified_polygon
 from skywarden.errors import InputError
@@ -29,6 +30,8 @@ BAND_CELLS = 8
 _ITERATIONS = 8
 _SAMPLES = 96
 _HUBER = 1.5
+_ROUGHNESS_CELLS = 0.1
+_NEIGHBOURS = 3
 _CORRELATION_SHARE = 0.05  # of the boundary over which a mask's error stays the same, at least
 
 
@@ -286,24 +289,58 @@ def _signed_distances(
     shape = shapely.Polygon(cells[0], cells[1:])
     shapely.prepare(shape)
     sign = np.where(shapely.contains_xy(shape, points[:, 0], points[:, 1]), 1.0, -1.0)
-    starts, ends = [], []
-    for ring, source in zip(cells, look.polygon.rings, strict=True):
-        starts.append(ring[~source.is_cut])
-        ends.append(np.roll(ring, -1, axis=0)[~source.is_cut])
-    near = _distances(points, np.concatenate(starts), np.concatenate(ends)) * cell_m
+    lines = [
+        line for ring, source in zip(cells, look.polygon.rings, strict=True) for line in _runs(ring, source)
+    ]
+    near = _distances(points, lines, size) * cell_m
     distance[y, x] = sign * np.minimum(near, band)
     return distance
 
 
-def _distances(points: FloatArray, start: FloatArray, end: FloatArray) -> FloatArray:
-    """From points (M, 2) to the nearest of segments (S, 2); infinite without segments."""
-    nearest = np.full(len(points), np.inf)
+def _runs(ring: FloatArray, source: GroundRing) -> list[FloatArray]:
+    """The lines (N, 2) of a ring's real boundary, without what does not matter on cells."""
+    cuts = np.flatnonzero(source.is_cut)
+    if not cuts.size:
+        lines = [np.concatenate([ring, ring[:1]])]
+    else:
+        turned = np.roll(ring, -(int(cuts[0]) + 1), axis=0)
+        ends = np.append((cuts[1:] - cuts[0] - 1), len(ring) - 1)
+        lines, first = [], 0
+        for last in ends.tolist():
+            lines.append(turned[first : last + 1])
+            first = last + 1
+    return [
+        np.asarray(shapely.simplify(shapely.LineString(line), _ROUGHNESS_CELLS).coords)
+        for line in lines
+        if len(line) >= 2
+    ]
+
+
+def _distances(points: FloatArray, lines: list[FloatArray], size: tuple[int, ...]) -> FloatArray:
+    """From cells (M, 2) of a grid of `size` to the nearest of lines; infinite without any.
+
+    The nearest cell that a line runs through names the segment, and the distance is exact to it and to its
+    neighbours: right wherever only one stretch of the boundary is near.
+    """
+    if not lines:
+        return np.full(len(points), np.inf)
+    start, end = np.concatenate([line[:-1] for line in lines]), np.concatenate([line[1:] for line in lines])
     along = end - start
-    square = np.maximum(np.sum(along * along, axis=1), 1e-12)
-    for first in range(0, len(points), 4096):
-        part = points[first : first + 4096]
-        x, y = part[:, :1] - start[:, 0], part[:, 1:] - start[:, 1]
-        share = np.clip((x * along[:, 0] + y * along[:, 1]) / square, 0.0, 1.0)
-        away = (x - share * along[:, 0]) ** 2 + (y - share * along[:, 1]) ** 2
-        nearest[first : first + 4096] = np.sqrt(away.min(axis=1)) if len(start) else np.inf
+    pieces = np.maximum(np.ceil(2.0 * np.hypot(along[:, 0], along[:, 1])), 1).astype(np.intp)
+    source = np.repeat(np.arange(len(along)), pieces)
+    part = (np.arange(len(source)) - np.repeat(np.cumsum(pieces) - pieces, pieces) + 0.5) / pieces[source]
+    drawn = np.round(start[source] + along[source] * part[:, None]).astype(np.intp)
+    drawn = np.clip(drawn, 0, np.array(size[::-1]) - 1)
+    canvas = np.ones(size, dtype=np.uint8)
+    canvas[drawn[:, 1], drawn[:, 0]] = 0
+    _, labels = cv2.distanceTransformWithLabels(canvas, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    segment = np.zeros(int(labels.max()) + 1, dtype=np.intp)
+    segment[labels[drawn[:, 1], drawn[:, 0]]] = source
+    columns, rows = points.astype(np.intp).T
+    nearby = segment[labels[rows, columns]][:, None] + np.arange(-_NEIGHBOURS, _NEIGHBOURS + 1)
+    nearby = np.clip(nearby, 0, len(along) - 1)
+    line, away = along[nearby], points[:, None, :] - start[nearby]
+    share = np.sum(away * line, axis=2) / np.maximum(np.sum(line * line, axis=2), 1e-12)
+    away = away - np.clip(share, 0.0, 1.0)[:, :, None] * line
+    nearest: FloatArray = np.sqrt(np.sum(away * away, axis=2).min(axis=1))
     return nearest

@@ -30,8 +30,8 @@ GROUND_M = 500.0
 AREA_M2 = 2000.0
 HEIGHTS_M = (100.0, 300.0, 1000.0)
 OFF_NADIR_DEG = (0.0, 45.0, 60.0)
-LOOKS_PER_BIN = 60
-PASSES = 40
+LOOKS_PER_BIN = 40
+PASSES = 24
 LOOK_COUNTS = (1, 5, 20)
 SPEED_MPS = 15.0
 TURN_DPS = 5.0
@@ -88,8 +88,8 @@ def section(data: Path, scratch: Path) -> Section:
         "",
         f"One plot seen again and again: {PASSES} passes per set at 300 m, 30 to 60 degrees off nadir from "
         "all around, a look every 5 s; GNSS, boresight, lens, ground and outline bias are the same all "
-        "through a pass, attitude partly. *Overlap* is intersection over union with the truth after taking off the "
-        "middle's error: it is the shape that gets better; an area keeps the error that all looks share.\n",
+        "through a pass, attitude partly. *Overlap* is intersection over union with the truth after taking "
+        "off the middle's error: the shape gets better; an area keeps the error that all looks share.\n",
         "| set | looks | area error | stated | inside | middle off (RMS) | stated | overlap |",
         "|---|---|---|---|---|---|---|---|",
         *_merged(),
