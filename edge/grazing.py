@@ -84,6 +84,7 @@ def _ce90(covariance: FloatArray, along: FloatArray, start_m: FloatArray, level_
         np.einsum("ni,nij,nj->n", one, flat, other)
         for one, other in ((ahead, ahead), (beside, beside), (ahead, beside))
     )
+    aa, cc = np.maximum(aa, 0.0), np.maximum(cc, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         together = np.clip(np.nan_to_num(ac / np.sqrt(aa * cc)), -1.0, 1.0)
         nearness = np.nan_to_num(1.0 / level_m, nan=0.0)

@@ -11,6 +11,7 @@ import math
 import re
 import struct
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Literal, Protocol
@@ -28,6 +29,7 @@ SurfaceKind = Literal["terrain", "sea", "level"]
 MAX_FILE_BYTES = 2_000_000_000
 MAX_NODES = 250_000_000
 MAX_TILES = 256
+MAX_NODES_IN_MEMORY = 120_000_000
 LOWEST_M, HIGHEST_M = -12_000.0, 9_500.0
 DEM_SIGMA_M = 3.0
 SEA_SIGMA_M = 0.5
@@ -38,6 +40,7 @@ _TILE_FORMAT = 1
 _HGT_VOID = -32768
 _HGT_NAME = re.compile(r"^([NS])(\d{2})([EW])(\d{3})", re.IGNORECASE)
 _ROWS_AT_ONCE = 256
+_SLACK_NODES = 1e-6  # what rounding takes a place on the very edge outside
 
 
 class Surface(Protocol):
@@ -176,32 +179,72 @@ class Terrain:
         self.step_latitude_deg, self.step_longitude_deg = float(step_latitude_deg), float(step_longitude_deg)
         self.south_deg, self.width_deg = float(south_deg), float(width_deg)
         self._flat = np.asarray(heights_hae_m).reshape(-1)
-        # A little west of the edge, so that a place on it does not wrap round to the far end of the earth.
-        self._west_less_deg = self.west_deg - 1e-7 * self.step_longitude_deg
         self.sigma_m = _checked_sigma(sigma_m)
         self.height_range_hae_m = height_range_hae_m or _height_range(heights_hae_m, name)
         self.spacing_m = self._spacing_m()
 
     def height_hae_m(self, latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike) -> FloatArray:
         """Bilinear heights above the ellipsoid; NaN outside the tile and next to nodes without data."""
-        latitude, longitude = np.asarray(latitude_deg, np.float64), np.asarray(longitude_deg, np.float64)
+        row, column = self._node_of(latitude_deg, longitude_deg)
         rows, columns = self.heights.shape
-        slack = 1e-7  # nodes: what rounding takes a place on the very edge outside
-        row = (self.north_deg - latitude) / self.step_latitude_deg
-        column = np.mod(longitude - self._west_less_deg, 360.0) / self.step_longitude_deg - slack
-        is_inside = (row >= -slack) & (row <= rows - 1 + slack) & (column <= columns - 1 + slack)
-        is_whole = bool(np.all(is_inside))
+        slack = _SLACK_NODES
+        is_inside = (row >= -slack) & (row <= rows - 1 + slack) & (column >= -slack)
+        is_inside &= column <= columns - 1 + slack
+        is_whole = bool(is_inside.all())
         if not is_whole:
             row, column = np.where(is_inside, row, 0.0), np.where(is_inside, column, 0.0)
-        row_0 = np.minimum(row.astype(np.intp), rows - 2)
-        column_0 = np.minimum(column.astype(np.intp), columns - 2)
+        row_0 = np.minimum(row.astype(np.int32), rows - 2)
+        column_0 = np.minimum(column.astype(np.int32), columns - 2)
         down, across = row - row_0, column - column_0
-        node, flat = row_0 * columns + column_0, self._flat
-        upper, lower = flat[node].astype(np.float64), flat[node + columns].astype(np.float64)
+        node, flat = row_0 * np.intp(columns) + column_0, self._flat
+        upper = flat[node].astype(np.float64)
+        lower = flat[node + columns].astype(np.float64)
         upper += across * (flat[node + 1] - upper)
-        lower += across * (flat[node + columns + 1] - lower)
-        height: FloatArray = upper + down * (lower - upper)
-        return height if is_whole else np.where(is_inside, height, np.nan)
+        lower += across * (flat[node + (columns + 1)] - lower)
+        lower -= upper
+        lower *= down
+        lower += upper
+        return lower if is_whole else np.where(is_inside, lower, np.nan)
+
+    def _node_of(
+        self, latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike
+    ) -> tuple[FloatArray, FloatArray]:
+        """Rows and columns as fractions of nodes; columns of places west of the tile may be negative."""
+        latitude, longitude = np.asarray(latitude_deg, np.float64), np.asarray(longitude_deg, np.float64)
+        east_deg = longitude - self.west_deg
+        last_deg = self.width_deg + self.step_longitude_deg
+        if not bool(((east_deg >= -self.step_longitude_deg) & (east_deg <= last_deg)).all()):
+            east_deg = np.mod(east_deg, 360.0)  # round the earth, but not what lies just west of the tile
+            east_deg = np.where(east_deg > 360.0 - self.step_longitude_deg, east_deg - 360.0, east_deg)
+        return (self.north_deg - latitude) / self.step_latitude_deg, east_deg / self.step_longitude_deg
+
+    def cells_beyond(
+        self, latitude: FloatArray, longitude: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """The cells of this grid, gone on with for one spacing beyond its edges, that hold places (N,).
+
+        Latitudes and longitudes, shape (4, N), of the nodes upper left, upper right, lower left, lower right
+        (NaN for places elsewhere), and where in the cell the place is, down and across, 0 to 1.
+        """
+        row, column = self._node_of(latitude, longitude)
+        rows, columns = self.heights.shape
+        is_near = (row >= -1.0) & (row <= rows) & (column >= -1.0) & (column <= columns)
+        row_0 = np.floor(np.where(is_near, row, np.nan))
+        column_0 = np.floor(np.where(is_near, column, np.nan))
+        node_rows = np.stack([row_0, row_0, row_0 + 1.0, row_0 + 1.0])
+        node_columns = np.stack([column_0, column_0 + 1.0, column_0, column_0 + 1.0])
+        return (
+            self.north_deg - node_rows * self.step_latitude_deg,
+            self.west_deg + node_columns * self.step_longitude_deg,
+            row - row_0,
+            column - column_0,
+        )
+
+    @property
+    def box_deg(self) -> tuple[float, float, float, float]:
+        """Middle latitude and longitude, and half the extent of each."""
+        half_lat, half_lon = (self.north_deg - self.south_deg) / 2, self.width_deg / 2
+        return self.south_deg + half_lat, self.west_deg + half_lon, half_lat, half_lon
 
     def _spacing_m(self) -> float:
         """The smaller of the two distances between nodes, in the middle of the tile."""
@@ -213,11 +256,17 @@ class Terrain:
 
 
 class TerrainMosaic:
-    """Several tiles as one surface; where they overlap the first that knows the height answers."""
+    """Several tiles as one surface; where they overlap the finest that knows the height answers.
+
+    Tiles that do not share their border nodes but follow each other in one grid (rasters whose cells are
+    areas) are joined: in the strip of one spacing between them heights are bilinear between the border nodes
+    of both. A missing tile is a place where nobody knows the ground, and so is a hole in the only tile there;
+    it is only taken to be no higher than the highest ground of the tiles that are there.
+    """
 
     kind: SurfaceKind = "terrain"
 
-    def __init__(self, tiles: Sequence[Terrain]) -> None:
+    def __init__(self, tiles: Sequence["Terrain | ShelvedTile"]) -> None:
         if not 1 <= len(tiles) <= MAX_TILES:
             raise InputError(f"{len(tiles)} terrain tiles; expected 1 to {MAX_TILES}")
         self.tiles = tuple(sorted(tiles, key=lambda tile: tile.spacing_m))
@@ -227,27 +276,123 @@ class TerrainMosaic:
             min(tile.height_range_hae_m[0] for tile in tiles),
             max(tile.height_range_hae_m[1] for tile in tiles),
         )
+        self._boxes = np.array([tile.box_deg for tile in self.tiles])
+        self._margin = max(max(t.step_latitude_deg, t.step_longitude_deg) for t in self.tiles)
 
     def height_hae_m(self, latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike) -> FloatArray:
         """Bilinear heights above the ellipsoid of the finest tile that knows; NaN where none does."""
         latitude, longitude = np.broadcast_arrays(
             np.asarray(latitude_deg, np.float64), np.asarray(longitude_deg, np.float64)
         )
+        near = self._near(latitude, longitude)
+        if len(near) == 1:
+            return near[0].height_hae_m(latitude, longitude)
+        height = self._by_tile(near, latitude, longitude)
+        is_open = np.isnan(height)
+        if len(near) > 1 and is_open.any():
+            height[is_open] = self._between(near, latitude[is_open], longitude[is_open])
+        return height
+
+    def _near(self, latitude: FloatArray, longitude: FloatArray) -> list["Terrain | ShelvedTile"]:
+        """The tiles that the places' common bounds touch, or come within one spacing of."""
+        if not latitude.size:
+            return []
+        bounds = np.array([latitude.min(), latitude.max()])
+        turn = geodesy.wrap_longitude_deg(longitude - longitude.flat[0])
+        spread = np.array([turn.min(), turn.max()])
+        if not np.isfinite(bounds.sum() + spread.sum()):
+            return list(self.tiles)
+        off_lat = np.abs(self._boxes[:, 0] - bounds.mean())
+        middle = longitude.flat[0] + spread.mean()
+        off_lon = np.abs(geodesy.wrap_longitude_deg(self._boxes[:, 1] - middle))
+        touches = off_lat <= self._boxes[:, 2] + np.ptp(bounds) / 2 + self._margin
+        touches &= off_lon <= self._boxes[:, 3] + np.ptp(spread) / 2 + self._margin
+        return [self.tiles[index] for index in np.flatnonzero(touches)]
+
+    def _by_tile(
+        self, near: Sequence["Terrain | ShelvedTile"], latitude: FloatArray, longitude: FloatArray
+    ) -> FloatArray:
         height = np.full(latitude.shape, np.nan)
-        for tile in self.tiles:
+        for tile in near:
             is_open = np.isnan(height)
             if not is_open.any():
                 break
             height[is_open] = tile.height_hae_m(latitude[is_open], longitude[is_open])
         return height
 
+    def _between(
+        self, near: Sequence["Terrain | ShelvedTile"], latitude: FloatArray, longitude: FloatArray
+    ) -> FloatArray:
+        """Heights in the strips between tiles, shape (N,): each tile's grid goes on for one spacing, and the
+        nodes out there are whatever the other tiles say."""
+        height = np.full(latitude.shape, np.nan)
+        for tile in near:
+            is_open = np.isnan(height)
+            if not is_open.any():
+                break
+            lat, lon, down, across = tile.cells_beyond(latitude[is_open], longitude[is_open])
+            nodes = self._by_tile(near, lat, lon)
+            upper = nodes[0] + across * (nodes[1] - nodes[0])
+            lower = nodes[2] + across * (nodes[3] - nodes[2])
+            height[is_open] = upper + down * (lower - upper)
+        return height
 
-def load_terrain(path: Path, *, sigma_m: float | None = None) -> Terrain | TerrainMosaic:
+
+class ShelvedTile:
+    """A tile that is read from its file when it is asked for and may be put away again.
+
+    For folders of files that do not fit into memory together; `.npz` tiles are mapped and need no shelf.
+    """
+
+    def __init__(self, tile: Terrain, path: Path, shelf: "_Shelf") -> None:
+        self.name, self.box_deg, self.spacing_m = tile.name, tile.box_deg, tile.spacing_m
+        self.sigma_m, self.height_range_hae_m = tile.sigma_m, tile.height_range_hae_m
+        self.step_latitude_deg, self.step_longitude_deg = tile.step_latitude_deg, tile.step_longitude_deg
+        self._path, self._shelf = path, shelf
+
+    def height_hae_m(self, latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike) -> FloatArray:
+        """As `Terrain.height_hae_m`."""
+        return self.whole().height_hae_m(latitude_deg, longitude_deg)
+
+    def cells_beyond(
+        self, latitude: FloatArray, longitude: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """As `Terrain.cells_beyond`."""
+        return self.whole().cells_beyond(latitude, longitude)
+
+    def whole(self) -> Terrain:
+        """The tile itself."""
+        return self._shelf.tile(self._path, self.sigma_m)
+
+
+class _Shelf:
+    """Tiles in memory up to a number of nodes; the one not asked for longest goes first."""
+
+    def __init__(self, max_nodes: int) -> None:
+        self._max_nodes = max_nodes
+        self._tiles: OrderedDict[Path, Terrain] = OrderedDict()
+
+    def tile(self, path: Path, sigma_m: float) -> Terrain:
+        """The tile of a file, read if need be."""
+        found = self._tiles.pop(path, None) or _load_tile(path, sigma_m)
+        self._tiles[path] = found
+        while (
+            len(self._tiles) > 1 and sum(each.heights.size for each in self._tiles.values()) > self._max_nodes
+        ):
+            self._tiles.popitem(last=False)
+        return found
+
+
+def load_terrain(
+    path: Path, *, sigma_m: float | None = None, max_nodes_in_memory: int = MAX_NODES_IN_MEMORY
+) -> Terrain | TerrainMosaic:
     """The terrain in a `.hgt`, `.tif`/`.tiff` or `.npz` file, or in all such files of a folder.
 
     Elevations of `.hgt` and GeoTIFF are taken as EGM96 and become heights above the ellipsoid. `sigma_m` is
-    their one-sigma error; not given: what an `.npz` tile says of itself, else `DEM_SIGMA_M`. Raises
-    `InputError` on what cannot be read, is over size, or holds no usable height.
+    their one-sigma error; not given: what an `.npz` tile says of itself, else `DEM_SIGMA_M`. Of a folder's
+    tiles at most `max_nodes_in_memory` (four bytes each) are kept, others are read when a ray comes there;
+    `.npz` tiles are mapped and do not count. Raises `InputError` on what cannot be read, is over size, or
+    holds no usable height.
     """
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in _READERS and file.is_file())
@@ -255,8 +400,22 @@ def load_terrain(path: Path, *, sigma_m: float | None = None) -> Terrain | Terra
             raise InputError(f"{path}: no terrain files here; expected {', '.join(sorted(_READERS))}")
         if len(files) > MAX_TILES:
             raise InputError(f"{path}: {len(files)} terrain files are over the limit of {MAX_TILES}")
-        return TerrainMosaic([_load_tile(file, sigma_m) for file in files])
+        return TerrainMosaic(_load_tiles(files, sigma_m, max_nodes_in_memory))
     return _load_tile(path, sigma_m)
+
+
+def _load_tiles(files: Sequence[Path], sigma_m: float | None, max_nodes: int) -> list[Terrain | ShelvedTile]:
+    """All tiles: mapped ones, then whole ones as long as they fit into memory, then ones read on demand."""
+    shelf = _Shelf(max_nodes // 2)
+    tiles: list[Terrain | ShelvedTile] = []
+    nodes = 0
+    for file in files:
+        tile = _load_tile(file, sigma_m)
+        if not isinstance(tile.heights, np.memmap):
+            nodes += tile.heights.size
+        is_whole = isinstance(tile.heights, np.memmap) or nodes <= max_nodes // 2
+        tiles.append(tile if is_whole else ShelvedTile(tile, file, shelf))
+    return tiles
 
 
 def save_tile(terrain: Terrain, path: Path) -> None:
@@ -293,15 +452,16 @@ def _load_hgt(path: Path, sigma_m: float | None) -> Terrain:
         raise InputError(f"{path}: an SRTM file is named after its corner, such as N44W072.hgt")
     size = path.stat().st_size
     side = math.isqrt(size // 2)
-    if side * side * 2 != size or side not in (1201, 3601):
+    columns = side
+    if size == 3601 * 1801 * 2:  # north of 50 degrees every other meridian was kept
+        side, columns = 3601, 1801
+    if side * columns * 2 != size or side not in (1201, 3601):
         raise InputError(f"{path}: {size} bytes are neither a 1201 nor a 3601 square of 16-bit heights")
     south = float(name[2]) * (1 if name[1].upper() == "N" else -1)
     west = float(name[4]) * (1 if name[3].upper() == "E" else -1)
-    raw = np.fromfile(path, dtype=">i2").reshape(side, side)
-    step = 1.0 / (side - 1)
-    return _from_msl(
-        raw.astype(np.float32), raw == _HGT_VOID, (south + 1.0, west, step, step), sigma_m, str(path)
-    )
+    raw = np.fromfile(path, dtype=">i2").reshape(side, columns)
+    grid = (south + 1.0, west, 1.0 / (side - 1), 1.0 / (columns - 1))
+    return _from_msl(raw.astype(np.float32), raw == _HGT_VOID, grid, sigma_m, str(path))
 
 
 def _load_geotiff(path: Path, sigma_m: float | None) -> Terrain:

@@ -4,14 +4,11 @@ import json as json_module
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from skywarden.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from skywarden.terrain import Terrain
 
 app = App(
     name="terrain",
@@ -48,12 +45,12 @@ def build(
     json
         Print one JSON object with the tiles written.
     """
-    from skywarden.terrain import TerrainMosaic, load_terrain, save_tile
+    from skywarden.terrain import ShelvedTile, TerrainMosaic, load_terrain, save_tile
 
     written: list[str] = []
     for source in sources:
         loaded = load_terrain(source)
-        tiles: list[Terrain] = list(loaded.tiles) if isinstance(loaded, TerrainMosaic) else [loaded]
+        tiles = loaded.tiles if isinstance(loaded, TerrainMosaic) else (loaded,)
         _make_folder(out)
         for number, tile in enumerate(tiles):
             suffix = f"-{number}" if len(tiles) > 1 else ""
@@ -62,7 +59,7 @@ def build(
                 raise UsageError(f"{path} is a source and would be replaced; choose another --out")
             if str(path) in written:
                 raise UsageError(f"two sources would become {path}; build them into two folders")
-            save_tile(tile, path)
+            save_tile(tile.whole() if isinstance(tile, ShelvedTile) else tile, path)
             written.append(str(path))
             if not json:
                 sys.stdout.write(f"{path}\n")

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skywarden import geoid, terrain
+from skywarden import geodesy, geoid, terrain
 from skywarden.errors import InputError
 from skywarden.terrain import (
     FormulaSurface,
     LevelSurface,
     SeaSurface,
+    ShelvedTile,
     Terrain,
     TerrainMosaic,
     load_terrain,
@@ -193,3 +194,73 @@ def test_level_ground_the_sea_and_a_formula_are_surfaces_too() -> None:
         SeaSurface(100.0)
     with pytest.raises(InputError):
         LevelSurface(0.0, sigma_m=-1.0)
+
+
+def _hills(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    return 200.0 + 50.0 * np.sin(latitude * 900.0) * np.cos(longitude * 700.0)
+
+
+def _tile_at(north: float, west: float, rows: int, columns: int, step: float, **more: object) -> Terrain:
+    latitudes, longitudes = north - np.arange(rows) * step, west + np.arange(columns) * step
+    heights = _hills(latitudes[:, None], longitudes[None, :]).astype(np.float32)
+    return Terrain(
+        heights, north_deg=north, west_deg=west, step_latitude_deg=step, step_longitude_deg=step, **more
+    )
+
+
+def test_tiles_that_follow_each_other_without_sharing_nodes_leave_no_gap() -> None:
+    """Four rasters of areas round one corner are one surface: as one raster of all their nodes."""
+    step, side = 0.001, 20
+    for west in (12.0, 179.99):  # the second lies across the antimeridian
+        whole = _tile_at(42.0, west, 2 * side, 2 * side, step)
+        parts = [
+            _tile_at(42.0 - down * side * step, west + right * side * step, side, side, step)
+            for down in (0, 1)
+            for right in (0, 1)
+        ]
+        mosaic = TerrainMosaic(parts)
+        rng = np.random.default_rng(4)
+        latitude = 42.0 - rng.uniform(0, (2 * side - 1) * step, 4000)
+        longitude = geodesy.wrap_longitude_deg(west + rng.uniform(0, (2 * side - 1) * step, 4000))
+        np.testing.assert_allclose(
+            mosaic.height_hae_m(latitude, longitude), whole.height_hae_m(latitude, longitude), atol=1e-3
+        )
+        assert np.isnan(mosaic.height_hae_m(42.0 + step, west))  # beyond the rim of all, nobody knows
+        gone = TerrainMosaic(parts[:3])
+        missing = np.array([42.0 - 1.5 * side * step]), np.array([west + 1.5 * side * step])
+        assert np.isnan(gone.height_hae_m(*missing)).all()
+
+
+def test_a_folder_larger_than_memory_is_read_tile_by_tile(tmp_path: Path) -> None:
+    for number in range(4):
+        raw = np.full((1201, 1201), 100 * number, dtype=">i2")
+        raw.tofile(tmp_path / f"N4{number}E012.hgt")
+    all_at_once = load_terrain(tmp_path)
+    shelved = load_terrain(tmp_path, max_nodes_in_memory=2 * 1201 * 1201)
+    assert isinstance(shelved, TerrainMosaic)
+    assert sum(isinstance(tile, ShelvedTile) for tile in shelved.tiles) == 3
+    latitude = np.array([40.5, 41.5, 42.5, 43.5, 40.2, 43.9, 45.5])
+    np.testing.assert_array_equal(
+        shelved.height_hae_m(latitude, 12.5), all_at_once.height_hae_m(latitude, 12.5)
+    )
+    assert shelved.height_range_hae_m == all_at_once.height_range_hae_m
+
+
+def test_an_srtm_tile_of_the_north_has_half_as_many_columns(tmp_path: Path) -> None:
+    raw = np.zeros((3601, 1801), dtype=">i2")
+    raw[:, 900] = 500
+    raw.tofile(tmp_path / "N60E010.hgt")
+    tile = load_terrain(tmp_path / "N60E010.hgt")
+    undulation = float(geoid.undulation_m(60.5, 10.5))
+    assert tile.height_hae_m(60.5, 10.5) == pytest.approx(500.0 + undulation, abs=0.01)
+
+
+def test_the_sea_is_the_geoid_with_a_tide_whose_error_counts() -> None:
+    sea = SeaSurface(1.2, sigma_m=0.3, tide_sigma_m=0.4)
+    assert sea.sigma_m == pytest.approx(0.5)
+    assert sea.height_hae_m(38.5, -28.6) == pytest.approx(float(geoid.undulation_m(38.5, -28.6)) + 1.2)
+    latitude, longitude = np.meshgrid(np.linspace(-90, 90, 91), np.linspace(-180, 180, 91))
+    heights = sea.height_hae_m(latitude, longitude)
+    assert sea.height_range_hae_m[0] < heights.min() < heights.max() < sea.height_range_hae_m[1]
+    with pytest.raises(InputError, match="height error"):
+        SeaSurface(0.0, tide_sigma_m=-1.0)
