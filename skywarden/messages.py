@@ -292,3 +292,59 @@ class Gap(Message, frozen=True, kw_only=True, array_like=True):
         tuple[tuple[Count, Count, Annotated[bytes, Meta(min_length=32, max_length=32)]], ...],
         Meta(max_length=1000),
     ] = ()
+
+
+SizeM2 = tuple[NonNegative, NonNegative, NonNegative]
+"""Square metres: the value, and the interval that holds the truth in 90 % of cases."""
+
+MAX_RING_VERTICES = 512
+MAX_PLOT_VERTICES = 1024
+
+
+class Plot(Message, frozen=True, kw_only=True, array_like=True):
+    """A polygon of suspected cultivation as one platform knows it by now; later ones of its id are better.
+
+    `rings_e7_i32` are the outer ring (counter-clockwise) and its holes (clockwise), not closed: columns of
+    little-endian int32 (latitude, longitude) in units of 1e-7 degrees, 1 cm. `position` is the middle.
+    `area_m2` is planimetric on the ellipsoid, `surface_area_m2` along the slope. Of a plot that `is_complete`
+    does not say, only a part has been seen, and the areas are of that part.
+    """
+
+    plot_id: Id
+    platform_id: Id
+    sortie_id: Id
+    sensor_id: Id
+    time_ns: TimeNs
+    first_ns: TimeNs
+    label: Label
+    score: Unit
+    look_count: Count
+    model_id: Id
+    rings_e7_i32: Annotated[
+        tuple[Annotated[bytes, Meta(min_length=24, max_length=8 * MAX_RING_VERTICES)], ...],
+        Meta(min_length=1, max_length=33),
+    ]
+    is_complete: bool
+    position: Position
+    area_m2: SizeM2
+    surface_area_m2: SizeM2
+    slope_deg: Annotated[float, Meta(ge=0.0, le=90.0)]
+    is_exercise: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse half vertices, too many of them, places off the earth and intervals without their value."""
+        if any(len(ring) % 8 for ring in self.rings_e7_i32):
+            raise ValueError("a ring is not a whole number of vertices")
+        if sum(len(ring) for ring in self.rings_e7_i32) > 8 * MAX_PLOT_VERTICES:
+            raise ValueError(f"more than {MAX_PLOT_VERTICES} vertices in a plot")
+        for ring in self.rings_deg:
+            if not (np.abs(ring) <= (90.0, 180.0)).all():
+                raise ValueError("a vertex of a plot is not on the earth")
+        for value, low, high in (self.area_m2, self.surface_area_m2):
+            if not low <= value <= high:
+                raise ValueError(f"an area of {value} m2 is not within {low} to {high} m2")
+
+    @property
+    def rings_deg(self) -> tuple[npt.NDArray[np.float64], ...]:
+        """Latitude and longitude in degrees, (N, 2), of the outer ring and the holes."""
+        return tuple(np.frombuffer(ring, dtype="<i4").reshape(-1, 2) * 1e-7 for ring in self.rings_e7_i32)

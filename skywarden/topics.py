@@ -34,6 +34,7 @@ _ALL = (
     Topic(name="receipt", message=messages.TaskingReceipt, policy="durable", priority=0, max_bytes=2_048),
     Topic(name="health", message=messages.Health, policy="durable", priority=1, max_bytes=8_192),
     Topic(name="gap", message=messages.Gap, policy="durable", priority=1, max_bytes=65_536),
+    Topic(name="plot", message=messages.Plot, policy="durable", priority=1, max_bytes=16_384),
     Topic(name="chip", message=messages.Chip, policy="durable", priority=2, max_bytes=262_144),
     Topic(
         name="pose", message=messages.PlatformPose, policy="newest", priority=1, max_bytes=2_048, period_s=0.5

@@ -125,6 +125,35 @@ EVERY = {
         counts={"chip": 3},
         ranges=((7, 8, bytes(range(32))), (11, 11, bytes(range(32, 64)))),
     ),
+    "plot": m.Plot(
+        plot_id="20180805T010044Z_uav07.eo.p1",
+        **IDS,
+        time_ns=TIME_NS,
+        first_ns=TIME_NS - 8_000_000_000,
+        label="plot",
+        score=0.75,
+        look_count=5,
+        model_id="parcel-0123456789ab",
+        rings_e7_i32=(
+            np.array(
+                [
+                    [-353632000, 1491641000],
+                    [-353632000, 1491646000],
+                    [-353628000, 1491646000],
+                    [-353628000, 1491641000],
+                ],
+                dtype="<i4",
+            ).tobytes(),
+            np.array(
+                [[-353631000, 1491642000], [-353630000, 1491642000], [-353630000, 1491643000]], dtype="<i4"
+            ).tobytes(),
+        ),
+        is_complete=True,
+        position=POSITION,
+        area_m2=(1958.0, 1901.5, 2016.25),
+        surface_area_m2=(2003.5, 1940.0, 2069.0),
+        slope_deg=12.25,
+    ),
     "ack": m.Ack(platform_id="uav07", boot_id="0" * 32, contiguous_seq=41, missing=((43, 44),)),
     "tasking": m.Tasking(
         tasking_id="task-1",

@@ -37,6 +37,7 @@ GOLDENS = {
     "gap": "ed65877f53cc32d4",
     "gimbal": "d64f4e0f3352f154",
     "health": "cbe32f8da6bef867",
+    "plot": "dcf1635e16325adb",
     "pose": "cee82de55f8b668e",
     "receipt": "edb122f29b90e7ca",
     "sighting": "47d7716e5fc21c8d",
