@@ -33,9 +33,9 @@ def read_ais(path: Path) -> dict[str, list[VesselReport]]:
     """Position reports by MMSI (as text), in the order of the file.
 
     NMEA needs the time of reception, as a tag block (`\\c:1700000000*hh\\!AIVDM...`) or behind the
-    checksum (`!AIVDM,...*hh,1700000000`). A JSON line has `time` (RFC 3339), `mmsi`, `lat_deg`, `lon_deg`, and may have
-    `sog_kn`, `cog_deg`, `heading_deg`, `accuracy`, `second`, `dimensions` (A, B, C, D). Raises `InputError`
-    when no report has a time and a place.
+    checksum (`!AIVDM,...*hh,1700000000`). A JSON line has `time` (RFC 3339), `mmsi`, `lat_deg`, `lon_deg`,
+    and may have `sog_kn`, `cog_deg`, `heading_deg`, `accuracy`, `second`, `dimensions` (A, B, C, D). Raises
+    `InputError` when no report has a time and a place.
     """
     try:
         size = path.stat().st_size

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -23,7 +25,7 @@ from edge.calibration.control_points import (
     read_control_points,
 )
 from edge.calibration.image_motion import ImageMotionEstimator
-from edge.calibration.looks import Looks, LooksBuilder, Place
+from edge.calibration.looks import LASTING, PARAMETERS, Looks, LooksBuilder, Place, slopes
 from edge.calibration.record import Calibration, held_out, lasting_part, remaining_noise_deg
 from edge.calibration.solver import (
     PRIOR_SIGMAS,
@@ -77,8 +79,9 @@ class CalibrateOptions:
         control: file of surveyed points; ais: file of reports, else the flight's own.
         sensor_id: which camera; needed where there are several.
         surface: what rays meet; `None` is level ground at the take-off height.
+        model, threads, min_score: detector and its settings.
         sea_hae_m: height of the sea; `None` takes the geoid.
-        seed: of the split into folds.
+        made: time that the record states; now when not given.
     """
 
     control: Path | None = None
@@ -372,8 +375,6 @@ def _vessel_looks(
 
 def _near(looks: Looks) -> Looks:
     """Pairs whose direction differs by no more than prior errors explain: 4 sigma of heading and of tilt."""
-    from edge.calibration.looks import PARAMETERS, slopes
-
     residual = slopes(looks, np.zeros(len(PARAMETERS)), np.zeros((len(looks), 3))).residual
     keep = np.zeros(len(looks), dtype=np.bool_)
     limit = math.radians(COARSE_SIGMAS * PRIOR_SIGMAS["heading_deg"])
@@ -527,6 +528,7 @@ def _concluded(
     found = estimate(looks, config)
     fold, block = folds_and_blocks(looks)
     proof = prove(looks, config, fold_of=fold, block_of=block, is_lasting_only=True)
+    found = _with_picture(found, seen.time_offset)
     verdict = _verdict(looks, found, proof, source)
     report = CalibrateReport(
         flight=reader.info.sortie_id,
@@ -552,6 +554,16 @@ def _time_prior(offset: TimeOffset | None) -> dict[str, float]:
     if offset is None or not offset.is_observable or offset.sigma_s is None:
         return {}
     return {"time_offset_s": max(offset.sigma_s, 1e-3)}
+
+
+def _with_picture(found: Estimate, offset: TimeOffset | None) -> Estimate:
+    """The looks' correction comes on top of the picture's; what the picture told counts as told."""
+    if offset is None or not offset.is_observable or offset.offset_s is None:
+        return found
+    values = found.values.copy()
+    values[found.names.index("time_offset_s")] += offset.offset_s
+    rest = {name: why for name, why in found.unobservable.items() if name != "time_offset_s"}
+    return replace(found, values=values, unobservable=rest)
 
 
 def folds_and_blocks(looks: Looks) -> tuple[IntArray, IntArray]:
@@ -595,15 +607,6 @@ def _recorded(
     made: str,
 ) -> Calibration:
     names, values, covariance = lasting_part(report.found)
-    base = 0.0
-    if seen.time_offset is not None and seen.time_offset.is_observable:
-        base = seen.time_offset.offset_s or 0.0
-    values = tuple(
-        value + base if name == "time_offset_s" else value for name, value in zip(names, values, strict=True)
-    )
-    unobservable = dict(report.found.unobservable)
-    if base and "time_offset_s" in unobservable:  # the looks add nothing to what the picture told
-        del unobservable["time_offset_s"]
     return Calibration(
         sensor_id=sensor.sensor_id,
         platform_id=reader.info.platform_id,
@@ -617,7 +620,7 @@ def _recorded(
         names=names,
         values=values,
         covariance=covariance,
-        unobservable=unobservable,
+        unobservable=dict(report.found.unobservable),
         left_out=tuple(lie.thing for lie in report.lies),
         held_out=held_out(report.proof),
     )
@@ -628,7 +631,9 @@ def _from_marks(path: Path, options: CalibrateOptions) -> CalibrateReport:
     marks = read_marks(path, options.control)
     found = estimate_marks(marks)
     count = len(marks.looks.moments)
-    proof = prove_marks(marks, np.arange(count, dtype=np.intp) % SPLITS)
+    fold = np.arange(count, dtype=np.intp) % SPLITS
+    proof = prove_marks(marks, fold, is_lasting_only=True)
+    whole = prove_marks(marks, fold)
     looks = marks.joined(found.corrections())
     verdict = _verdict(looks, found, proof, "marks in stills")
     report = CalibrateReport(
@@ -642,6 +647,7 @@ def _from_marks(path: Path, options: CalibrateOptions) -> CalibrateReport:
         time_offset=None,
         calibration=None,
         verdict=verdict,
+        notes=(f"with this flight's own position corrected too: {whole.sentence}",),
     )
     if not verdict.startswith("accepted"):
         return report
@@ -663,3 +669,90 @@ def _from_marks(path: Path, options: CalibrateOptions) -> CalibrateReport:
         held_out=held_out(proof),
     )
     return replace(report, calibration=calibration)
+
+
+# ------------------------------------------------------------------------------------------- for people
+
+
+def report_text(report: CalibrateReport) -> str:
+    """What was found as a table for a terminal."""
+    found, proof = report.found, report.proof
+    things = len(np.unique(report.looks.thing))
+    lines = [
+        f"{report.flight}, sensor {report.sensor_id}: {len(report.looks)} looks at {things} things "
+        f"({report.source}), {len(np.unique(report.looks.moment))} frames"
+    ]
+    if report.time_offset is not None:
+        lines.append(f"time offset by the motion of the picture: {_offset_text(report.time_offset)}")
+    lines += [f"  {note}" for note in report.notes]
+    lines.append(f"\n  {'parameter':<22}{'correction':>12}{'sigma':>10}{'before':>10}")
+    for name, value, sigma, prior in zip(
+        found.names, found.values, found.sigmas, found.prior_sigmas, strict=True
+    ):
+        told = "not told" if name in found.unobservable else f"{value:+.4f}"
+        lasting = "" if name in LASTING else "   (this flight only)"
+        lines.append(f"  {name:<22}{told:>12}{sigma:>10.4f}{prior:>10.4f}{lasting}")
+    lines += [f"  {name}: {why}" for name, why in found.unobservable.items()]
+    lines += [
+        f"  {lie.thing} is {lie.offset_m:.0f} m from where the others see it (chi-square "
+        f"{lie.chi_square:.0f}), left out"
+        for lie in report.lies
+    ]
+    if found.scale > 1.3:
+        lines.append(f"  residuals are {found.scale:.1f} times what the stated errors explain")
+    lines.append(
+        f"\nheld-out looks: {proof.looks} in {proof.folds} folds; RMS {proof.before_rms_m:.2f} m before, "
+        f"{proof.after_rms_m:.2f} m after; CE90 {proof.before_ce90_m:.2f} m and {proof.after_ce90_m:.2f} m"
+    )
+    lines.append(report.verdict)
+    return "\n".join(lines) + "\n"
+
+
+def _offset_text(offset: TimeOffset) -> str:
+    if not offset.is_observable or offset.offset_s is None or offset.sigma_s is None:
+        return f"not observable ({offset.reason})"
+    return (
+        f"{1e3 * offset.offset_s:+.0f} ms on top of the stated lag, sigma {1e3 * offset.sigma_s:.0f} ms "
+        f"({offset.reason})"
+    )
+
+
+def report_json(report: CalibrateReport) -> dict[str, Any]:
+    """The same for programs; what is not known is null."""
+    found, proof, offset = report.found, report.proof, report.time_offset
+    is_known = offset is not None and offset.is_observable
+    return {
+        "flight": report.flight,
+        "sensor_id": report.sensor_id,
+        "source": report.source,
+        "is_accepted": report.calibration is not None,
+        "verdict": report.verdict,
+        "looks": len(report.looks),
+        "things": [report.looks.things[number] for number in np.unique(report.looks.thing)],
+        "notes": list(report.notes),
+        "time_offset": None
+        if offset is None
+        else {
+            "is_observable": offset.is_observable,
+            "offset_s": offset.offset_s if is_known else None,
+            "sigma_s": offset.sigma_s if is_known else None,
+            "reason": offset.reason,
+        },
+        "parameters": [
+            {
+                "name": name,
+                "value": float(value),
+                "sigma": float(sigma),
+                "prior_sigma": float(prior),
+                "is_lasting": name in LASTING,
+                "is_observable": name not in found.unobservable,
+                "reason": found.unobservable.get(name),
+            }
+            for name, value, sigma, prior in zip(
+                found.names, found.values, found.sigmas, found.prior_sigmas, strict=True
+            )
+        ],
+        "covariance": [[float(cell) for cell in row] for row in found.covariance],
+        "left_out": [{"thing": lie.thing, "offset_m": lie.offset_m} for lie in report.lies],
+        "held_out": None if proof.looks == 0 else msgspec.to_builtins(held_out(proof)),
+    }

@@ -129,14 +129,23 @@ def estimate_marks(marks: MarkSet, config: SolverConfig = CONFIG) -> Estimate:
     return found
 
 
-def prove_marks(marks: MarkSet, fold_of_moment: IntArray, config: SolverConfig = CONFIG) -> Proof:
-    """Hold out whole images, shape (K,): join and estimate without them, then judge by the nearest point."""
+def prove_marks(
+    marks: MarkSet,
+    fold_of_moment: IntArray,
+    config: SolverConfig = CONFIG,
+    *,
+    is_lasting_only: bool = False,
+) -> Proof:
+    """Hold out whole images, shape (K,): join and estimate without them, then judge by the nearest point.
+
+    With `is_lasting_only` this flight's own position error is not corrected in what is held out.
+    """
     fold = fold_of_moment[marks.looks.moment]
     before = marks.misses_m(np.zeros(len(PARAMETERS)))
     after = np.full_like(before, np.nan)
     for number in np.unique(fold):
         held = fold == number
-        learned = estimate_marks(marks.of(~held), config).corrections()
+        learned = estimate_marks(marks.of(~held), config).corrections(is_lasting_only=is_lasting_only)
         after[held] = marks.of(held).misses_m(learned)
     valid = np.isfinite(before).all(axis=1) & np.isfinite(after).all(axis=1)
     return judge_misses(

@@ -1,4 +1,4 @@
-"""`skywarden sim` (replay, import, render), `skywarden analyze` and `skywarden demo`."""
+"""`skywarden sim` (replay, import, render), `skywarden analyze`, `skywarden calibrate`, `skywarden demo`."""
 
 import dataclasses
 import sys
@@ -108,6 +108,101 @@ def analyze(
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")
     return 0
+
+
+calibrate_app = App(name="calibrate", default_parameter=Parameter(negative=()))
+
+
+@calibrate_app.default
+def calibrate(
+    flight: Path,
+    *,
+    control: Path | None = None,
+    ais: Path | None = None,
+    out: Path | None = None,
+    plot: Path | None = None,
+    sensor_id: Annotated[str | None, Parameter(name="--sensor")] = None,
+    model: str = "anomaly",
+    threads: int = 1,
+    min_score: float = 0.0,
+    terrain: Path | None = None,
+    sea: bool = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Find boresight, heading and time errors of a camera from a flight, and prove that correction helps.
+
+    Looks at known places count: vessels on AIS, or surveyed points; without either, repeated looks at what
+    stands still. Nothing is written unless looks that took no part become better: exit code 3 says refused.
+
+    For example:
+
+        skywarden calibrate flight --terrain S36E149.hgt --plot found.png
+        skywarden calibrate flight --sea --ais ais.nmea --out calibration.toml
+        skywarden calibrate flight --control points.csv --json
+        skywarden calibrate field_marks.json --out calibration.toml
+
+    Parameters
+    ----------
+    flight
+        A flight folder, or a JSON file of stills with marks.
+    control
+        Surveyed points: CSV or JSON with id, lat_deg, lon_deg and, where known, hae_m and sigma_m.
+    ais
+        AIS reports: NMEA with times of reception, or JSON lines; the flight's own ais.nmea when not given.
+    out
+        Calibration file for `path` in `[sensor.calibration]` of the edge's configuration.
+    plot
+        Picture of what was found.
+    sensor_id
+        Which camera, where the flight has several.
+    model
+        Detector of the zoo, or folder of one.
+    threads
+        Processor threads for inference.
+    min_score
+        Drop detections below; 0 takes the model's own threshold.
+    terrain
+        GeoTIFF, .hgt, tile or folder; without it the ground is level at the take-off height.
+    sea
+        Rays meet the sea surface.
+    """
+    from edge.calibration.record import calibration_toml
+    from sim.calibrate import CalibrateOptions, report_json, report_text
+    from sim.calibrate import calibrate as run
+    from sim.calibrate_plot import plot_calibration
+    from skywarden.terrain import SeaSurface, Surface, load_terrain
+
+    if terrain is not None and sea:
+        raise UsageError("give one of --terrain and --sea")
+    if control is not None and ais is not None:
+        raise UsageError("give one of --control and --ais")
+    for name, path in (("--out", out), ("--plot", plot)):
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise UsageError(f"{name} {path}: name a file in a folder that is there")
+    surface: Surface | None = load_terrain(terrain) if terrain else SeaSurface() if sea else None
+    options = CalibrateOptions(
+        control=control,
+        ais=ais,
+        sensor_id=sensor_id,
+        model=model,
+        threads=threads,
+        min_score=min_score,
+        surface=surface,
+    )
+    with progress_bar("calibrating", is_quiet=quiet) as report:
+        found = run(flight, options, progress=report)
+    if plot is not None:
+        plot_calibration(found, plot)
+    if found.calibration is not None and out is not None:
+        out.write_text(calibration_toml(found.calibration), encoding="utf-8")
+    if json:
+        _print_json(report_json(found))
+    else:
+        sys.stdout.write(report_text(found))
+        written = [str(path) for path in (out, plot) if path is not None and path.is_file()]
+        sys.stdout.write("".join(f"wrote {path}\n" for path in written))
+    return 0 if found.calibration is not None else 3
 
 
 @app.command(name="import")

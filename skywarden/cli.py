@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SUMMARIES = {
     "analyze": "Run the edge chain over a recorded flight, offline, the same bytes every time.",
+    "calibrate": "Boresight, heading and time errors of a camera, found from a flight and proven.",
     "demo": "Two simulated platforms, two edge workers, a ground station, a live map.",
     "doctor": "Tell what is missing, doubled or off on this machine, and what to do about it.",
     "edge": "The worker aboard: run it, check its configuration.",

@@ -191,7 +191,7 @@ def _estimate(
         values=readable_units(solved.corrections)[open_],
         covariance=covariance / np.outer(unit, unit),
         prior_sigmas=readable_units(prior)[open_],
-        unobservable={PARAMETERS[i]: _why(PARAMETERS[i], looks) for i in sorted(held)},
+        unobservable={PARAMETERS[i]: _why(PARAMETERS[i], looks, config) for i in sorted(held)},
         scale=solved.scale,
         cost=solved.cost,
         weights=solved.weights,
@@ -535,13 +535,14 @@ def judge_misses(
 # ------------------------------------------------------------------------------------------- why not
 
 
-def _why(name: str, looks: Looks) -> str:
+def _why(name: str, looks: Looks, config: SolverConfig) -> str:
     """What about the geometry keeps a parameter from being seen, with the numbers."""
     turn_dps = float(np.degrees(np.sqrt(np.mean(np.sum(looks.turn_enu_radps**2, axis=1)))))
     if name == "time_offset_s":
         speed = float(np.sqrt(np.mean(np.sum(looks.velocity_enu_mps**2, axis=1))))
         return (
-            f"the camera turned at {turn_dps:.1f} deg/s RMS and moved at {speed:.0f} m/s: too little to tell"
+            f"turning at {turn_dps:.1f} deg/s RMS and moving at {speed:.0f} m/s, these looks tell it no "
+            f"better than the {1e3 * config.prior_sigmas[name]:.0f} ms to which it was known before"
         )
     spread = sight_spread_deg(looks)
     is_known = float(np.median(looks.thing_sigma_m[:, :2])) < 50.0 if len(looks.things) else False
