@@ -6,7 +6,7 @@ from typing import Literal
 
 from skywarden.clock import NS_PER_S
 from skywarden.geoid import undulation_m
-from skywarden.heights import HaeM, MslM, hae_from_msl
+from skywarden.heights import HaeM, MslM
 from skywarden.mavlink.decode import GpsRaw
 
 Datum = Literal["auto", "msl", "ellipsoid"]
@@ -53,8 +53,7 @@ class HeightDatum:
         """Above the ellipsoid, by the configured datum; sets `alarm`."""
         if self._datum == "ellipsoid":
             return HaeM(float(height))
-        undulation = self._undulation_m(latitude_deg, longitude_deg, now_ns)
-        return hae_from_msl(height, latitude_deg, longitude_deg, undulation_m=undulation)
+        return HaeM(height + self._undulation_m(latitude_deg, longitude_deg, now_ns))
 
     def fix_heights(self, gps: GpsRaw, now_ns: int) -> tuple[HaeM, MslM] | None:
         """Both heights of a receiver's own fix; None where it tells neither."""

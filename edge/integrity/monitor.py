@@ -146,7 +146,8 @@ class IntegrityMonitor:
     def take_boot_time(self, boot_ms: int, received_ns: int) -> None:
         """The autopilot's clock against ours; one that begins anew is a reboot."""
         if boot_ms < min(self._newest_boot_ms - 5_000, REBOOT_MS):
-            self._boot.forget()
+            for check in (self._boot, self._estimate, self._receiver):
+                check.forget()
             self._newest_boot_ms = boot_ms
         self._newest_boot_ms = max(self._newest_boot_ms, boot_ms)
         self._boot.take(received_ns / NS_PER_S - boot_ms / 1e3, received_ns)

@@ -25,19 +25,22 @@ class MotionLimits:
         step_m, rate_mps: tolerance of the horizontal residual over t seconds: step + rate * t. Real logs
             reach a third to three quarters of it (2 Hz telemetry of a copter is the worst).
         turn_share: and this share of every change of velocity times its time, for what lies between samples.
-        gap_mps: and so much for every second of a gap beyond two.
+        gap_mps: and so much, or the speed, for every second of a gap beyond two.
         untold_m, untold_mps: where no velocity is told, so much for each step and for each second of it (or
             twice the speed seen so far, if that is more).
+        untold_gap_s: that speed must be seen for so long, and is forgotten over a gap of so long.
+        most_mps: nothing flies faster.
         height_step_m, height_rate_mps: the same for height, which autopilots correct by barometer.
         stand_step_m, stand_rate_mps: what takes their place for an aircraft that stands disarmed, whose place
             a receiver may still be finding; its height is not judged.
         window_s: residuals are compared over so long.
         frozen_m: a position that repeats to the last digit while the velocity covers so much is frozen.
+        repeat_m: and one that repeats over so much is left out: it is old.
         return_s: it must stay where it belongs for so long before it is believed again.
         return_rate_mps, return_most_m: how far from its old residual it may come back, per second of absence.
         settle_s: a new place that agrees with itself for so long is told with a sigma that covers both.
-        stand_s: the same for an aircraft that stands disarmed: a receiver may find its place there.
         forgive_s: after so long a new place is the place.
+        stand_s: the same for an aircraft that stands disarmed, whose receiver may still be finding its place.
         most_sigma_m: beyond this no sigma is an answer.
     """
 
@@ -47,17 +50,20 @@ class MotionLimits:
     gap_mps: float = 10.0
     untold_m: float = 12.0
     untold_mps: float = 30.0
+    untold_gap_s: float = 5.0
+    most_mps: float = 350.0
     height_step_m: float = 25.0
     height_rate_mps: float = 2.0
     stand_step_m: float = 10.0
     stand_rate_mps: float = 1.2
     window_s: float = 30.0
-    frozen_m: float = 1.0
+    frozen_m: float = 3.0
+    repeat_m: float = 1.0
     return_s: float = 2.0
     return_rate_mps: float = 0.3
     return_most_m: float = 18.0
     settle_s: float = 60.0
-    stand_s: float = 5.0
+    stand_s: float = 60.0
     forgive_s: float = 600.0
     most_sigma_m: float = 100.0
 
@@ -109,7 +115,7 @@ class MotionCheck:
         self._repeat_m = 0.0
         self._step_m = self.limits.step_m
         self._tells_velocity = False
-        self._seen_mps = 0.0
+        self._seen_mps = self._seen_s = 0.0
 
     def take(self, point: Point, *, is_standing: bool = False) -> bool:
         """Whether this position may be used; `is_standing`: disarmed, so that nothing can be flying."""
@@ -128,6 +134,10 @@ class MotionCheck:
             return self._judge_lost(is_standing=is_standing)
         return self._judge()
 
+    def forget(self) -> None:
+        """The autopilot began anew: what it said before binds it no more."""
+        self._last, self.verdict = None, GOOD
+
     def _start(self, point: Point) -> None:
         self._last = point
         self._mark = _Mark(point.time_ns, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -145,11 +155,14 @@ class MotionCheck:
         if self._tells_velocity and not math.isnan(sum(velocities[0])):
             flown = [_mean(a, b) * step_s for a, b in velocities]
             turned_mps = math.hypot(*(0.0 if math.isnan(b - a) else b - a for a, b in velocities))
-            gap_m = limits.gap_mps * max(0.0, step_s - 2.0) + limits.turn_share * turned_mps * step_s
+            fastest_mps = max(
+                limits.gap_mps,
+                *(math.hypot(*velocity[:2]) for velocity in (last.velocity_ned_mps, point.velocity_ned_mps)),
+            )
+            gap_m = fastest_mps * max(0.0, step_s - 2.0) + limits.turn_share * turned_mps * step_s
         else:
             flown = [0.0, 0.0, 0.0]
-            gap_m = limits.untold_m + max(limits.untold_mps, 2.0 * self._seen_mps) * step_s
-            self._seen_mps += (math.hypot(north_m, east_m) / step_s - self._seen_mps) * min(1.0, step_s)
+            gap_m = self._untold_m(math.hypot(north_m, east_m), step_s)
         self._step_m = limits.stand_step_m if is_standing else limits.step_m
         rate_mps = limits.stand_rate_mps if is_standing else limits.rate_mps
         climb_m = abs(point.alt_m - last.alt_m) if is_standing else 0.0
@@ -168,11 +181,22 @@ class MotionCheck:
         else:
             self._repeat_m += math.hypot(flown[0], flown[1])
 
+    def _untold_m(self, moved_m: float, step_s: float) -> float:
+        """How far a step may lead that no velocity explains."""
+        limits, seen_mps = self.limits, self._seen_mps
+        self._seen_s = self._seen_s + step_s if step_s <= limits.untold_gap_s else 0.0
+        self._seen_mps += (moved_m / step_s - seen_mps) * min(1.0, step_s)
+        if self._seen_s < limits.untold_gap_s:
+            return limits.untold_m + limits.most_mps * step_s
+        return limits.untold_m + max(limits.untold_mps, 2.0 * seen_mps) * step_s
+
     @property
     def _is_frozen(self) -> bool:
         return self._repeats >= 2 and self._repeat_m >= self.limits.frozen_m
 
     def _judge(self) -> bool:
+        if self._repeats and self._repeat_m >= self.limits.repeat_m and not self._is_frozen:
+            return False  # no new place, and perhaps the first of a frozen one
         if self._is_frozen:
             said = f"the position has not changed by a digit over {self._repeat_m:.0f} m of flight"
             self._lose(self._trusted[-1], "gnss_frozen", said, self._repeat_since_ns)
@@ -228,7 +252,7 @@ class MotionCheck:
                 return self._believe(GOOD)
             return False
         self._back_since_ns = None
-        if settled_s >= limits.forgive_s or (is_standing and settled_s >= limits.stand_s):
+        if settled_s >= (limits.stand_s if is_standing else limits.forgive_s):
             return self._believe(GOOD)
         sigma_m = away_m / 2.0
         if settled_s >= limits.settle_s and sigma_m <= limits.most_sigma_m and height_m <= room_up_m:

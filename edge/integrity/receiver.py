@@ -60,7 +60,9 @@ class FixCheck:
         """There is no fix, by whatever message says so."""
         self._fixed_since_ns = None
         if self.verdict.reason != reason:
-            self.verdict = Verdict("bad", reason, detail, now_ns)
+            since_ns = self.verdict.since_ns if self.verdict.state == "bad" else now_ns
+            is_one = 0 <= now_ns - since_ns <= FRESH_NS
+            self.verdict = Verdict("bad", reason, detail, since_ns if is_one else now_ns)
 
     def settle(self, now_ns: int) -> None:
         """Forget the loss once the fix has held for a while."""

@@ -1,0 +1,1 @@
+"""Faults put into recordings and links, by seed."""
