@@ -39,11 +39,10 @@ class Pairs:
         """As they are handed to `Pairs`."""
         return self.track, self.measurement, self.cost, self.row
 
-    def alone(self, mask: BoolArray) -> BoolArray:
-        """Which of those in `mask` have, among them, no other pair of the same track or measurement."""
-        partners = np.bincount(self.track, mask)
-        rivals = np.bincount(self.measurement, mask)
-        alone: BoolArray = mask & (partners[self.track] == 1.0) & (rivals[self.measurement] == 1.0)
+    def alone(self) -> BoolArray:
+        """Which have no other pair of the same track or measurement."""
+        partners, rivals = np.bincount(self.track), np.bincount(self.measurement)
+        alone: BoolArray = (partners[self.track] == 1) & (rivals[self.measurement] == 1)
         return alone
 
 
@@ -107,7 +106,7 @@ def _nearest(
 
 def chosen(pairs: Pairs, limit: float) -> Pairs:
     """The one-to-one choice of least total cost, where a miss costs `limit`."""
-    is_alone = pairs.alone(np.ones(len(pairs.track), dtype=bool))
+    is_alone = pairs.alone()
     if is_alone.all():
         return pairs
     return pairs.where(is_alone | _solved(pairs, np.flatnonzero(~is_alone), limit))

@@ -15,11 +15,10 @@ class TrackerConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         high_score: detections at or above may begin tracks.
-        low_score: detections between this and `high_score` may only continue confirmed tracks; those below
-            are not looked at.
+        low_score: detections between this and `high_score` may only continue tracks; those below are not
+            looked at.
         gate_probability: share of true matches that the gate lets pass.
         label_mismatch_cost: added to the squared Mahalanobis distance where the label is not the track's.
-        appearance_cost: the same for colours that have nothing in common; 0 looks at no colours.
         confirm_hits: so many matches within `confirm_window` frames make a track confirmed.
         confirm_window: in frames.
         coast_s: how long a confirmed track that moves is kept without a match.
@@ -39,15 +38,14 @@ class TrackerConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     low_score: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.1
     gate_probability: Annotated[float, Meta(gt=0.5, lt=1.0)] = 0.999
     label_mismatch_cost: Annotated[float, Meta(ge=0.0, le=100.0)] = 2.0
-    appearance_cost: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.0
     confirm_hits: Annotated[int, Meta(ge=1, le=30)] = 3
     confirm_window: Annotated[int, Meta(ge=1, le=30)] = 5
     coast_s: Annotated[float, Meta(gt=0.0, le=3600.0)] = 10.0
     coast_static_s: Annotated[float, Meta(gt=0.0, le=3600.0)] = 60.0
-    initial_speed_mps: Annotated[float, Meta(gt=0.0, le=100.0)] = 3.0
+    initial_speed_mps: Annotated[float, Meta(gt=0.0, le=100.0)] = 6.0
     steady_m2ps3: Annotated[float, Meta(gt=0.0, le=100.0)] = 0.002
     manoeuvre_mps: Annotated[float, Meta(gt=0.0, le=100.0)] = 2.0
-    fresh_share: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.2
+    fresh_share: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
     attitude_time_s: Seconds = 60.0
     position_time_s: Seconds = 100.0
     moving_probability: Annotated[float, Meta(gt=0.5, lt=1.0)] = 0.95

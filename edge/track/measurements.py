@@ -39,7 +39,6 @@ class Measurements:
         label_index: (M,), into `labels`.
         labels: names.
         detection_index: (M,), the row among the frame's detections.
-        appearance: (M, D) or None, colours as the square roots of shares (each row of length one).
     """
 
     points_m: FloatArray
@@ -50,7 +49,6 @@ class Measurements:
     label_index: IndexArray
     labels: tuple[str, ...]
     detection_index: IndexArray
-    appearance: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.points_m)
@@ -72,7 +70,6 @@ class Measurements:
             self.label_index[rows],
             self.labels,
             self.detection_index[rows],
-            None if self.appearance is None else self.appearance[rows],
         )
 
     def check(self) -> None:
@@ -98,7 +95,7 @@ class Measurements:
             for each in (self.points_m, self.own_m2, self.shared_m, self.forget_per_s)
         ]
         low, high = self.score.min(), self.score.max()
-        is_sane = all(square <= MAX_ABSOLUTE_M**2 for square in squares)  # a NaN is not
+        is_sane = max(squares) <= len(self) * MAX_ABSOLUTE_M**2 and not math.isnan(sum(squares))
         if not (is_sane and low >= 0.0 and high <= 1.0):
             raise InputError(
                 f"a measurement is not finite, beyond {MAX_ABSOLUTE_M:g} m, or its score is not in 0..1 "
@@ -107,6 +104,8 @@ class Measurements:
             )
         if self.label_index.min() < 0 or self.label_index.max() >= len(self.labels):
             raise InputError(f"label {self.label_index.max()} but only {len(self.labels)} names")
+        if self.detection_index.min() < 0 or self.forget_per_s.min(initial=0.0) < 0.0:
+            raise InputError("a detection's row or the rate of a shared error is below zero")
         own = self.own_m2
         determinant = own[:, 0, 0] * own[:, 1, 1] - own[:, 0, 1] * own[:, 1, 0]
         if not (determinant.min() > 0.0 and own[:, 0, 0].min() > 0.0):
@@ -138,7 +137,6 @@ def from_covariances(
     forward_azimuth_deg: float = 0.0,
     common_share: float = 0.7,
     common_time_s: float = 20.0,
-    appearance: FloatArray | None = None,
 ) -> Measurements:
     """Measurements of which only the covariance (M, 2, 2) is known, not where it comes from.
 
@@ -169,5 +167,4 @@ def from_covariances(
         index,
         tuple(labels),
         np.arange(count, dtype=np.intp),
-        appearance,
     )

@@ -40,7 +40,6 @@ def measurements_of(
     label_index: npt.ArrayLike,
     labels: tuple[str, ...],
     config: TrackerConfig,
-    appearance: FloatArray | None = None,
 ) -> Measurements:
     """The first M locations (M is the length of `score`) whose status is ok, as measurements in `plane`.
 
@@ -72,7 +71,6 @@ def measurements_of(
         np.asarray(label_index, dtype=np.intp)[rows],
         labels,
         rows,
-        None if appearance is None else appearance[rows],
     )
 
 

@@ -171,18 +171,17 @@ class Tracker:
         return bool((away <= tracks[:, None] + measurements).any())
 
     def _rounds(self, pairs: Pairs, seen: Measurements) -> Pairs:
-        """Sure with confirmed, sure with tentative, unsure with confirmed."""
+        """Sure with confirmed, sure with tentative; then unsure with confirmed and with tentative."""
         young = (self._book.memory["status"] == TENTATIVE)[pairs.track]
         sure = (seen.score >= self._config.high_score)[pairs.measurement]
-        is_legal = sure | ~young
-        alone = pairs.alone(is_legal)
-        rest = is_legal & ~alone
+        alone = pairs.alone()
+        rest = ~alone
         if not rest.any():
             return pairs.where(alone)
         found = [pairs.where(alone)]
         is_open = np.ones(len(self._book), dtype=bool)
         is_free = np.ones(len(seen), dtype=bool)
-        for mask in (sure & ~young, sure & young, ~sure):
+        for mask in (sure & ~young, sure & young, ~sure & ~young, ~sure & young):
             left = rest & mask & is_open[pairs.track] & is_free[pairs.measurement]
             if left.any():
                 match = chosen(pairs.where(left), self._gate)
