@@ -198,6 +198,7 @@ class SightingView(View):
     slant_range_m: float | None
     chip_id: str | None
     is_exercise: bool
+    position_doubt: str | None
 
 
 class ContactDetailView(ContactView):
@@ -394,6 +395,7 @@ def view_sighting(stored: StoredSighting) -> SightingView:
         slant_range_m=sighting.slant_range_m,
         chip_id=stored.chip_id,
         is_exercise=sighting.is_exercise,
+        position_doubt=sighting.position_doubt,
     )
 
 

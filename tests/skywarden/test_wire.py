@@ -40,7 +40,7 @@ GOLDENS = {
     "plot": "dcf1635e16325adb",
     "pose": "cee82de55f8b668e",
     "receipt": "edb122f29b90e7ca",
-    "sighting": "47d7716e5fc21c8d",
+    "sighting": "7e6b66de7d0282ee",
     "tasking": "521d67c9c33817e1",
     "track": "9f071cac35b4100a",
 }
