@@ -6,7 +6,7 @@ instant, which the caller may have to wait for. Same frames and poses in, same m
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -16,6 +16,8 @@ from edge.box_errors import box_sigma_px
 from edge.chips import cut_chip
 from edge.locate import Locations, Locator, bearing_message, position_message
 from edge.plane import LocalPlane
+from edge.plots.merge import PlotState
+from edge.plots.node import PlotFrame, PlotNode, PlotSettings, plot_message, surface_under
 from edge.sightings import SightingLog
 from edge.track import Measurements, Tracker, TrackerConfig, TrackState, measurements_of
 from models.detection import DetectionBatch
@@ -68,6 +70,7 @@ class VisionSettings:
         surface: what rays meet; `None` for level ground at the height that the pose names.
         level_sigma_m: height error of that level ground.
         pixel_sigma_px: where in the image an object stands, one sigma; shares of its box are added.
+        plots: how detections that come with a shape become plots.
     """
 
     camera: CameraModel | None
@@ -79,6 +82,7 @@ class VisionSettings:
     sighting_interval_s: float = 0.5
     chip_interval_s: float = 10.0
     is_exercise: bool = False
+    plots: PlotSettings = field(default_factory=PlotSettings)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,12 +120,14 @@ class Outcome:
     """What one frame came to: the messages to hand on, and where each of its detections lies.
 
     `locations` is `None` when nothing could be located; `reasons` then holds why, one word per detection.
+    `plots` has what became of shapes, `None` when no detection came with one.
     """
 
     messages: list[Message]
     batch: DetectionBatch
     locations: Locations | None
     reasons: list[str]
+    plots: PlotFrame | None = None
 
 
 class VisionNode:
@@ -146,6 +152,7 @@ class VisionNode:
         self._told_ns: dict[int, int] = {}
         self._heights: dict[int, tuple[float, float, messages.Surface]] = {}
         self._locators: dict[tuple[int, int], Locator] = {}
+        self._plots = PlotNode(settings.plots)
 
     def look(self, frame: Frame) -> Look:
         """Run the network, the costly part; a frame with a fault is not looked at.
@@ -195,7 +202,31 @@ class VisionNode:
         reasons = list(locations.status[: len(batch)])
         lost = [index for index, reason in enumerate(reasons) if reason != "ok"]
         out.extend(self._unlocated(seen, lost, reasons, locations, pose))
-        return Outcome(messages=out, batch=batch, locations=locations, reasons=reasons)
+        plots = None
+        if any(batch.shapes) and (surface := self._surface_under(pose)) is not None:
+            plots = self._plots.handle(batch, locator, pose, surface, frame.frame_number)
+            out.extend(self._plot_message(state, surface) for state in plots.news)
+        return Outcome(messages=out, batch=batch, locations=locations, reasons=reasons, plots=plots)
+
+    def plots(self) -> list[messages.Plot]:
+        """Every confirmed plot as it is known by now."""
+        surface = self._plots.surface
+        return [self._plot_message(state, surface) for state in self._plots.states()] if surface else []
+
+    def _surface_under(self, pose: CameraPose) -> Surface | None:
+        return surface_under(self._settings.surface, pose, self._settings.level_sigma_m)
+
+    def _plot_message(self, state: PlotState, surface: Surface) -> messages.Plot:
+        return plot_message(
+            state,
+            surface,
+            prefix=self._ids.prefix,
+            platform_id=self._ids.platform_id,
+            sortie_id=self._ids.sortie_id,
+            sensor_id=self._ids.sensor_id,
+            model_id=self._detector.model_id,
+            is_exercise=self._settings.is_exercise,
+        )
 
     def _track(self, seen: Seen, pose: CameraPose, locations: Locations) -> list[Message]:
         measurements = self._measurements(seen, pose, locations)
@@ -230,6 +261,7 @@ class VisionNode:
             self._log = SightingLog(interval_s=self._settings.sighting_interval_s)
             for memory in (self._chip_ns, self._told_ns, self._heights):
                 memory.clear()
+            self._plots.begin_anew()
             self._tracked_ns = None
         self._tracked_ns = max(time_ns, self._tracked_ns or 0)
         return self._tracked_ns
@@ -328,6 +360,7 @@ class VisionNode:
             platform_position=place,
             size_m=size_m,
             is_exercise=self._settings.is_exercise,
+            position_doubt=pose.doubt if pose is not None and position is not None else None,
         )
 
     def _unlocated(
@@ -470,6 +503,7 @@ def _first(batch: DetectionBatch, count: int) -> DetectionBatch:
         score=batch.score[:count],
         label_index=batch.label_index[:count],
         labels=batch.labels,
+        shapes=batch.shapes[:count],
     )
 
 

@@ -14,11 +14,12 @@ from edge.telemetry import TelemetryNode
 from edge.vision import Frame, Outcome, SensorIds, VisionNode, VisionSettings
 from models.catalogue import load_detector
 from models.detector import Detector
+from sim.plot_geojson import plot_feature
 from skywarden.clock import NS_PER_S
 from skywarden.errors import FlightError
 from skywarden.flight.reader import FlightReader, FrameRef
 from skywarden.flight.schema import FixedMount, Sensor
-from skywarden.messages import Sighting, Track
+from skywarden.messages import Plot, Sighting, Track
 from skywarden.terrain import LEVEL_SIGMA_M, Surface
 from skywarden.times import rfc3339
 
@@ -57,6 +58,7 @@ class AnalyzeReport:
     located: int
     tracks: int
     sightings: int
+    plots: int
     problems: tuple[str, ...]
     sha256: dict[str, str]
 
@@ -64,7 +66,8 @@ class AnalyzeReport:
 def analyze(
     flight: Path, out: Path, options: AnalyzeOptions | None = None, progress: Progress | None = None
 ) -> AnalyzeReport:
-    """Write `detections.jsonl`, `tracks.jsonl`, `sightings.geojson` and `MANIFEST.sha256` into `out`.
+    """Write `detections.jsonl`, `tracks.jsonl`, `sightings.geojson`, `plots.geojson` and their
+    `MANIFEST.sha256` into `out`.
 
     Raises `FlightError` when the flight has no images or cannot be read, `ModelError` for the model.
     """
@@ -77,10 +80,12 @@ def analyze(
     total = sum((reader.info.frame_counts or {}).values())
     book = _Book()
     for sensor in sensors:
-        for outcome, ref, time_ns in _outcomes(reader, sensor, detector, options):
+        node = _node(reader, sensor, detector, options)
+        for outcome, ref, time_ns in _outcomes(reader, sensor, node, options):
             book.add(outcome, ref, time_ns, reader)
             if progress is not None:
                 progress(book.frames, total, f"{sensor.sensor_id} frame {ref.frame_number}")
+        book.plots.extend(node.plots())
     files = book.files(reader)
     out.mkdir(parents=True, exist_ok=True)
     sums = {}
@@ -96,17 +101,14 @@ def analyze(
         located=book.located,
         tracks=len(book.tracks),
         sightings=len(book.sightings),
+        plots=len(book.plots),
         problems=tuple(reader.problems),
         sha256=sums,
     )
 
 
-def _outcomes(
-    reader: FlightReader, sensor: Sensor, detector: Detector, options: AnalyzeOptions
-) -> Iterator[tuple[Outcome, FrameRef, int]]:
-    telemetry = TelemetryNode(MavlinkConfig())
+def _node(reader: FlightReader, sensor: Sensor, detector: Detector, options: AnalyzeOptions) -> VisionNode:
     sigma = options.sigma or SigmaConfig.of_flight(sensor)
-    poses = telemetry.pose_buffer(mount=_mount(sensor), sigmas=sigma.pose())
     surface = options.surface
     if surface is not None and sigma.surface_m is not None:
         surface = _Restated(surface, sigma.surface_m)
@@ -120,7 +122,15 @@ def _outcomes(
     ids = SensorIds(
         platform_id=reader.info.platform_id, sortie_id=reader.info.sortie_id, sensor_id=sensor.sensor_id
     )
-    node = VisionNode(ids, settings, detector)
+    return VisionNode(ids, settings, detector)
+
+
+def _outcomes(
+    reader: FlightReader, sensor: Sensor, node: VisionNode, options: AnalyzeOptions
+) -> Iterator[tuple[Outcome, FrameRef, int]]:
+    telemetry = TelemetryNode(MavlinkConfig())
+    sigma = options.sigma or SigmaConfig.of_flight(sensor)
+    poses = telemetry.pose_buffer(mount=_mount(sensor), sigmas=sigma.pose())
     lag_s = sensor.frame_lag_s if options.frame_lag_s is None else options.frame_lag_s
     lag_ns = round(lag_s * NS_PER_S)
     heard = reader.telemetry()
@@ -164,6 +174,7 @@ class _Book:
         self.detections: list[dict[str, Any]] = []
         self.sightings: list[Sighting] = []
         self.tracks: dict[str, list[Track]] = {}
+        self.plots: list[Plot] = []
 
     def add(self, outcome: Outcome, ref: FrameRef, time_ns: int, reader: FlightReader) -> None:
         self.frames += 1
@@ -179,15 +190,19 @@ class _Book:
 
     def files(self, reader: FlightReader) -> dict[str, bytes]:
         tracks = [_track_row(track_id, states) for track_id, states in sorted(self.tracks.items())]
-        collection = {
-            "type": "FeatureCollection",
-            "features": [sighting_feature(sighting) for sighting in self.sightings],
-        }
+        sightings = [sighting_feature(sighting) for sighting in self.sightings]
+        plots = [plot_feature(plot) for plot in self.plots]
         return {
             "detections.jsonl": _lines(self.detections),
             "tracks.jsonl": _lines(tracks),
-            "sightings.geojson": msgspec.json.format(msgspec.json.encode(collection), indent=1) + b"\n",
+            "sightings.geojson": _collection(sightings),
+            "plots.geojson": _collection(plots),
         }
+
+
+def _collection(features: list[dict[str, Any]]) -> bytes:
+    collection = {"type": "FeatureCollection", "features": features}
+    return msgspec.json.format(msgspec.json.encode(collection), indent=1) + b"\n"
 
 
 def _lines(rows: list[dict[str, Any]]) -> bytes:
@@ -266,6 +281,7 @@ def sighting_feature(sighting: Sighting) -> dict[str, Any]:
         "model_id": sighting.model_id,
         "review": "unreviewed",
         "no_position_reason": sighting.no_position_reason,
+        "position_doubt": sighting.position_doubt,
         "is_exercise": sighting.is_exercise,
     }
     geometry = None

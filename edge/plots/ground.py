@@ -20,7 +20,7 @@ from skywarden import geodesy
 from skywarden.camera import CameraModel
 from skywarden.errors import InputError
 from skywarden.pose import CameraPose
-from skywarden.terrain import LevelSurface, Surface
+from skywarden.terrain import Surface
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -124,13 +124,6 @@ class NoGround:
 
     reason: str
     detail: str
-
-
-def surface_under(surface: Surface | None, pose: CameraPose) -> Surface | None:
-    """What rays of this pose meet: `surface`, or level ground at the height the pose names."""
-    if surface is not None:
-        return surface
-    return None if pose.level_alt_hae_m is None else LevelSurface(pose.level_alt_hae_m)
 
 
 def place_outline(

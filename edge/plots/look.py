@@ -59,18 +59,25 @@ class PlotLook:
 
     Attributes:
         detection_index: its row among the frame's detections.
+        part: of a detection whose mask fell into several, counted from 0.
         view: what the image shows of the ground there.
     """
 
     time_ns: int
     frame_number: int
     detection_index: int
+    part: int
     label: str
     score: float
     polygon: GroundPolygon
     areas: Areas
     effects: Effects
     view: View
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What tells it from the other looks of its frame."""
+        return self.detection_index, self.part
 
     @property
     def planimetric(self) -> Interval:
@@ -96,6 +103,7 @@ def look_at_plot(
     score: float = 1.0,
     frame_number: int = 0,
     detection_index: int = 0,
+    part: int = 0,
 ) -> PlotLook | NoGround:
     """One look at the plot that `outline` encloses, or why it has no ground; raises `InputError`.
 
@@ -115,6 +123,7 @@ def look_at_plot(
         time_ns=pose.time_ns,
         frame_number=frame_number,
         detection_index=detection_index,
+        part=part,
         label=label,
         score=score,
         polygon=polygon,

@@ -83,11 +83,14 @@ class PlotState:
     @property
     def rings_deg(self) -> tuple[FloatArray, ...]:
         """Latitude, longitude (N, 2) of the exterior and the holes, not closed."""
-        turned = shapely.geometry.polygon.orient(self.shape)
-        rings = []
-        for ring in (turned.exterior, *turned.interiors):
-            rings.append(np.stack(self.plane.geodetic(np.asarray(ring.coords)[:-1]), axis=1))
-        return tuple(rings)
+        return rings_deg(self.plane, self.shape)
+
+
+def rings_deg(plane: EqualAreaPlane, shape: shapely.Polygon) -> tuple[FloatArray, ...]:
+    """Latitude, longitude (N, 2) of a polygon's outer ring (counter-clockwise) and holes, not closed."""
+    turned = shapely.geometry.polygon.orient(shape)
+    rings = (turned.exterior, *turned.interiors)
+    return tuple(np.stack(plane.geodetic(np.asarray(ring.coords)[:-1]), axis=1) for ring in rings)
 
 
 @dataclass(slots=True, eq=False)
@@ -137,38 +140,38 @@ class PlotMap:
         """Of all plots, rising."""
         return sorted(self._plots)
 
-    def update(self, looks: Sequence[PlotLook]) -> dict[int, int]:
-        """Take all looks of one frame: the plot's number by `detection_index`, for those that were taken.
+    def update(self, looks: Sequence[PlotLook]) -> dict[tuple[int, int], int]:
+        """Take all looks of one frame: the plot's number by `PlotLook.key`, for those that were taken.
 
         Raises `InputError` when looks are of several frames or not in this map's plane.
         """
         if not looks:
             return {}
         self._check(looks)
-        ordered = sorted(looks, key=lambda look: (-look.score, look.detection_index))
+        ordered = sorted(looks, key=lambda look: (-look.score, look.key))
         self.refused_looks += len(ordered[MAX_LOOKS_PER_FRAME:])
         ordered = ordered[:MAX_LOOKS_PER_FRAME]
         near = self._near(ordered)
         shift, pairs = self._joined(ordered, near)
         parts = self._parts(ordered, near, shift)
-        joined: dict[int, int] = {}
-        taken: set[int] = set()
+        joined: dict[tuple[int, int], int] = {}
+        taken: set[tuple[int, int]] = set()
         for number, inside in sorted(parts.items()):
-            taken |= {look.detection_index for look in inside}
+            taken |= {look.key for look in inside}
             joined |= self._divide(self._plots[number], inside, shift)
         for look, plot in pairs:
-            if look.detection_index not in taken and plot.number not in parts:
-                taken.add(look.detection_index)
+            if look.key not in taken and plot.number not in parts:
+                taken.add(look.key)
                 self._fuse(plot, look, shift - plot.offset)
                 plot.whole_looks += 1
-                joined[look.detection_index] = plot.number
+                joined[look.key] = plot.number
         for look in ordered:
-            if look.detection_index in taken:
+            if look.key in taken:
                 continue
             if self._lies_on_one(look, shift, near):
                 self.refused_looks += 1
             else:
-                joined[look.detection_index] = self._begin(look, shift).number
+                joined[look.key] = self._begin(look, shift).number
         return dict(sorted(joined.items()))
 
     def state(self, number: int, surface: Surface) -> PlotState:
@@ -201,8 +204,8 @@ class PlotMap:
             raise InputError("a look that was not placed in this map's plane; ask `plane_at` for it")
         if len({(look.time_ns, look.frame_number) for look in looks}) != 1:
             raise InputError("looks of several frames; hand them in frame by frame")
-        if len({look.detection_index for look in looks}) != len(looks):
-            raise InputError("two looks of one detection; hand in the largest part of each")
+        if len({look.key for look in looks}) != len(looks):
+            raise InputError("two looks of one part of one detection")
 
     def _near(self, looks: Sequence[PlotLook]) -> list[_Plot]:
         """Plots that some look could be, by distance."""
@@ -262,12 +265,12 @@ class PlotMap:
                 if _share(shape, plot.shape) > _INSIDE and _share(plot.shape, shape) < _INSIDE:
                     inside.append(look)
             if len(inside) >= 2:
-                parts[plot.number] = sorted(
-                    inside, key=lambda look: (-look.polygon.shape.area, look.detection_index)
-                )
+                parts[plot.number] = sorted(inside, key=lambda look: (-look.polygon.shape.area, look.key))
         return parts
 
-    def _divide(self, plot: _Plot, parts: Sequence[PlotLook], shift: FloatArray) -> dict[int, int]:
+    def _divide(
+        self, plot: _Plot, parts: Sequence[PlotLook], shift: FloatArray
+    ) -> dict[tuple[int, int], int]:
         """Part a plot once as many frames have seen several as one; the largest part keeps its number."""
         plot.divided_looks += 1
         if plot.divided_looks < max(plot.whole_looks, 2):
@@ -278,9 +281,9 @@ class PlotMap:
         plot.whole_looks = 1
         plot.offset = np.zeros(2)
         self._fuse(plot, parts[0], shift)
-        joined = {parts[0].detection_index: plot.number}
+        joined = {parts[0].key: plot.number}
         for look in parts[1:]:
-            joined[look.detection_index] = self._begin(look, shift).number
+            joined[look.key] = self._begin(look, shift).number
         return joined
 
     def _lies_on_one(self, look: PlotLook, shift: FloatArray, near: Sequence[_Plot]) -> bool:

@@ -163,7 +163,7 @@ def merged_passes(errors: PlotErrors, count: int, looks: Sequence[int] = LOOK_CO
                 rng,
                 time_ns=T0_NS + turn * 5 * NS_PER_S,
             )
-            assert plots.update([look]) == {0: 1}, "one plot stays one plot"
+            assert plots.update([look]) == {(0, 0): 1}, "one plot stays one plot"
             if turn + 1 not in looks:
                 continue
             state = plots.state(1, surface)

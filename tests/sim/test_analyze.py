@@ -108,7 +108,13 @@ def out(flight: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_same_flight_gives_the_same_bytes(flight: Path, out: Path, tmp_path: Path) -> None:
     report = analyze(flight, tmp_path / "again")
     names = sorted(file.name for file in out.iterdir())
-    assert names == ["MANIFEST.sha256", "detections.jsonl", "sightings.geojson", "tracks.jsonl"]
+    assert names == [
+        "MANIFEST.sha256",
+        "detections.jsonl",
+        "plots.geojson",
+        "sightings.geojson",
+        "tracks.jsonl",
+    ]
     for name in names:
         assert (out / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     manifest = dict(reversed(line.split("  ")) for line in (out / "MANIFEST.sha256").read_text().splitlines())
