@@ -2,8 +2,8 @@
 
 Every pixel becomes an exact ray, turned as a vector (never by adding angles), on the ellipsoid, to its first
 crossing with the surface. The covariance is the first-order image of every error of the pose, the pixel and
-the surface through the slope of the ground at the crossing; where a ray grazes, rays beside it are cast too
-(`edge.grazing`). No position is better than a wrong one: a ray within three sigma of the horizon gets a
+the surface through the slope of the ground at the crossing; where a ray grazes, CE90 is taken beyond first
+order (`edge.grazing`). No position is better than a wrong one: a ray within three sigma of the horizon gets a
 bearing only. The way back, from a place to its pixel, is `Locator.project`.
 """
 
@@ -55,7 +55,7 @@ REFRACTION_COEFFICIENT = 0.13
 
 _REFRACTION_BAND_RAD = math.radians(2.0)
 _MEAN_RADIUS_M = 6_371_000.0
-_STEEP_SINE = 0.5  # steeper rays are first order for every sigma that is allowed
+_FAR_FACTOR = 12.0
 _EYE = np.eye(3)
 _BY_CODE = {
     raycast.HIT: OK,
@@ -193,7 +193,7 @@ class Locator:
         incidence = _incidence(surface, rays, ground)
         covariance = _position_covariance(pose, rays, slant_m, incidence, turn, self._refraction)
         covariance += _outer(incidence.ray * (incidence.onto[:, 2] * surface.sigma_m)[:, None])
-        self._stretch_grazing(surface, rays, slant_m, incidence, covariance)
+        _stretch_grazing(covariance, rays, slant_m, incidence)
         return _answer(rays, status, slant_m, ground, covariance, surface.kind)
 
     def project(
@@ -312,7 +312,7 @@ class Locator:
 
         Over a smooth surface that is the distance from the dip of its horizon. Over terrain the raised rays
         are cast again where they could pass over everything, so that a mountainside above the sea's horizon
-        still counts as ground.
+        still counts as ground; one that goes twelve times as far counts as passing over.
         """
         if self._horizon_sigmas == 0.0:
             return
@@ -328,46 +328,13 @@ class Locator:
         close = np.flatnonzero(is_close)
         if surface.spacing_m > 0.0 and close.size:
             raised = _raised(rays.in_ned[close], np.minimum(elevation + margin, math.pi / 2)[close])
+            far_m = min(self._max_range_m, _FAR_FACTOR * float(slant_m[close].max()))
             _, raised_code = raycast.first_crossings(
-                surface, rays.camera_in_ecef, raised @ rays.ecef_from_ned.T, self._max_range_m
+                surface, rays.camera_in_ecef, raised @ rays.ecef_from_ned.T, far_m
             )
             close = close[raised_code != raycast.HIT]
         code[close] = -1
         slant_m[close] = np.nan
-
-    def _stretch_grazing(
-        self,
-        surface: Surface,
-        rays: _Rays,
-        slant_m: FloatArray,
-        incidence: _Incidence,
-        covariance: FloatArray,
-    ) -> None:
-        """Stretch the covariances of rays that graze until their CE90 holds (see `edge.grazing`)."""
-        with np.errstate(invalid="ignore"):
-            is_flat = incidence.sine < _STEEP_SINE
-        flat = np.flatnonzero(is_flat)
-        if not flat.size:
-            return
-        level = np.hypot(incidence.ray[flat, 0], incidence.ray[flat, 1])
-        along = np.zeros((flat.size, 3))
-        along[:, :2] = incidence.ray[flat, :2] / level[:, None]
-        along_m = np.sqrt(np.maximum(_along(covariance[flat], along, along), 0.0))
-        bent, sigma_rad = grazing.bend(
-            along_m, slant_m[flat], np.arcsin(incidence.sine[flat]), rays.elevation[flat]
-        )
-        chosen = bent > grazing.BEND_LIMIT
-        flat, along, sigma_rad = flat[chosen], along[chosen], sigma_rad[chosen]
-        if not flat.size:
-            return
-        raised = rays.elevation[flat][:, None] + grazing.offsets_rad(sigma_rad)
-        many = np.repeat(rays.in_ned[flat], raised.shape[1], axis=0)
-        turned = _raised(many, np.clip(raised.reshape(-1), -math.pi / 2, math.pi / 2))
-        far_m = min(self._max_range_m, grazing.FAR_FACTOR * float(slant_m[flat].max()))
-        again, _ = raycast.first_crossings(surface, rays.camera_in_ecef, turned @ rays.ecef_from_ned.T, far_m)
-        level_m = (again * np.hypot(turned[:, 0], turned[:, 1])).reshape(raised.shape)
-        start_m = slant_m[flat] * np.hypot(rays.in_ned[flat, 0], rays.in_ned[flat, 1])
-        covariance[flat] = grazing.stretched(covariance[flat], along, start_m, level_m)
 
 
 def _checked_rotation(pose: CameraPose) -> FloatArray:
@@ -476,6 +443,27 @@ def _position_covariance(
     return symmetric
 
 
+def _stretch_grazing(covariance: FloatArray, rays: _Rays, slant_m: FloatArray, incidence: _Incidence) -> None:
+    """Stretch the covariances of rays that graze until their CE90 holds (see `edge.grazing`)."""
+    with np.errstate(invalid="ignore"):
+        is_flat = (incidence.sine < grazing.STEEPEST_SINE) & (incidence.sine > 1e-6)
+    flat = np.flatnonzero(is_flat)
+    if not flat.size:
+        return
+    along = incidence.ray[flat]
+    along[:, 2] = 0.0
+    along /= np.hypot(along[:, 0], along[:, 1])[:, None]
+    along_m = np.sqrt(np.maximum(_along(covariance[flat], along, along), 0.0))
+    sine, slant = incidence.sine[flat], slant_m[flat]
+    sigma_rad, bent = grazing.sigma_and_bend(along_m, slant, sine, rays.elevation[flat])
+    chosen = np.flatnonzero(bent > grazing.BEND_LIMIT)
+    if chosen.size:
+        index = flat[chosen]
+        covariance[index] = grazing.stretched(
+            covariance[index], along[chosen], slant[chosen], sine[chosen], sigma_rad[chosen]
+        )
+
+
 def _normals(surface: Surface, ground: _Ground) -> FloatArray:
     """Normals of the surface in enu, shape (N, 3), with an upward part of one.
 
@@ -483,13 +471,22 @@ def _normals(surface: Surface, ground: _Ground) -> FloatArray:
     """
     normal = np.zeros((len(ground.latitude_deg), 3))
     normal[:, 2] = 1.0
-    if surface.spacing_m == 0.0:
+    if surface.spacing_m == 0.0 or not len(normal):
         return normal
     reach = surface.spacing_m / 2
-    east, north = ground.ecef_from_enu[:, :, 0] * reach, ground.ecef_from_enu[:, :, 1] * reach
-    around = ground.in_ecef + np.stack([east, -east, north, -north, np.zeros_like(east)])
-    latitude, longitude, _ = geodesy.geodetic_from_ecef(around)
-    east_of, west_of, north_of, south_of, here = surface.height_hae_m(latitude, longitude)
+    latitude, longitude = ground.latitude_deg, ground.longitude_deg
+    if bool((np.abs(latitude) > 85.0).any()):  # degrees of longitude are no smooth thing near a pole
+        east, north = ground.ecef_from_enu[:, :, 0] * reach, ground.ecef_from_enu[:, :, 1] * reach
+        around = ground.in_ecef + np.stack([east, -east, north, -north, np.zeros_like(east)])
+        latitudes, longitudes, _ = geodesy.geodetic_from_ecef(around)
+    else:
+        meridian, normal_m = geodesy.radii_of_curvature_m(float(np.nan_to_num(latitude[0])))
+        by_north = math.degrees(reach / meridian)
+        by_east = np.degrees(reach / normal_m) / np.cos(np.radians(latitude))
+        none = np.zeros_like(latitude)
+        latitudes = latitude + np.array([0.0, 0.0, by_north, -by_north, 0.0])[:, None]
+        longitudes = longitude + np.stack([by_east, -by_east, none, none, none])
+    east_of, west_of, north_of, south_of, here = surface.height_hae_m(latitudes, longitudes)
     for axis, ahead, behind in ((0, east_of, west_of), (1, north_of, south_of)):
         run = reach * (2.0 - np.isnan(ahead) - np.isnan(behind))  # at the rim one side has to do
         rise = np.where(np.isnan(ahead), here, ahead) - np.where(np.isnan(behind), here, behind)

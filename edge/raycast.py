@@ -23,6 +23,7 @@ _HEIGHT_TOLERANCE_M = 1e-5
 _SHELL_PADDING_M = 1.0
 _MAX_SAMPLES = 400_000
 _SUBDIVISIONS = 8
+_LONGEST_PARABOLA_M = 3_000.0  # over which a parabola is good to 0.1 mm
 
 
 def first_crossings(
@@ -32,14 +33,16 @@ def first_crossings(
 
     `camera_in_ecef` has shape (3,), the unit `rays_in_ecef` (N, 3).
     """
-    latitude, longitude, alt = geodesy.geodetic_from_ecef(camera_in_ecef)
+    place = geodesy.geodetic_from_ecef(camera_in_ecef)
+    latitude, longitude, alt = place
     ground = float(surface.height_hae_m(latitude, longitude))
     count = len(rays_in_ecef)
     if float(alt) <= ground:
         return np.full(count, np.nan), np.full(count, CAMERA_BELOW, dtype=np.int8)
     if surface.spacing_m == 0.0:
         return _smooth_crossings(surface, camera_in_ecef, rays_in_ecef, max_range_m, ground)
-    return _Marcher(surface, camera_in_ecef, rays_in_ecef, max_range_m).crossings(float(alt) - ground)
+    marcher = _Marcher(surface, camera_in_ecef, rays_in_ecef, max_range_m, place)
+    return marcher.crossings(float(alt) - ground)
 
 
 def _shell_roots(
@@ -92,7 +95,14 @@ def _climb(place: tuple[FloatArray, FloatArray, FloatArray], rays: FloatArray) -
 class _Marcher:
     """One march of many rays from one camera over one surface with details."""
 
-    def __init__(self, surface: Surface, camera: FloatArray, rays: FloatArray, max_range_m: float) -> None:
+    def __init__(
+        self,
+        surface: Surface,
+        camera: FloatArray,
+        rays: FloatArray,
+        max_range_m: float,
+        place: tuple[FloatArray, FloatArray, FloatArray],
+    ) -> None:
         self._surface, self._camera, self._rays = surface, camera, rays
         lowest, highest = surface.height_range_hae_m
         count = len(rays)
@@ -111,7 +121,6 @@ class _Marcher:
             if math.isfinite(lowest):
                 deepest, _ = _shell_roots(camera, rays, lowest - _SHELL_PADDING_M)
                 self._end = np.where(deepest > 0.0, np.minimum(self._end, deepest), self._end)
-        place = geodesy.geodetic_from_ecef(camera)
         self._down = -_climb((place[0][None], place[1][None], place[2][None]), rays)
         level = np.sqrt(np.clip(1.0 - self._down**2, 0.01, 1.0))
         self._step = 0.5 * surface.spacing_m / level
@@ -122,8 +131,8 @@ class _Marcher:
         position = self._start.copy()
         steps = self._first_stretch(active, camera_agl_m)
         while active.size:
-            stretch = self._stretch(active, position[active], steps)
-            self._settle(active, *stretch)
+            stretch, path = self._stretch(active, position[active], steps)
+            self._settle(active, path, *stretch)
             # The next stretch starts two steps back, so that grazes across the seam are seen.
             position[active] = stretch[0][:, -3]
             is_open = (self._code[active] == NO_INTERSECTION) & np.isnan(self._range[active])
@@ -141,23 +150,29 @@ class _Marcher:
 
     def _stretch(
         self, active: npt.NDArray[np.intp], position: FloatArray, steps: int
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Ranges, clearances and ground heights, shape (n, steps + 1), of the next stretch."""
+    ) -> tuple[tuple[FloatArray, FloatArray, FloatArray], "_Path"]:
+        """Ranges, clearances and ground heights, shape (n, steps + 1), of the next stretch, and its path."""
         t = position[:, None] + self._step[active][:, None] * np.arange(steps + 1)
         t = np.minimum(t, self._end[active][:, None])
-        return (t, *self._path(active, t[:, 0], t[:, -1]).clearance(t))
+        path = self._path(active, t[:, 0], t[:, -1])
+        return (t, *path.clearance(t)), path
 
     def _path(self, index: npt.NDArray[np.intp], start: FloatArray, end: FloatArray) -> "_Path":
         return _Path(self._surface, self._camera, self._rays[index], start, end)
 
     def _settle(
-        self, active: npt.NDArray[np.intp], t: FloatArray, clearance: FloatArray, ground: FloatArray
+        self,
+        active: npt.NDArray[np.intp],
+        path: "_Path",
+        t: FloatArray,
+        clearance: FloatArray,
+        ground: FloatArray,
     ) -> None:
         """Decide the rays whose crossing, or end of knowledge, lies in this stretch."""
         with np.errstate(invalid="ignore"):
             is_end = ~(clearance > 0.0)
         last = np.where(is_end.any(axis=1), np.argmax(is_end, axis=1), t.shape[1])
-        t_low, t_high, low, high = self._grazes(active, t, clearance, ground, last)
+        t_low, t_high, low, high = self._grazes(path, t, clearance, ground, last)
         row = np.flatnonzero((last < t.shape[1]) & np.isnan(t_low))
         column = last[row]
         is_unknown = np.isnan(clearance[row, column])
@@ -169,12 +184,17 @@ class _Marcher:
         found = np.flatnonzero(np.isfinite(t_low))
         if found.size:
             index = active[found]
-            self._range[index] = self._closed_in(index, t_low[found], t_high[found], low[found], high[found])
+            bracket = (t_low[found], t_high[found], low[found], high[found])
+            if path.longest_m > _LONGEST_PARABOLA_M:
+                narrow = self._path(index, bracket[0], bracket[1])
+            else:
+                narrow = path.of(found)
+            self._range[index] = _closed_in(narrow, *bracket)
             self._code[index] = HIT
 
     def _grazes(
         self,
-        active: npt.NDArray[np.intp],
+        path: "_Path",
         t: FloatArray,
         clearance: FloatArray,
         ground: FloatArray,
@@ -185,7 +205,7 @@ class _Marcher:
         Looked at more closely is where the ray is lower above the ground than the ground itself changes
         between samples thereabouts.
         """
-        found = np.full((4, len(active)), np.nan)
+        found = np.full((4, len(t)), np.nan)
         with np.errstate(invalid="ignore"):
             change = np.abs(np.diff(ground, axis=1))
             relief = np.maximum(np.maximum(change[:, :-2], change[:, 1:-1]), change[:, 2:])
@@ -197,7 +217,7 @@ class _Marcher:
             return found[0], found[1], found[2], found[3]
         part = np.arange(_SUBDIVISIONS + 1) / _SUBDIVISIONS
         t_fine = t[rows, columns + 1][:, None] * (1 - part) + t[rows, columns + 2][:, None] * part
-        fine = self._path(active[rows], t_fine[:, 0], t_fine[:, -1]).clearance(t_fine)[0]
+        fine = path.of(rows).clearance(t_fine)[0]
         for row, ts, values in zip(rows[::-1], t_fine[::-1], fine[::-1], strict=True):  # the nearest wins
             under = np.flatnonzero(values <= 0.0)
             if under.size and under[0] > 0:
@@ -205,49 +225,57 @@ class _Marcher:
                 found[:, row] = ts[k - 1], ts[k], values[k - 1], values[k]
         return found[0], found[1], found[2], found[3]
 
-    def _closed_in(
-        self, index: npt.NDArray[np.intp], a: FloatArray, b: FloatArray, fa: FloatArray, fb: FloatArray
-    ) -> FloatArray:
-        """The crossings between ranges a (above) and b (below): Illinois, now and then a halving."""
-        path = self._path(index, a, b)
-        t, side = b, np.zeros(len(a))
-        for turn in range(60):
-            if turn % 8 == 7:
-                t = 0.5 * (a + b)
-            else:
-                t = a + (b - a) * (fa / np.maximum(fa - fb, 1e-12))
-            f, _ = path.clearance(t)
-            if not bool(np.any((np.abs(f) > _HEIGHT_TOLERANCE_M) & (b - a > 1e-4))):
-                break
-            is_above = f > 0.0
-            fb = np.where(is_above & (side > 0), fb / 2, fb)
-            fa = np.where(~is_above & (side < 0), fa / 2, fa)
-            a, fa = np.where(is_above, t, a), np.where(is_above, f, fa)
-            b, fb = np.where(is_above, b, t), np.where(is_above, fb, f)
-            side = np.where(is_above, 1.0, -1.0)
-        return t
+
+def _closed_in(path: "_Path", a: FloatArray, b: FloatArray, fa: FloatArray, fb: FloatArray) -> FloatArray:
+    """The crossings between ranges a (above) and b (below): Illinois, now and then a halving."""
+    t, side = b, np.zeros(len(a))
+    for turn in range(60):
+        t = 0.5 * (a + b) if turn % 8 == 7 else a + (b - a) * (fa / np.maximum(fa - fb, 1e-12))
+        f, _ = path.clearance(t)
+        if not bool(((np.abs(f) > _HEIGHT_TOLERANCE_M) & (b - a > 1e-4)).any()):
+            break
+        is_above = f > 0.0
+        fb = np.where(is_above & (side > 0), fb / 2, fb)
+        fa = np.where(~is_above & (side < 0), fa / 2, fa)
+        a, fa = np.where(is_above, t, a), np.where(is_above, f, fa)
+        b, fb = np.where(is_above, b, t), np.where(is_above, fb, f)
+        side = np.where(is_above, 1.0, -1.0)
+    return t
 
 
 class _Path:
     """The latitudes, longitudes and heights of stretches of rays, as parabolas through three exact points.
 
     The rest is of third order: 0.1 mm over 3 km, nothing over one step. Beyond 85 degrees of latitude, where
-    longitudes are no smooth thing, every point is computed exactly.
+    longitudes are no smooth thing, every point is computed exactly. `longest_m` is the longest stretch.
     """
+
+    longest_m: float
 
     def __init__(
         self, surface: Surface, camera: FloatArray, rays: FloatArray, start: FloatArray, end: FloatArray
     ) -> None:
         self._surface, self._camera, self._rays = surface, camera, rays
         self._middle, self._half = 0.5 * (start + end), np.maximum(0.5 * (end - start), 1e-9)
+        self.longest_m = 2.0 * float(self._half.max())
         t = np.stack([start, self._middle, end])
         latitude, longitude, alt = geodesy.geodetic_from_ecef(camera + rays * t[:, :, None])
-        self._is_polar = bool(np.any(np.abs(latitude) > 85.0))
-        turn = geodesy.wrap_longitude_deg(longitude - longitude[1]) + longitude[1]
-        self._parabolas = tuple(
-            (0.5 * (last + first) - middle, 0.5 * (last - first), middle)
-            for first, middle, last in (latitude, turn, alt)
-        )
+        self._is_polar = bool((np.abs(latitude) > 85.0).any())
+        turn = longitude
+        if bool((np.abs(longitude - longitude[1]) > 180.0).any()):
+            turn = geodesy.wrap_longitude_deg(longitude - longitude[1]) + longitude[1]
+        ends = np.stack([latitude, turn, alt])
+        first, zero, last = ends[:, 0], ends[:, 1], ends[:, 2]
+        self._two, self._one, self._zero = 0.5 * (last + first) - zero, 0.5 * (last - first), zero
+
+    def of(self, rows: npt.NDArray[np.intp]) -> "_Path":
+        """The paths of some of the rays."""
+        part = object.__new__(_Path)
+        part._surface, part._camera, part._rays = self._surface, self._camera, self._rays[rows]
+        part._middle, part._half, part._is_polar = self._middle[rows], self._half[rows], self._is_polar
+        part._two, part._one, part._zero = self._two[:, rows], self._one[:, rows], self._zero[:, rows]
+        part.longest_m = self.longest_m
+        return part
 
     def clearance(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Height of the rays above the surface, and of the surface, at ranges t, shape (n,) or (n, k); NaN
@@ -256,10 +284,11 @@ class _Path:
             rays = self._rays if t.ndim == 1 else self._rays[:, None, :]
             latitude, longitude, alt = geodesy.geodetic_from_ecef(self._camera + rays * t[..., None])
         else:
-            column = (slice(None),) if t.ndim == 1 else (slice(None), None)
-            s = (t - self._middle[column]) / self._half[column]
-            latitude, longitude, alt = (
-                (two[column] * s + one[column]) * s + zero[column] for two, one, zero in self._parabolas
-            )
+            two, one, zero, middle, half = self._two, self._one, self._zero, self._middle, self._half
+            if t.ndim == 2:
+                two, one, zero = two[:, :, None], one[:, :, None], zero[:, :, None]
+                middle, half = middle[:, None], half[:, None]
+            s = (t - middle) / half
+            latitude, longitude, alt = (two * s + one) * s + zero
         ground = self._surface.height_hae_m(latitude, longitude)
         return alt - ground, ground
