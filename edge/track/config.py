@@ -42,7 +42,7 @@ class TrackerConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     confirm_window: Annotated[int, Meta(ge=1, le=30)] = 5
     coast_s: Annotated[float, Meta(gt=0.0, le=3600.0)] = 10.0
     coast_static_s: Annotated[float, Meta(gt=0.0, le=3600.0)] = 60.0
-    initial_speed_mps: Annotated[float, Meta(gt=0.0, le=100.0)] = 6.0
+    initial_speed_mps: Annotated[float, Meta(gt=0.0, le=100.0)] = 8.0
     steady_m2ps3: Annotated[float, Meta(gt=0.0, le=100.0)] = 0.002
     manoeuvre_mps: Annotated[float, Meta(gt=0.0, le=100.0)] = 2.0
     fresh_share: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05

@@ -23,7 +23,7 @@ MAX_TRACKS = 4096
 _SCORE_MEMORY = 0.7
 _SAME_PLACE_M = 0.02
 _LOOKS_TO_MOVE = 3
-_FEW_PAIRS = 400
+_FEW_PAIRS = 1000
 _BY_HIT = np.array([COASTING, CONFIRMED], dtype=np.int8)
 _WIDE = 4.0
 """The wide gate over the gate, as squared distances."""
@@ -128,7 +128,7 @@ class Tracker:
         if not len(book) or not len(seen):
             return np.zeros(0, dtype=np.intp)
         status = book.memory["status"]
-        pairs = self._rounds(self._pairs(frame, self._gate), seen)
+        pairs = self._rounds(self._all_pairs(frame), seen)
         followed = int(np.count_nonzero(status == CONFIRMED))
         found = int(np.count_nonzero(status[pairs.track] == CONFIRMED))
         is_lost = 2 * found < followed and len(pairs.track) < len(seen)
@@ -137,7 +137,7 @@ class Tracker:
             self._lost_frames = 0
             shared = np.arange(4, book.x.shape[1])
             book.p[:, shared, shared] += 1.0
-            pairs = self._rounds(self._pairs(frame, self._gate), seen)
+            pairs = self._rounds(self._all_pairs(frame), seen)
         self._correct(frame, pairs)
         return self._match_far(frame, pairs.measurement)
 
@@ -148,10 +148,10 @@ class Tracker:
         memory = self._book.memory
         is_open = (memory["detection_index"] < 0) & (memory["status"] != TENTATIVE)
         rows, columns = is_open.nonzero()[0], is_free.nonzero()[0]
-        gate = _WIDE * self._gate
-        if not len(rows) or not len(columns) or not self._is_any_near(frame.seen, rows, columns, gate):
+        if not len(rows) or not len(columns):
             return taken
-        pairs = self._pairs(frame, gate, rows, columns)
+        gate = _WIDE * self._gate
+        pairs = self._pairs(frame, gate, *self._candidates(frame.seen, gate, rows, columns))
         if not len(pairs.track):
             return taken
         pairs = chosen(pairs, gate)
@@ -159,16 +159,6 @@ class Tracker:
         frame.s[pairs.row] += more[:, None, None] * frame.seen.own_m2[pairs.measurement]
         self._correct(frame, pairs)
         return np.concatenate([taken, pairs.measurement])
-
-    def _is_any_near(self, seen: Measurements, rows: IndexArray, columns: IndexArray, gate: float) -> bool:
-        """Whether it is worth to look closer: most of what is left over lies far from everything else."""
-        if len(rows) * len(columns) > _FEW_PAIRS:
-            return True
-        book, total = self._book, seen.covariance_m2[columns]
-        away = np.abs(book.x[rows, None, :2] - seen.points_m[columns]).max(axis=2)
-        tracks = np.sqrt(gate * (book.p[rows, 0, 0] + book.p[rows, 1, 1]))
-        measurements = np.sqrt(gate * (total[:, 0, 0] + total[:, 1, 1]))
-        return bool((away <= tracks[:, None] + measurements).any())
 
     def _rounds(self, pairs: Pairs, seen: Measurements) -> Pairs:
         """Sure with confirmed, sure with tentative; then unsure with confirmed and with tentative."""
@@ -190,23 +180,40 @@ class Tracker:
                 found.append(match)
         return Pairs(*(np.concatenate(columns) for columns in zip(*map(Pairs.columns, found), strict=True)))
 
-    def _pairs(
-        self, frame: _Frame, gate: float, rows: IndexArray | None = None, columns: IndexArray | None = None
-    ) -> Pairs:
-        """Pairs (of some tracks with some measurements) inside the gate, with their costs; their innovations
-        stay in the frame."""
+    def _all_pairs(self, frame: _Frame) -> Pairs:
         book, seen = self._book, frame.seen
-        x, p, points, own, factor = book.x, book.p, seen.points_m, seen.own_m2, seen.shared_m
-        if rows is not None and columns is not None:
-            x, p, points, own, factor = x[rows], p[rows], points[columns], own[columns], factor[columns]
-        reaches = motion.reach_m(x, p, points, own, factor, math.sqrt(gate))
-        track, measurement = near_pairs(reaches[0], reaches[1], points, reaches[2])
+        centre, reach, seen_reach = motion.reach_m(
+            book.x, book.p, seen.points_m, seen.own_m2, seen.shared_m, math.sqrt(self._gate)
+        )
+        return self._pairs(frame, self._gate, *near_pairs(centre, reach, seen.points_m, seen_reach))
+
+    def _candidates(
+        self, seen: Measurements, gate: float, rows: IndexArray, columns: IndexArray
+    ) -> tuple[IndexArray, IndexArray]:
+        """Pairs of these tracks and measurements that are near enough to look closer: a few by the table."""
+        book = self._book
+        if len(rows) * len(columns) > _FEW_PAIRS:
+            x, p, points = book.x[rows], book.p[rows], seen.points_m[columns]
+            own, factor = seen.own_m2[columns], seen.shared_m[columns]
+            centre, reach, seen_reach = motion.reach_m(x, p, points, own, factor, math.sqrt(gate))
+            track, measurement = near_pairs(centre, reach, points, seen_reach)
+            return rows[track], columns[measurement]
+        factor, own = seen.shared_m[columns], seen.own_m2[columns]
+        total = own[:, 0, 0] + own[:, 1, 1] + np.einsum("ijk,ijk->i", factor, factor)
+        away = np.abs(book.x[rows, None, :2] - seen.points_m[columns]).max(axis=2)
+        tracks = np.sqrt(gate * (book.p[rows, 0, 0] + book.p[rows, 1, 1]))
+        measurements = np.sqrt(gate * total)
+        track, measurement = (away <= tracks[:, None] + measurements).nonzero()
+        return rows[track], columns[measurement]
+
+    def _pairs(self, frame: _Frame, gate: float, track: IndexArray, measurement: IndexArray) -> Pairs:
+        """Of these pairs those inside the gate, with their costs; their innovations stay in the frame."""
+        book, seen = self._book, frame.seen
         if not len(track):
             return NO_PAIRS
-        own, factor = own[measurement], factor[measurement]
-        away, s, hp = motion.innovations(x[track], p[track], points[measurement], own, factor)
-        if rows is not None and columns is not None:
-            track, measurement = rows[track], columns[measurement]
+        own, factor = seen.own_m2[measurement], seen.shared_m[measurement]
+        points = seen.points_m[measurement]
+        away, s, hp = motion.innovations(book.x[track], book.p[track], points, own, factor)
         s00, s01, s11 = s[:, 0, 0], s[:, 0, 1], s[:, 1, 1]
         determinant = s00 * s11 - s01 * s01
         east, north = away.T
