@@ -180,9 +180,9 @@ class Track(Message, frozen=True, kw_only=True, array_like=True):
 class Sighting(Message, frozen=True, kw_only=True, array_like=True):
     """A logged observation of a track: when, where (or which way and why no place), how sure, by what.
 
-    `sighting_id` is deterministic: platform, sortie, sensor, track number and frame number. `position_doubt` is why
-    the platform's own position was suspect when the place was found (a reason word such as gnss_disagree);
-    the place's covariance is widened accordingly. None: it was not, or there is no place.
+    `sighting_id` is deterministic: platform, sortie, sensor, track number and frame number.
+    `position_doubt` is why the platform's own position was suspect when the place was found (a reason word
+    such as gnss_disagree); the covariance is widened accordingly. None: it was not, or there is no place.
     """
 
     sighting_id: Id
