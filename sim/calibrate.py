@@ -133,7 +133,7 @@ def calibrate(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _TrackLook:
+class TrackLook:
     """One look at one track: the frame's pose as told, the middle of the box and its sigma."""
 
     pose: CameraPose
@@ -146,7 +146,7 @@ class _Seen:
     """What one pass over a flight gave: looks by track, which tracks moved, and the time offset."""
 
     camera: CameraModel
-    tracks: Mapping[str, Sequence[_TrackLook]]
+    tracks: Mapping[str, Sequence[TrackLook]]
     moving: frozenset[str]
     time_offset: TimeOffset | None
     digest: str
@@ -194,7 +194,7 @@ class _Watch:
         self.motion = ImageMotionEstimator(camera)
         self.attitudes: dict[int, CameraPose] = {}
         self.waiting: list[int] = []
-        self.tracks: dict[str, dict[int, _TrackLook]] = defaultdict(dict)
+        self.tracks: dict[str, dict[int, TrackLook]] = defaultdict(dict)
         self.by_number: dict[int, CameraPose] = {}
         self.speeds: dict[str, bool] = {}
         self.digest = hashlib.sha256()
@@ -234,7 +234,7 @@ class _Watch:
         pose = self.by_number.get(sighting.frame_number)
         if pose is not None:
             x0, y0, x1, y1 = sighting.box_px
-            self.tracks[sighting.track_id][sighting.frame_number] = _TrackLook(
+            self.tracks[sighting.track_id][sighting.frame_number] = TrackLook(
                 pose=pose,
                 pixel=((x0 + x1) / 2, (y0 + y1) / 2),
                 sigma_px=math.hypot(self.pixel_px, 0.1 * min(x1 - x0, y1 - y0)),
@@ -281,12 +281,12 @@ def _watch(
 
 
 def _retimed(
-    tracks: dict[str, list[_TrackLook]],
+    tracks: dict[str, list[TrackLook]],
     offset: TimeOffset | None,
     watch: _Watch,
     reader: FlightReader,
     sensor: Sensor,
-) -> dict[str, list[_TrackLook]]:
+) -> dict[str, list[TrackLook]]:
     """Looks with poses of the instant that the picture's motion found; unchanged where it found none."""
     if offset is None or not offset.is_observable or offset.offset_s is None:
         return tracks
@@ -340,20 +340,21 @@ def _looks(
     if has_ais:
         reports = read_ais(options.ais or reader.path / AIS)
         vessels = {name: VesselTrack(rows, surface_hae_m=sea) for name, rows in reports.items()}
-        known, missing = _vessel_looks(tracks, vessels, seen.camera)
+        known, missing = vessel_looks(tracks, vessels, seen.camera)
         return "vessels on AIS", known, missing
     if options.control is not None:
         points = read_control_points(options.control)
-        return "surveyed points", *_point_looks(tracks, points, seen.camera, options.surface)
+        return "surveyed points", *point_looks(tracks, points, seen.camera, options.surface)
     still = {name: looks for name, looks in tracks.items() if name not in seen.moving}
     if not still:
         raise InputError(f"{reader.path}: all {len(tracks)} tracks move; give --control or --ais")
-    return "repeated looks at what stands still", _still_looks(still, seen.camera, options.surface), ()
+    return "repeated looks at what stands still", still_looks(still, seen.camera, options.surface), ()
 
 
-def _vessel_looks(
-    tracks: Mapping[str, Sequence[_TrackLook]], vessels: Mapping[str, VesselTrack], camera: CameraModel
+def vessel_looks(
+    tracks: Mapping[str, Sequence[TrackLook]], vessels: Mapping[str, VesselTrack], camera: CameraModel
 ) -> tuple[Looks, tuple[str, ...]]:
+    """Looks at vessels, and a sentence per track that was told to be one; raises `InputError` without any."""
     origin = _origin(tracks)
     pairs: dict[str, tuple[str, str]] = {}
     builder = LooksBuilder(origin)
@@ -389,7 +390,7 @@ def _near(looks: Looks) -> Looks:
 def _add_vessel(
     builder: LooksBuilder,
     name: str,
-    looks: Sequence[_TrackLook],
+    looks: Sequence[TrackLook],
     reports: VesselTrack,
     camera: CameraModel,
 ) -> int:
@@ -416,8 +417,8 @@ def _add_vessel(
     return added
 
 
-def _point_looks(
-    tracks: Mapping[str, Sequence[_TrackLook]],
+def point_looks(
+    tracks: Mapping[str, Sequence[TrackLook]],
     points: Sequence[ControlPoint],
     camera: CameraModel,
     surface: Surface | None,
@@ -445,7 +446,7 @@ def _point_looks(
     return final.build(), tuple(f"{track} is point {name}" for track, name in sorted(chosen.items()))
 
 
-def _height(point: ControlPoint, locator: Locator, tracks: Mapping[str, Sequence[_TrackLook]]) -> float:
+def _height(point: ControlPoint, locator: Locator, tracks: Mapping[str, Sequence[TrackLook]]) -> float:
     if point.hae_m is not None:
         return point.hae_m
     look = next(iter(tracks.values()))[0]
@@ -456,7 +457,7 @@ def _height(point: ControlPoint, locator: Locator, tracks: Mapping[str, Sequence
 def _add_point(
     builder: LooksBuilder,
     name: str,
-    looks: Sequence[_TrackLook],
+    looks: Sequence[TrackLook],
     place: Place,
     sigma_m: float,
     camera: CameraModel,
@@ -475,8 +476,8 @@ def _add_point(
     )
 
 
-def _still_looks(
-    tracks: Mapping[str, Sequence[_TrackLook]], camera: CameraModel, surface: Surface | None
+def still_looks(
+    tracks: Mapping[str, Sequence[TrackLook]], camera: CameraModel, surface: Surface | None
 ) -> Looks:
     """What stands still lies anywhere on the ground; its first place is the mean of where its looks fall."""
     locator = Locator(camera, surface)
@@ -504,7 +505,7 @@ def _still_looks(
     return builder.build()
 
 
-def _origin(tracks: Mapping[str, Sequence[_TrackLook]]) -> Place:
+def _origin(tracks: Mapping[str, Sequence[TrackLook]]) -> Place:
     pose = next(iter(tracks.values()))[0].pose
     return pose.latitude_deg, pose.longitude_deg, pose.alt_hae_m
 

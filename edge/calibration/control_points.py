@@ -309,35 +309,42 @@ def associate(
     second candidate is nearly as good stays without a vessel. Returns track to vessel.
     """
     config = config or SolverConfig()
-    best: tuple[int, float, dict[str, str]] = (0, 0.0, {})
+    best_score = 0.0
+    best: dict[str, str] = {}
+    names = tuple(name for name in PARAMETERS if name in config.prior_sigmas)
+    prior = np.diag([config.prior_sigmas[name] ** 2 for name in names])
+    _, wide = _judged(looks, np.zeros(len(PARAMETERS)), prior, names, config)
     for number in np.unique(looks.thing).tolist():
-        own = looks.of(looks.thing == number)
-        found = estimate(own, config)
-        squares = _squares(looks, found.corrections(), found.covariance, found.names, config)
+        found = estimate(looks.of(looks.thing == number), config)
+        squares, spread = _judged(looks, found.corrections(), found.covariance, found.names, config)
         chosen = _assigned(squares, pairs, gate)
-        total = -sum(squares[_thing(pairs, track, vessel)] for track, vessel in chosen.items())
-        if (len(chosen), total) > best[:2]:
-            best = (len(chosen), total, chosen)
-    return best[2]
+        things = [_thing(pairs, track, vessel) for track, vessel in chosen.items()]
+        # Log likelihood against "is none of these": one that is unsure of everything explains nothing.
+        score = sum(gate - squares[name] + wide[name] - spread[name] for name in things)
+        if score > best_score:
+            best_score, best = score, chosen
+    return best
 
 
 def _thing(pairs: Mapping[str, tuple[str, str]], track: str, vessel: str) -> str:
     return next(name for name, pair in pairs.items() if pair == (track, vessel))
 
 
-def _squares(
+def _judged(
     looks: Looks,
     corrections: FloatArray,
     covariance: FloatArray,
     names: tuple[str, ...],
     config: SolverConfig,
-) -> dict[str, float]:
-    """Chi-square (two degrees) of every thing's mean offset against a calibration and its error."""
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Chi-square (two degrees) of every thing's median offset against a calibration and its error, and the
+    logarithm of that error's determinant."""
     found = slopes(looks, corrections, np.zeros((len(looks), 3)))
     numbers = [PARAMETERS.index(name) for name in names]
     unit = internal_units(np.ones(len(PARAMETERS)))[numbers]
     error = covariance * np.outer(unit, unit)
-    squares = {}
+    squares: dict[str, float] = {}
+    spreads: dict[str, float] = {}
     for number in np.unique(looks.thing).tolist():
         mine = looks.thing == number
         mean = np.median(found.residual[mine], axis=0)
@@ -347,7 +354,8 @@ def _squares(
         shared = shift @ np.diag(looks.thing_sigma_m[number] ** 2) @ shift.T
         total = slope @ error @ slope.T + shared + own
         squares[looks.things[number]] = float(mean @ np.linalg.solve(total, mean))
-    return squares
+        spreads[looks.things[number]] = float(np.linalg.slogdet(total)[1])
+    return squares, spreads
 
 
 def slopes_noise(looks: Looks, mine: npt.NDArray[np.bool_], config: SolverConfig) -> FloatArray:
