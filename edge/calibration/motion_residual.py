@@ -32,6 +32,7 @@ _STEPS = np.array([0.01, 1e-4, 1e-4, 1e-4, 1e-3, 1e-4, 1e-4, 1e-4, 1e-4, 1e-5])
 _UNKNOWN_HEIGHT_M = 100.0
 _FLOOR_PX = 0.3
 _WINDOW_S = 0.4
+_SLOW_S = 10.0
 
 
 class MotionResidual:
@@ -123,6 +124,23 @@ class MotionResidual:
         found[:, :, :3] = np.swapaxes(boresight, 1, 2)
         found[:, :2, 3] = -seen[:, :2]
         return found
+
+    def without_slow(self, values: FloatArray) -> FloatArray:
+        """Rows (N, ...) of a series less their mean over `_SLOW_S` around each.
+
+        What changes that slowly is drift of the receiver, swell, current and what a plane is not; all of it
+        goes round with the sight when a camera sweeps, and would pass for lateness.
+        """
+        half = round(_SLOW_S / 2 / max(self.spacing_s, 1e-3))
+        total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
+        index = np.arange(len(values))
+        first, last = np.maximum(index - half, 0), np.minimum(index + half, len(values) - 1)
+        reach = np.minimum(index - first, last - index)  # even on both sides, or the mean would lean
+        reach = np.where(reach < half // 2, half // 2, reach)
+        first, last = np.maximum(index - reach, 0), np.minimum(index + reach, len(values) - 1)
+        count = (last + 1 - first).reshape(-1, *[1] * (values.ndim - 1))
+        left: FloatArray = values - (total[last + 1] - total[first]) / count
+        return left
 
     def in_windows(self, values: FloatArray) -> FloatArray:
         """Sums (K, ...) of rows of pairs that follow each other over `_WINDOW_S`; else the rows themselves."""

@@ -208,8 +208,10 @@ def _search(
 ) -> tuple[float, tuple[float, float]]:
     """The best offset on a grid; and the best of the other valleys, with the log odds against it."""
     grid = np.arange(-search_s, search_s + settings.step_s / 2, settings.step_s)
-    columns = residual.in_windows(residual.nuisance_columns())
-    cost = np.array([_cost(residual, columns, float(offset_s)) for offset_s in grid])
+    columns = residual.nuisance_columns()
+    if residual.spacing_s <= settings.slow_s:
+        columns = residual.in_windows(residual.without_slow(columns))
+    cost = np.array([_cost(residual, columns, float(offset_s), settings) for offset_s in grid])
     best = int(np.argmin(cost))
     inner = np.nonzero((cost[1:-1] < cost[:-2]) & (cost[1:-1] <= cost[2:]))[0] + 1
     others = inner[np.abs(grid[inner] - grid[best]) > 0.2]
@@ -220,9 +222,11 @@ def _search(
     return float(grid[best]), (float(grid[rival]), odds)
 
 
-def _cost(residual: MotionResidual, columns: FloatArray, offset_s: float) -> float:
+def _cost(residual: MotionResidual, columns: FloatArray, offset_s: float, settings: OffsetSettings) -> float:
     """Sum over the axes of the log of the residuals' trimmed mean square, nuisances fitted."""
-    found = residual.in_windows(residual.at(residual.parameters(offset_s)))
+    found = residual.at(residual.parameters(offset_s))
+    if residual.spacing_s <= settings.slow_s:
+        found = residual.in_windows(residual.without_slow(found))
     rows, flat = columns.reshape(-1, columns.shape[-1]), found.reshape(-1)
     prior = np.diag(residual.noise_floor**2 / residual.prior_sigma[NUISANCES] ** 2)
     left: FloatArray = flat - rows @ np.linalg.solve(rows.T @ rows + prior, rows.T @ flat)
@@ -334,6 +338,7 @@ class _Solver:
         for at in np.nonzero((free == OFFSET) | (free == DRIFT))[0]:
             along = 1.0 if free[at] == OFFSET else residual.from_reference_s[:, None]
             instrument[:, :, at] = np.where(is_known[:, None], change * along, 0.0)
+        left, slope, instrument = (residual.without_slow(each) for each in (left, slope, instrument))
         order = min(self._settings.max_order, len(left) // 40)
         return _series_rows(left, slope, instrument, residual.links, order)
 
