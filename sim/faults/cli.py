@@ -1,0 +1,83 @@
+"""`skywarden sim faults`: the fault scenarios, each by one command."""
+
+import dataclasses
+import importlib
+import sys
+from typing import Annotated, Literal
+
+import msgspec
+from cyclopts import App, Parameter
+
+from sim.faults.result import Result
+from skywarden.errors import UsageError, VerificationError
+
+app = App(name="faults", default_parameter=Parameter(negative=()))
+
+SCENARIOS: dict[str, tuple[str, str]] = {
+    "S1": ("sim.faults.kills", "kill -9 of edges and ground at random, real processes"),
+    "S1B": ("sim.faults.every_write", "death and refusal at every single write of one delivery"),
+    "S2": ("sim.faults.power", "power loss on outbox and store"),
+    "S7": ("sim.faults.duplicates", "every record up to five times, shuffled, and all of it again"),
+    "S9": ("sim.faults.replays", "replays, forks, outboxes restored from old images"),
+    "S24": ("sim.faults.simulation", "the deterministic simulation, all faults mixed"),
+}
+
+
+@app.default
+def faults(
+    scenario: str = "",
+    *,
+    profile: Literal["quick", "full", "soak"] = "quick",
+    seed: int = 1,
+    json: Annotated[bool, Parameter(name="--json", help="Print the result as one JSON object.")] = False,
+) -> int:
+    """Put one kind of fault to the delivery and judge what is left; exit code 3 when anything was lost.
+
+    Without a scenario it lists them.
+
+    For example:
+
+        skywarden sim faults
+        skywarden sim faults S24 --profile full
+        skywarden sim faults S1 --seed 7 --json
+
+    Parameters
+    ----------
+    scenario
+        S1, S1b, S2, S7, S9 or S24.
+    profile
+        quick (at most a minute), full, or soak (hours).
+    seed
+        Same seed, same faults.
+    """
+    if not scenario:
+        for name, (_, about) in SCENARIOS.items():
+            sys.stdout.write(f"{_shown(name):<6}{about}\n")
+        return 0
+    chosen = SCENARIOS.get(scenario.upper())
+    if chosen is None:
+        raise UsageError(f"no scenario {scenario!r}; there are {', '.join(map(_shown, SCENARIOS))}")
+    result = importlib.import_module(chosen[0]).run(profile, seed)
+    if json:
+        tree = {**dataclasses.asdict(result), "is_passed": result.is_passed}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(tree), indent=2).decode() + "\n")
+    else:
+        for line in table(result):
+            sys.stdout.write(line + "\n")
+    if not result.is_passed:
+        missed = [one.name for one in result.criteria if not one.is_met]
+        raise VerificationError(f"{result.scenario}: missed {', '.join(missed)}")
+    return 0
+
+
+def table(result: Result) -> list[str]:
+    """A result as lines of text."""
+    lines = [f"{result.scenario}, profile {result.profile}, seed {result.seed}, {result.seconds:.1f} s"]
+    for one in result.criteria:
+        mark = "" if not one.goal else "reached" if one.is_met else "MISSED"
+        lines.append(f"  {one.name:<52} {one.value!s:>12}  {one.goal:<10} {mark}")
+    return lines + [f"  {note}" for note in result.notes]
+
+
+def _shown(name: str) -> str:
+    return name.replace("B", "b")
