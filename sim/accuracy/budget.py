@@ -18,7 +18,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from edge.locate import OK, Locator
-from sim.accuracy.short_flight import CAMERA, SET_A, SET_B, SPEED_MPS, TURN_DPS, ErrorSet
+from sim.accuracy.short_flight import CAMERA, EXACT, SET_A, SET_B, SPEED_MPS, TURN_DPS, ErrorSet
 from skywarden.pose import CameraPose, PoseSigmas
 from skywarden.rotations import GIMBAL_FROM_CAMERA, matrix_from_euler_deg
 from skywarden.terrain import LevelSurface
@@ -32,9 +32,6 @@ PAGE = Path("docs/error-budget.md")
 BEGIN, END = "<!-- made by sim.accuracy.budget: begin -->", "<!-- made by sim.accuracy.budget: end -->"
 ASIDE_PX = 640.0
 
-NOTHING = PoseSigmas(
-    horizontal_m=0.0, vertical_m=0.0, tilt_deg=0.0, heading_deg=0.0, boresight_deg=0.0, time_offset_s=0.0
-)
 COLOURS = {
     "attitude": "#0072b2",
     "boresight": "#56b4e9",
@@ -53,15 +50,15 @@ def sources(errors: ErrorSet, *, is_sea: bool) -> dict[str, tuple[PoseSigmas, fl
     """By source, alone: pose sigmas, surface sigma (m), pixel sigma, how far aside in the image (px)."""
     pose = errors.pose
     return {
-        "attitude": (replace(NOTHING, tilt_deg=pose.tilt_deg), 0.0, 0.0, 0.0),
-        "boresight": (replace(NOTHING, boresight_deg=pose.boresight_deg), 0.0, 0.0, 0.0),
-        "heading": (replace(NOTHING, heading_deg=pose.heading_deg), 0.0, 0.0, 0.0),
-        "GNSS position": (replace(NOTHING, horizontal_m=pose.horizontal_m), 0.0, 0.0, 0.0),
-        "GNSS height": (replace(NOTHING, vertical_m=pose.vertical_m), 0.0, 0.0, 0.0),
-        "ground height": (NOTHING, errors.surface_m(is_sea=is_sea), 0.0, 0.0),
-        "time offset": (replace(NOTHING, time_offset_s=pose.time_offset_s), 0.0, 0.0, 0.0),
-        "pixel": (NOTHING, 0.0, errors.pixel_px, 0.0),
-        "lens": (replace(NOTHING, focal_percent=pose.focal_percent), 0.0, 0.0, ASIDE_PX),
+        "attitude": (replace(EXACT, tilt_deg=pose.tilt_deg), 0.0, 0.0, 0.0),
+        "boresight": (replace(EXACT, boresight_deg=pose.boresight_deg), 0.0, 0.0, 0.0),
+        "heading": (replace(EXACT, heading_deg=pose.heading_deg), 0.0, 0.0, 0.0),
+        "GNSS position": (replace(EXACT, horizontal_m=pose.horizontal_m), 0.0, 0.0, 0.0),
+        "GNSS height": (replace(EXACT, vertical_m=pose.vertical_m), 0.0, 0.0, 0.0),
+        "ground height": (EXACT, errors.surface_m(is_sea=is_sea), 0.0, 0.0),
+        "time offset": (replace(EXACT, time_offset_s=pose.time_offset_s), 0.0, 0.0, 0.0),
+        "pixel": (EXACT, 0.0, errors.pixel_px, 0.0),
+        "lens": (replace(EXACT, focal_percent=pose.focal_percent), 0.0, 0.0, ASIDE_PX),
     }
 
 

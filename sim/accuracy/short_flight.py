@@ -23,7 +23,7 @@ from skywarden.clock import NS_PER_S
 from skywarden.geoid import undulation_m
 from skywarden.mavlink import synth
 from skywarden.pose import CameraPose, NoPose, PoseSigmas
-from skywarden.terrain import LevelSurface, SeaSurface, Surface
+from skywarden.terrain import LevelSurface, SeaSurface, Surface, SurfaceKind, Terrain
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -162,6 +162,12 @@ class Errors:
     principal_px: FloatArray
 
 
+EXACT = PoseSigmas(
+    horizontal_m=0.0, vertical_m=0.0, tilt_deg=0.0, heading_deg=0.0, boresight_deg=0.0, time_offset_s=0.0
+)
+"""No error of anything."""
+
+
 def draw_errors(rng: np.random.Generator, errors: ErrorSet, *, is_sea: bool) -> Errors:
     """Independent normal draws of all sources of `errors`; they hold for a whole flight."""
     pose = errors.pose
@@ -182,7 +188,8 @@ class ShortFlight:
     """A platform that turns for two seconds, and what it says of itself.
 
     `off_nadir_deg` is where its camera's axis looks, ahead or (on a gimbal) anywhere; `agl_m` is its height
-    above the surface as the models know it. Everything is drawn from `rng`.
+    above the surface as the models know it; that is level ground, the sea, or `relief`, whose true heights
+    are all off by one draw. Everything is drawn from `rng`.
     """
 
     def __init__(
@@ -194,13 +201,19 @@ class ShortFlight:
         off_nadir_deg: float,
         is_sea: bool,
         sensing: Sensing,
+        relief: Terrain | None = None,
     ) -> None:
         self._rng, self._set, self._is_sea, self._sensing = rng, errors, is_sea, sensing
+        self._relief = relief
         self.errors = draw_errors(rng, errors, is_sea=is_sea)
         self._off_nadir_deg = off_nadir_deg
         self._place = (float(rng.uniform(-60.0, 60.0)), float(rng.uniform(-180.0, 180.0)))
+        if relief is not None:
+            self._place = place_on(relief, rng)
         self._undulation_m = float(undulation_m(*self._place))
         self._ground_hae_m = self._undulation_m if is_sea else self._undulation_m + float(rng.uniform(0, 800))
+        if relief is not None:
+            self._ground_hae_m = float(relief.height_hae_m(*self._place))
         self._alt_hae_m = self._ground_hae_m + agl_m
         self._heading_deg = float(rng.uniform(0.0, 360.0))
         self._turn_dps = TURN_DPS * float(rng.choice((-1.0, 1.0)))
@@ -337,6 +350,8 @@ class ShortFlight:
     def surface(self, raised_m: float = 0.0) -> Surface:
         """What is looked at, as the models know it or `raised_m` above."""
         sigma_m = self._set.surface_m(is_sea=self._is_sea)
+        if self._relief is not None:
+            return RaisedSurface(self._relief, raised_m, sigma_m)
         if self._is_sea:
             return SeaSurface(raised_m, sigma_m=sigma_m)
         return LevelSurface(self._ground_hae_m + raised_m, sigma_m=sigma_m)
@@ -355,7 +370,7 @@ class ShortFlight:
             rotation_ned_from_camera=self.housing_at(time_s) @ tilted @ rotations.GIMBAL_FROM_CAMERA,
             velocity_ned_mps=np.zeros(3),
             angular_rate_dps=0.0,
-            sigmas=PoseSigmas(),
+            sigmas=EXACT,
             level_alt_hae_m=None,
             source="truth",
         )
@@ -432,6 +447,54 @@ class ShortFlight:
             rays, _ = camera.rays([point])
             if float((pose.rotation_ned_from_camera @ rays[0])[2]) >= lowest:
                 return point
+
+
+class RaisedSurface:
+    """A terrain model lifted as a whole, with a height error of its own."""
+
+    kind: SurfaceKind = "terrain"
+
+    def __init__(self, relief: Terrain, raised_m: float, sigma_m: float) -> None:
+        self._relief, self._raised_m, self.sigma_m = relief, raised_m, sigma_m
+        self.spacing_m = relief.spacing_m
+        low, high = relief.height_range_hae_m
+        self.height_range_hae_m = (low + raised_m, high + raised_m)
+
+    def height_hae_m(self, latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike) -> FloatArray:
+        """The model's heights, lifted."""
+        return self._relief.height_hae_m(latitude_deg, longitude_deg) + self._raised_m
+
+
+def rolling_hills(seed: int = 1, *, half_m: float = 9_000.0, slope: float = 0.15) -> Terrain:
+    """Hills of all sizes from 300 m to 3 km, posts 30 m apart, whose slopes have this root mean square."""
+    rng = np.random.default_rng(seed)
+    step_deg = 1.0 / 3600.0
+    count = 2 * round(half_m / 30.0) + 1
+    y, x = np.mgrid[:count, :count] * 30.0
+    heights = np.zeros((count, count))
+    for wavelength in np.geomspace(300.0, 3000.0, 24):
+        direction, phase = rng.uniform(0.0, 2.0 * math.pi, 2)
+        along = x * math.cos(direction) + y * math.sin(direction)
+        heights += wavelength * np.sin(2.0 * math.pi * along / wavelength + phase)
+    steepness = np.hypot(*np.gradient(heights, 30.0))
+    heights *= slope / float(np.sqrt(np.mean(steepness**2)))
+    return Terrain(
+        (heights + 600.0).astype(np.float32),
+        north_deg=0.0,
+        west_deg=30.0,
+        step_latitude_deg=step_deg,
+        step_longitude_deg=step_deg,
+    )
+
+
+def place_on(relief: Terrain, rng: np.random.Generator) -> tuple[float, float]:
+    """A place in the middle third of a terrain model (latitude, longitude)."""
+    rows, columns = relief.heights.shape
+    row, column = rng.uniform(1 / 3, 2 / 3, 2) * (rows, columns)
+    return (
+        relief.north_deg - float(row) * relief.step_latitude_deg,
+        relief.west_deg + float(column) * relief.step_longitude_deg,
+    )
 
 
 def _boot_ms(time_s: float) -> int:

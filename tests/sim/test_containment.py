@@ -6,7 +6,16 @@ import pytest
 from edge.mavlink_port import MavlinkConfig
 from edge.telemetry import TelemetryNode
 from sim.accuracy.containment import GEOMETRIES, SEED, fly, honesty_of
-from sim.accuracy.short_flight import SENSINGS, SET_A, SET_B, ErrorSet, LookResult, Sensing, ShortFlight
+from sim.accuracy.short_flight import (
+    SENSINGS,
+    SET_A,
+    SET_B,
+    ErrorSet,
+    LookResult,
+    Sensing,
+    ShortFlight,
+    rolling_hills,
+)
 
 
 def _flight(sensing: Sensing, seed: int = 1) -> ShortFlight:
@@ -67,3 +76,17 @@ def test_what_is_said_to_hold_nine_tenths_holds_nine_tenths(errors: ErrorSet) ->
     for sample in samples:
         stated_m = float(np.median([look.ce90_m for look in sample.flights]))
         assert stated_m == pytest.approx(sample.table_m, rel=0.06)
+
+
+@pytest.mark.slow
+def test_slopes_are_in_the_ellipse_too() -> None:
+    """Looks across rolling hills, where a raised ray meets another hillside."""
+    relief = rolling_hills(2)
+    samples = [
+        fly(SET_B, is_sea=False, geometry=geometry, flights=25, looks=1, relief=relief)
+        for geometry in (3, 4, 5)
+    ]
+    found = honesty_of([look for sample in samples for look in sample.flights])
+    assert found.count >= 70
+    assert 0.8 <= found.ellipse <= 0.99
+    assert 0.65 <= found.anees <= 1.4
