@@ -25,7 +25,7 @@ BoolArray = npt.NDArray[np.bool_]
 _GRID_DEG = np.arange(36.0, 89.0, 4.0)
 _USUAL_DEG = 62.0
 _PRIOR = np.array([0.3, math.radians(1.0), 0.3])
-"""Of the log of the focal length about that of a usual lens, the pitch bias in radians, the offset in seconds."""
+"""Of the log of the focal length about a usual one's, the pitch bias (rad), the time offset (s)."""
 _INDEPENDENT_S = 5.0
 """Looks nearer in time than this share their errors."""
 _STEP = np.array([1e-4, 1e-5, 1e-2])
@@ -78,7 +78,7 @@ class FovSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FixedThing:
-    """One thing that stands still, or is held to: looks, rms about its mean in metres, whether it was used."""
+    """One thing with its looks, their rms about its place in metres, and whether it was held to be fixed."""
 
     label: str
     looks: int

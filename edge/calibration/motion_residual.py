@@ -143,7 +143,7 @@ class MotionResidual:
         return left
 
     def in_windows(self, values: FloatArray) -> FloatArray:
-        """Sums (K, ...) of rows of pairs that follow each other over `_WINDOW_S`; else the rows themselves."""
+        """Sums (K, ...) over `_WINDOW_S` of rows that follow each other; else the rows themselves."""
         count = max(1, round(_WINDOW_S / max(self.spacing_s, 1e-3)))
         if count == 1 or self.spacing_s > _WINDOW_S:
             return values
@@ -186,9 +186,13 @@ class MotionResidual:
         length = (self._last - self._first)[is_next, None]
         told = self.turning(parameters)[is_next] / length
         seen = told + self.at(parameters)[is_next] / length
+        if not len(told):
+            return 0.0, 0.0
         told, seen = told - np.median(told, axis=0), seen - np.median(seen, axis=0)
         limit = 6.0 * np.maximum(1.4826 * np.median(np.abs(seen), axis=0), 1e-9)
         is_sane = np.all(np.abs(seen) < limit, axis=1)
+        if int(is_sane.sum()) < 3:
+            return 0.0, 0.0
         told, seen = told[is_sane] - told[is_sane].mean(axis=0), seen[is_sane] - seen[is_sane].mean(axis=0)
         shared, own = float(np.sum(told * seen)), math.sqrt(float(np.sum(told**2) * np.sum(seen**2)))
         shared_dps = math.degrees(math.sqrt(max(0.0, shared) / max(1, len(told))))

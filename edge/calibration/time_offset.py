@@ -125,10 +125,8 @@ def estimate_time_offset(
         )
     correlation, motion_dps = residual.agreement(residual.parameters(start_s))
     if motion_dps < settings.min_motion_dps:
-        reason = (
-            f"the camera turns by {motion_dps:.2f} deg/s rms only; {settings.min_motion_dps:g} are needed"
-        )
-        return _unobservable(reason, len(chosen), correlation, motion_dps)
+        weak = f"the camera turns by {motion_dps:.2f} deg/s rms only; {settings.min_motion_dps:g} are needed"
+        return _unobservable(weak, len(chosen), correlation, motion_dps)
     solver = _Solver(residual, settings)
     fit = solver.fit(start_s, has_drift=False)
     correlation, motion_dps = residual.agreement(fit.parameters)
