@@ -15,6 +15,7 @@ from skywarden.camera import CameraModel
 from skywarden.config import Config
 from skywarden.errors import ConfigError, FlightError, GeometryError, InputError
 from skywarden.flight.schema import Sensor, SensorSigma
+from skywarden.messages import Label
 from skywarden.pose import PoseSigmas
 
 _NAME = re.compile(r"[A-Za-z0-9_\-]{1,32}")
@@ -199,6 +200,28 @@ class SurfaceConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tide_sigma_m: Annotated[float, Meta(ge=0.0, le=20.0)] = 0.0
 
 
+class PlotConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How detections that come with a mask or outline become plots with an area; docs/plots.md.
+
+    Attributes:
+        labels: which detections are plots; others keep their box.
+        noise_px: one-sigma error of a boundary point, across the boundary.
+        correlation_px: along the boundary, over which that error stays the same.
+        bias_px: one-sigma error of the whole boundary outwards or inwards; measure it on your own model.
+        slope: rise per metre by which the ground may be steeper than the surface model says, one sigma.
+        confirm_looks: so many looks make a plot worth telling.
+        decorrelation_s: looks that follow each other faster are less than independent.
+    """
+
+    labels: Annotated[tuple[Label, ...], Meta(max_length=64)] = ("plot", "parcel", "plantation")
+    noise_px: Annotated[float, Meta(ge=0.0, le=100.0)] = 2.0
+    correlation_px: Annotated[float, Meta(ge=0.0, le=1000.0)] = 8.0
+    bias_px: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.3
+    slope: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.02
+    confirm_looks: Annotated[int, Meta(ge=1, le=100)] = 2
+    decorrelation_s: Annotated[float, Meta(ge=0.0, le=3600.0)] = 2.0
+
+
 class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One camera with everything that is needed to see and to locate with it.
 
@@ -211,6 +234,7 @@ class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         sigma: its error budget.
         calibration: what was found out about its boresight, heading and time.
         tracker: how detections become tracks.
+        plot: how detections with a mask become plots.
     """
 
     camera: CameraConfig
@@ -221,6 +245,7 @@ class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     sigma: SigmaConfig = SigmaConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     tracker: TrackerConfig = TrackerConfig()
+    plot: PlotConfig = PlotConfig()
 
     def __post_init__(self) -> None:
         """Refuse a name that ids and folders cannot carry, and a tracker that contradicts itself."""

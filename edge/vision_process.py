@@ -14,8 +14,10 @@ import structlog
 
 from edge.bus import Endpoints, VisionBus
 from edge.cameras.grabber import NewestFrameGrabber
-from edge.config import EdgeConfig, SensorConfig
+from edge.config import EdgeConfig, PlotConfig, SensorConfig
 from edge.pending import PendingFrames
+from edge.plots.effects import OutlineSigmas
+from edge.plots.node import PlotSettings
 from edge.telemetry import TelemetryNode
 from edge.vision import SensorIds, VisionNode, VisionSettings
 from edge.vision_loop import LoopSettings, VisionLoop
@@ -84,6 +86,22 @@ def vision_settings(config: EdgeConfig, sensor: SensorConfig) -> VisionSettings:
         sighting_interval_s=config.sighting.interval_s,
         chip_interval_s=config.sighting.chip_interval_s,
         is_exercise=config.is_exercise,
+        plots=_plots(sensor.plot),
+    )
+
+
+def _plots(plot: PlotConfig) -> PlotSettings:
+    sigmas = OutlineSigmas(
+        noise_px=plot.noise_px,
+        correlation_px=plot.correlation_px,
+        bias_px=plot.bias_px,
+        slope=plot.slope,
+    )
+    return PlotSettings(
+        labels=plot.labels,
+        outline=sigmas,
+        confirm_looks=plot.confirm_looks,
+        decorrelation_s=plot.decorrelation_s,
     )
 
 

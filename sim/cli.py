@@ -56,7 +56,8 @@ def analyze(
 ) -> int:
     """Detect, locate and track over a whole flight; the same flight gives the same bytes every time.
 
-    Writes `detections.jsonl`, `tracks.jsonl`, `sightings.geojson` and their SHA-256 in `MANIFEST.sha256`.
+    Writes `detections.jsonl`, `tracks.jsonl`, `sightings.geojson`, `plots.geojson` and their SHA-256 in
+    `MANIFEST.sha256`.
 
     For example:
 
@@ -102,7 +103,8 @@ def analyze(
         return 0
     sys.stdout.write(
         f"{found.flight}: {found.frames} frames, {found.detections} detections "
-        f"({found.located} with a position), {found.tracks} tracks, {found.sightings} sightings\n"
+        f"({found.located} with a position), {found.tracks} tracks, {found.sightings} sightings, "
+        f"{found.plots} plots\n"
     )
     for name, digest in sorted(found.sha256.items()):
         sys.stdout.write(f"  {target / name}  sha256 {digest}\n")
