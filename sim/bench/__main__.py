@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from sim.bench import decode, infer, pipeline, tlog
+from sim.bench import decode, infer, locate, pipeline, tlog
 
 Figures = dict[str, Any]
 
@@ -72,8 +72,21 @@ def chain_lines(found: Figures) -> list[Line]:
     return lines
 
 
+def locate_lines(found: Figures) -> list[Line]:
+    """Rays onto terrain."""
+    march = "scalar 1 m march"
+    return [
+        Line("ray onto terrain in a batch of 50, us", "(best round)", found["ray_us"], 20.0, False),
+        Line("the same with covariance, us", "(best round)", found["covariance_us"], 40.0, False),
+        Line("rays onto terrain, 300 m up", march, found["ratio_march"], found["goal_ratio"], True),
+        Line("rays onto terrain, 1000 m up", march, found["ratio_march_high"], found["goal_ratio"], True),
+        Line("worst disagreement, m", "march of 0.1 m", found["worst_disagreement_m"], 0.5, False),
+    ]
+
+
 BENCHES: dict[str, tuple[Callable[[], Figures], Callable[[Figures], list[Line]]]] = {
     "tlog": (tlog.run, tlog_lines),
+    "locate": (locate.run, locate_lines),
     "decode": (decode.run, decode_lines),
     "detector": (infer.run, detector_lines),
     "chain": (pipeline.run, chain_lines),
