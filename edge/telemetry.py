@@ -283,6 +283,7 @@ class TelemetryNode:
         system.monitor.take_boot_time(position.boot_ms, received_ns)
         if time_ns is None:
             return
+        system.last_position_ns = received_ns
         if not system.monitor.has_position(received_ns):
             self.counts["no_fix"] += 1
             return
@@ -294,7 +295,6 @@ class TelemetryNode:
         system.datum.take_estimate(position.alt_msl_m, received_ns)
         alt_hae_m = system.datum.hae_m(position.alt_msl_m, *place, received_ns)
         system.history.datum_alarm = system.datum.alarm
-        system.last_position_ns = received_ns
         system.history.add_position(
             PositionSample(
                 time_ns=time_ns,

@@ -35,6 +35,8 @@ class MotionLimits:
             a receiver may still be finding; its height is not judged.
         window_s: residuals are compared over so long.
         frozen_m: a position that repeats to the last digit while the velocity covers so much is frozen.
+        usual_s: a source whose places usually repeat for up to so long (one position a second, told more
+            often) is frozen only after half as long again.
         repeat_m: and one that repeats over so much is left out: it is old.
         return_s: it must stay where it belongs for so long before it is believed again.
         return_rate_mps, return_most_m: how far from its old residual it may come back, per second of absence.
@@ -58,6 +60,7 @@ class MotionLimits:
     stand_rate_mps: float = 1.2
     window_s: float = 30.0
     frozen_m: float = 3.0
+    usual_s: float = 1.2
     repeat_m: float = 1.0
     return_s: float = 2.0
     return_rate_mps: float = 0.3
@@ -113,6 +116,7 @@ class MotionCheck:
         self._repeats = 0
         self._repeat_since_ns = 0
         self._repeat_m = 0.0
+        self._usual_s = 0.0
         self._step_m = self.limits.step_m
         self._tells_velocity = False
         self._seen_mps = self._seen_s = 0.0
@@ -175,6 +179,9 @@ class MotionCheck:
             mark.height_slack_m + limits.height_rate_mps * step_s + gap_m + climb_m,
         )
         is_same = (point.latitude_deg, point.longitude_deg) == (last.latitude_deg, last.longitude_deg)
+        if not is_same and self._repeat_m >= limits.repeat_m:
+            run_s = (last.time_ns - self._repeat_since_ns) / NS_PER_S
+            self._usual_s = min(max(run_s, 0.95 * self._usual_s), limits.usual_s)
         self._repeats = self._repeats + 1 if is_same else 0
         if not is_same:
             self._repeat_since_ns, self._repeat_m = point.time_ns, 0.0
@@ -192,7 +199,9 @@ class MotionCheck:
 
     @property
     def _is_frozen(self) -> bool:
-        return self._repeats >= 2 and self._repeat_m >= self.limits.frozen_m
+        run_s = (self._mark.time_ns - self._repeat_since_ns) / NS_PER_S
+        is_unusual = run_s > 1.5 * self._usual_s
+        return self._repeats >= 2 and self._repeat_m >= self.limits.frozen_m and is_unusual
 
     def _judge(self) -> bool:
         if self._repeats and self._repeat_m >= self.limits.repeat_m and not self._is_frozen:

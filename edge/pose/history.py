@@ -17,6 +17,7 @@ class PoseLimits:
 
     Attributes:
         stale_s: the nearest sample of position, attitude and gimbal may be so old.
+        bridge_s: samples further apart than this are not interpolated between; one a second just is.
         silent_s: where the autopilot tells no position for so long, the receiver's own fixes are taken.
         extrapolate_s: beyond the last sample (or before the first) at most so far.
         history_s: samples older than the newest by this are forgotten.
@@ -28,6 +29,7 @@ class PoseLimits:
     """
 
     stale_s: float = 0.5
+    bridge_s: float = 1.1
     silent_s: float = 5.0
     extrapolate_s: float = 0.25
     history_s: float = 60.0

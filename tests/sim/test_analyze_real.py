@@ -199,7 +199,7 @@ def test_a_height_above_nothing_known_is_no_position(real_data: Path, tmp_path: 
     """Without the height of the take-off place the receiver counts as one with a 2D fix."""
     found = _analysed(real_data / SEA, tmp_path, eager, surface=SeaSurface(), hfov_deg=60.0)
     assert found.report.located == 0
-    assert set(found.reasons) == {"no_fix"}
+    assert set(found.reasons) == {"no_height"}
     assert any("--takeoff-alt-msl-m" in note for note in found.imported.notes)
 
 
@@ -207,7 +207,7 @@ def test_a_height_above_nothing_known_is_no_position(real_data: Path, tmp_path: 
     ("subtitles", "reasons"),
     [
         ("MAVIC3.srt", {"gimbal_stale"}),
-        ("mavic_pro.SRT", {"no_telemetry", "no_fix"}),
+        ("mavic_pro.SRT", {"no_telemetry", "no_height"}),
         ("dji_embed_air3S_clip.SRT", {"gimbal_stale", "telemetry_stale"}),
     ],
 )
