@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from sim.bench import decode, infer, locate, pipeline, tlog
+from sim.bench import decode, infer, locate, pipeline, tlog, track
 
 Figures = dict[str, Any]
 
@@ -60,6 +60,24 @@ def detector_lines(found: Figures) -> list[Line]:
     ]
 
 
+def track_lines(found: Figures) -> list[Line]:
+    """The tracker against ByteTrack on the same detections."""
+    peer = "trackers ByteTrack"
+    lines = [
+        Line(f"tracker, frames/s at {objects} objects", peer, found[f"ratio_{objects}"], found["goal"], True)
+        for objects in (50, 200)
+    ]
+    lines.append(
+        Line("tracker, ms a frame at 1000 objects", "1 ms", found["ms_1000"], found["goal_ms_1000"], False)
+    )
+    for objects in (50, 200):
+        switches = (found[f"switches_{objects}"], found[f"bytetrack_switches_{objects}"])
+        lines.append(Line(f"tracker, ID switches at {objects} objects", peer, *switches, False))
+        identity = (found[f"idf1_{objects}"], found[f"bytetrack_idf1_{objects}"])
+        lines.append(Line(f"tracker, IDF1 at {objects} objects", peer, *identity, True))
+    return lines
+
+
 def chain_lines(found: Figures) -> list[Line]:
     """The whole chain from frame to ground."""
     lines = []
@@ -89,6 +107,7 @@ BENCHES: dict[str, tuple[Callable[[], Figures], Callable[[Figures], list[Line]]]
     "locate": (locate.run, locate_lines),
     "decode": (decode.run, decode_lines),
     "detector": (infer.run, detector_lines),
+    "track": (track.run, track_lines),
     "chain": (pipeline.run, chain_lines),
 }
 
