@@ -372,7 +372,10 @@ def gimbal_device_attitude(frame: Frame) -> GimbalDeviceAttitude | None:
 
 
 def mount_angles(frame: Frame) -> MountAngles | None:
-    """MOUNT_ORIENTATION(265) or MOUNT_STATUS(158) in degrees; None when an angle is missing."""
+    """MOUNT_ORIENTATION(265) or MOUNT_STATUS(158) in degrees; None when an angle is missing.
+
+    The yaw against the vehicle may be NaN where an absolute one is told.
+    """
     numbers = _numbers(frame)
     if frame.msgid == MOUNT_ORIENTATION:
         boot_ms, roll, pitch, yaw, absolute = numbers
@@ -381,7 +384,10 @@ def mount_angles(frame: Frame) -> MountAngles | None:
     else:
         pitch, roll, yaw = (value / 100 for value in numbers[:3])
         boot, known_absolute = None, None
-    if not _all_finite(roll, pitch, yaw) or max(abs(roll), abs(pitch), abs(yaw)) > 720:
+    is_yaw_told = math.isfinite(yaw) and abs(yaw) <= 720
+    if not _all_finite(roll, pitch) or max(abs(roll), abs(pitch)) > 720:
+        return None
+    if not is_yaw_told and (known_absolute is None or math.isfinite(yaw)):
         return None
     return MountAngles(
         boot_ms=boot, roll_deg=roll, pitch_deg=pitch, yaw_deg=yaw, yaw_absolute_deg=known_absolute
