@@ -17,7 +17,7 @@ from skywarden.pose import CameraPose, PoseSigmas
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
-ROUNDS = 8
+ROUNDS = 6
 MARK_SIGMA_PX = 2.0
 SURFACE_SIGMA_M = 3.0
 
@@ -119,12 +119,14 @@ def estimate_marks(marks: MarkSet, config: SolverConfig = CONFIG) -> Estimate:
     """Join, estimate, and again until the joins stay: each round moves the marks a little nearer."""
     corrections = np.zeros(len(PARAMETERS))
     before: FloatArray | None = None
+    noise = 1.0
     for _ in range(ROUNDS):
         looks = marks.joined(corrections)
         if before is not None and bool((looks.place_in_enu == before).all()):
             break
         before = looks.place_in_enu
-        found = estimate(looks, config)
+        found = estimate(looks, config, noise=noise)
+        noise = max(1.0, 0.9 * found.scale)
         corrections = found.corrections()
     return found
 

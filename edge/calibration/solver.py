@@ -44,7 +44,7 @@ PRIOR_SIGMAS = {
 _CAUCHY = 3.0
 _ITERATIONS = 25
 _NOISE_ROUNDS = 5
-_NOISE_STEP = 1.05
+_NOISE_STEP = 1.1
 _TINY = 1e-12
 _BOOTSTRAPS = 1000
 
@@ -144,8 +144,10 @@ class _Solved:
     offsets: FloatArray
 
 
-def estimate(looks: Looks, config: SolverConfig | None = None) -> Estimate:
+def estimate(looks: Looks, config: SolverConfig | None = None, *, noise: float = 1.0) -> Estimate:
     """Fit what the looks can tell; hold, name and count as uncertain what they cannot.
+
+    `noise` is by how much the stated errors are known to be too small, at least; it saves rounds.
 
     Raises `InputError` when nothing is open or there is no look.
     """
@@ -158,7 +160,9 @@ def estimate(looks: Looks, config: SolverConfig | None = None) -> Estimate:
     prior = _prior(config)
     held: list[int] = []
     while True:
-        solved = _solve(looks, config, np.array([i for i in open_ if i not in held], dtype=np.intp))
+        chosen = np.array([i for i in open_ if i not in held], dtype=np.intp)
+        solved = _solve(looks, config, chosen, noise)
+        noise = max(1.0, 0.95 * solved.scale)  # holding one more explains no more
         if not len(solved.open_):
             break
         ratio = np.sqrt(np.diagonal(solved.covariance)) / prior[solved.open_]
@@ -278,13 +282,13 @@ class _System:
         return white
 
 
-def _solve(looks: Looks, config: SolverConfig, open_: IntArray) -> _Solved:
+def _solve(looks: Looks, config: SolverConfig, open_: IntArray, noise: float) -> _Solved:
     """Fit, and where the residuals are larger than stated, again with the noise that they show.
 
     Without that the weights would call half of the looks outliers (Huber's proposal 2 in spirit). The cost is
     minus twice the log likelihood, so that fits of different noise compare.
     """
-    noise, start = 1.0, None
+    start: FloatArray | None = None
     for _ in range(_NOISE_ROUNDS):
         system = _System(looks, config, open_, noise)
         solved, start = _converged(system, start)
@@ -313,7 +317,7 @@ def _converged(system: "_System", start: FloatArray | None) -> tuple[_Solved, Fl
             if new_cost <= cost * (1 + 1e-9) + 1e-9:
                 break
             step = step / 2
-        is_done = cost - new_cost < 1e-5 * max(1.0, cost)
+        is_done = cost - new_cost < 1e-4 * max(1.0, cost)
         states, cost, (residual, jacobian, found, white) = tried, new_cost, again
         if is_done:
             break

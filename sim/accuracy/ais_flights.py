@@ -72,7 +72,7 @@ class _Vessel:
     name: str
     start_m: FloatArray
     velocity_mps: FloatArray
-    track: VesselTrack | None
+    reports: list[VesselReport]
 
     def at(self, time_s: float) -> FloatArray:
         return self.start_m + self.velocity_mps * time_s
@@ -102,9 +102,9 @@ class _World:
         if flight.is_spoofed:
             liar = self.vessels[int(rng.integers(flight.vessels))]
             self.spoofed = liar.name
-            liar.track = self._reports(liar, is_spoofed=True)
+            liar.reports = self._reports(liar, is_spoofed=True)
         for vessel in self.vessels:
-            vessel.track = vessel.track or self._reports(vessel, is_spoofed=False)
+            vessel.reports = vessel.reports or self._reports(vessel, is_spoofed=False)
         self.leg_deg = rng.uniform(0, 360)
 
     def _vessel(
@@ -116,9 +116,9 @@ class _World:
         speed, course = rng.uniform(0, flight.fastest_mps), rng.uniform(0, 2 * math.pi)
         velocity = speed * np.array([math.sin(course), math.cos(course)])
         start = reach * np.array([math.sin(bearing), math.cos(bearing)]) - velocity * flight.seconds / 2
-        return _Vessel(name, start, velocity, None)
+        return _Vessel(name, start, velocity, [])
 
-    def _reports(self, vessel: _Vessel, *, is_spoofed: bool) -> VesselTrack:
+    def _reports(self, vessel: _Vessel, *, is_spoofed: bool) -> list[VesselReport]:
         """AIS as receivers get it: 4 m of GNSS (half of its variance slow), 2 m of antenna, all rounded."""
         rng = self.rng
         slow = rng.normal(0, 4.0 * math.sqrt(0.5), 2) + rng.normal(0, 2.0, 2)
@@ -149,7 +149,7 @@ class _World:
                 )
             )
             time_s += rng.uniform(6.0, 10.0)
-        return VesselTrack(reports, surface_hae_m=ORIGIN[2])
+        return reports
 
     def look(self, vessel: _Vessel) -> tuple[CameraPose, tuple[float, float], float] | None:
         """One frame with the vessel in it: the pose that telemetry tells, the pixel and the true time."""
@@ -220,9 +220,9 @@ def simulate(flight: AisFlight) -> SimulatedFlight:
     world = _World(flight)
     builder = LooksBuilder(ORIGIN)
     for vessel in world.vessels:
+        track = VesselTrack(vessel.reports, surface_hae_m=ORIGIN[2])
         for pose, pixel, _ in _seen(world, vessel, flight.looks):
-            assert vessel.track is not None
-            there = vessel.track.at(pose.time_ns)
+            there = track.at(pose.time_ns)
             if there is not None:
                 builder.add(
                     pose,
@@ -252,6 +252,31 @@ def simulate(flight: AisFlight) -> SimulatedFlight:
         silent_poses=tuple(pose for pose, _, _ in kept),
         silent_pixels=np.array([pixel for _, pixel, _ in kept]),
         silent_places=tuple(place for _, _, place in kept),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ObservedFlight:
+    """The same before anybody knows what is what: reports by vessel, poses and pixels by what was seen."""
+
+    reports: dict[str, list[VesselReport]]
+    seen: dict[str, list[tuple[CameraPose, tuple[float, float]]]]
+    spoofed: str | None
+    truth: dict[str, float]
+
+
+def observe(flight: AisFlight) -> ObservedFlight:
+    """Fly it and keep what sensor and receiver gave; raises as `simulate`."""
+    world = _World(flight)
+    seen = {
+        vessel.name: [(pose, pixel) for pose, pixel, _ in _seen(world, vessel, flight.looks)]
+        for vessel in world.vessels
+    }
+    return ObservedFlight(
+        reports={vessel.name: vessel.reports for vessel in world.vessels},
+        seen=seen,
+        spoofed=world.spoofed,
+        truth=world.bias,
     )
 
 

@@ -21,9 +21,9 @@ from skywarden.terrain import LevelSurface
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
-SPLITS = 6
+SPLITS = 5
 CASES = 200
-FEW = 60
+FEW = 50
 
 
 BIASES = ("heading_deg", "boresight_pitch_deg", "boresight_roll_deg", "time_offset_s")
