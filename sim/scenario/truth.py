@@ -27,6 +27,7 @@ class ObjectTruth(msgspec.Struct, frozen=True, kw_only=True):
 
     `box_px` is x0, y0, x1, y1 (origin at the centre of the upper-left pixel), cut at the image; `visibility`
     is the share of the uncut box that lies in the image, dimmed by haze. `label` is vessel, plot, structure.
+    `outline_px` are points round a plot, in pixels, not cut at the image; empty for other things.
     """
 
     id: str
@@ -39,6 +40,7 @@ class ObjectTruth(msgspec.Struct, frozen=True, kw_only=True):
     range_m: float
     course_deg: float | None = None
     speed_mps: float | None = None
+    outline_px: tuple[tuple[float, float], ...] = ()
 
 
 class FrameTruth(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +128,12 @@ class TruthMaker:
             longitude_deg=float(longitude),
             alt_hae_m=float(middle[2]),
             range_m=float(ranges[-1]),
+            outline_px=_rounded(pixels[:-1]) if label == "plot" else (),
         )
+
+
+def _rounded(pixels: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[tuple[float, float], ...]:
+    return tuple((round(float(x), 2), round(float(y), 2)) for x, y in pixels)
 
 
 def encode_lines(frames: Iterable[FrameTruth]) -> bytes:
