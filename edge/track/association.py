@@ -75,7 +75,8 @@ def near_pairs(
     scanned -= before[track]
     measurement = order[scanned]
     reach = track_reach_m[track] + seen_reach_m[measurement]
-    away = np.abs(track_m[track] - seen_m[measurement]).max(axis=1)
+    away = np.abs(at[track] - seen_m[:, 0][measurement])
+    np.maximum(away, np.abs(track_m[:, 1][track] - seen_m[:, 1][measurement]), out=away)
     near = (away <= reach).nonzero()[0]
     track, measurement = track[near], measurement[near]
     if len(track) > MAX_PAIRS:
