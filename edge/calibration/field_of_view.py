@@ -30,7 +30,7 @@ _INDEPENDENT_S = 5.0
 """Looks nearer in time than this share their errors."""
 _STEP = np.array([1e-4, 1e-5, 1e-2])
 _WIDEST_RAD = 0.3
-_TIME_NOISE_S = 0.15
+_TIME_NOISE_S = 0.3
 _ANGLE_NOISE_RAD = 3e-3
 _PLACE_NOISE_M = 0.7
 _REACH = 0.26
@@ -73,7 +73,7 @@ class FovSettings:
     gate_rad: float = 0.015
     forget_s: float = 3.0
     moving_ratio: float = 3.0
-    max_sigma_deg: float = 4.0
+    max_sigma_deg: float = 6.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -381,7 +381,7 @@ def _answer(model: _Surface, parameters: FloatArray, things: IntpArray, settings
     reached = [abs(fit[0] - parameters[0]) for fit in fits]
     if sigma_deg > settings.max_sigma_deg or max(reached) > 0.9 * _REACH:
         reason = f"the view turns and moves too little: its sigma would be {sigma_deg:.1f} degrees"
-        return _unknown(reason, described, parameters, rms_m)
+        return _unknown(reason, described, parameters, rms_m, steady_rms_m)
     return FieldOfView(
         hfov_deg=model.hfov_deg(parameters[0]),
         sigma_deg=sigma_deg,
@@ -395,7 +395,11 @@ def _answer(model: _Surface, parameters: FloatArray, things: IntpArray, settings
 
 
 def _unknown(
-    reason: str, things: tuple[FixedThing, ...], parameters: FloatArray, rms_m: float = math.nan
+    reason: str,
+    things: tuple[FixedThing, ...],
+    parameters: FloatArray,
+    rms_m: float = math.nan,
+    steady_rms_m: float = math.nan,
 ) -> FieldOfView:
     return FieldOfView(
         hfov_deg=None,
@@ -403,6 +407,7 @@ def _unknown(
         pitch_bias_deg=math.degrees(parameters[1]),
         time_offset_s=float(parameters[2]),
         rms_m=rms_m,
+        steady_rms_m=steady_rms_m,
         reason=f"not observable: {reason}",
         things=things,
     )
