@@ -326,13 +326,14 @@ class _Pass:
         focal = 1.0 + self._focal
         camera = replace(CAMERA, fx=CAMERA.fx * focal, fy=CAMERA.fy * focal)
         rings = []
-        for ring in (shape.exterior, *shape.interiors):
+        for number, ring in enumerate((shape.exterior, *shape.interiors)):
             corners = np.asarray(shapely.segmentize(ring, shape.length / 400).coords)[:-1]
             up = self._lift_m + corners @ self._slope
             points = np.column_stack([corners[:, 1], corners[:, 0], -up]) - place
             pixels, is_seen = camera.project(points @ rotation)
             assert is_seen.all()
-            rings.append(_redrawn(pixels, self._bias_px, self._errors.outline, rng))
+            bias_px = -self._bias_px if number else self._bias_px  # a mask that is wide has narrow holes
+            rings.append(_redrawn(pixels, bias_px, self._errors.outline, rng))
         polygon = shapely.Polygon(rings[0], rings[1:])
         if not polygon.is_valid:
             parts = shapely.get_parts(shapely.make_valid(polygon)).tolist()
