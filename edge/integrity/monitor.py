@@ -8,7 +8,7 @@ from edge.integrity.gnss_time import ClockStepCheck, StepLimits
 from edge.integrity.inertial import InertialCheck
 from edge.integrity.motion import NS_PER_S, MotionCheck, MotionLimits, Point
 from edge.integrity.receiver import AgreementCheck, FixCheck, ReceiverLimits, StuckCheck
-from edge.integrity.verdict import Timeline, Verdict, worst
+from edge.integrity.verdict import GOOD, Timeline, Verdict, worst
 from skywarden.mavlink.decode import EstimatorStatus
 
 STANDING_MPS = 1.0
@@ -59,6 +59,7 @@ class IntegrityMonitor:
         self._utc = ClockStepCheck("GNSS time", limits.gnss_time)
         self._boot = ClockStepCheck("the autopilot's clock", limits.boot_time)
         self._inertial = InertialCheck()
+        self._checks = (self._fix, self._utc, self._boot, self._inertial, self._own, self._pair, self._stuck)
         self._estimator: Verdict | None = None
         self._estimator_since_ns: int | None = None
         self._last_boot_ms = self._newest_boot_ms = 0
@@ -183,11 +184,14 @@ class IntegrityMonitor:
 
     def _note(self, now_ns: int, *, is_alone: bool = False) -> None:
         motion = self._receiver.verdict if is_alone else self._estimate.verdict
-        found = [motion, self._fix.verdict, self._utc.verdict, self._boot.verdict, self._inertial.verdict]
-        found += [self._own.verdict, self._pair.verdict, self._stuck.verdict]
+        found = [verdict for check in self._checks if (verdict := check.verdict) is not GOOD]
+        if motion is not GOOD:
+            found.append(motion)
         if not is_alone and self._receiver.verdict.state == "bad":
             verdict = self._receiver.verdict
             found.append(verdict._replace(state="suspect", sigma_m=ESTIMATOR_SIGMA_M))
         if self._estimator is not None:
             found.append(self._estimator)
+        if not found and self.timeline.latest is GOOD:
+            return
         self.timeline.note(worst(found), now_ns)

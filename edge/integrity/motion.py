@@ -299,8 +299,8 @@ class MotionCheck:
             self.verdict = self.verdict._replace(sigma_m=away_m / 2.0)
 
     def _keep(self, marks: deque[_Mark]) -> None:
-        """Marks half a second apart and the newest, no older than the window."""
-        if len(marks) >= 2 and self._mark.time_ns - marks[-2].time_ns < NS_PER_S // 2:
+        """Marks a second apart and the newest, no older than the window."""
+        if len(marks) >= 2 and self._mark.time_ns - marks[-2].time_ns < NS_PER_S:
             marks[-1] = self._mark
         else:
             marks.append(self._mark)
@@ -311,16 +311,17 @@ class MotionCheck:
     def _strayed_from(self, marks: deque[_Mark]) -> _Mark | None:
         """The mark from which the residual strayed furthest beyond its tolerance."""
         _, north_m, east_m, down_m, slack_m, height_slack_m = self._mark
-        limits = self.limits
+        step_m, height_step_m = self._step_m + slack_m, self.limits.height_step_m + height_slack_m
         found: _Mark | None = None
         most_m = 0.0
         for mark in marks:
-            away_m = math.hypot(north_m - mark.north_m, east_m - mark.east_m)
-            height_m = abs(down_m - mark.down_m)
-            beyond_m = max(
-                away_m - self._step_m - (slack_m - mark.slack_m),
-                height_m - limits.height_step_m - (height_slack_m - mark.height_slack_m),
-            )
+            _, its_north_m, its_east_m, its_down_m, its_slack_m, its_height_slack_m = mark
+            off_north_m, off_east_m = north_m - its_north_m, east_m - its_east_m
+            room_m, high_m = step_m - its_slack_m, abs(down_m - its_down_m)
+            room_up_m = height_step_m - its_height_slack_m
+            if off_north_m * off_north_m + off_east_m * off_east_m <= room_m * room_m and high_m <= room_up_m:
+                continue  # nearly always; the rest is for what strays
+            beyond_m = max(math.hypot(off_north_m, off_east_m) - room_m, high_m - room_up_m)
             if beyond_m > most_m:
                 found, most_m = mark, beyond_m
         return found

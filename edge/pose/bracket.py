@@ -38,10 +38,10 @@ def bracket(
         raise PoseRefusedError(missing, f"no {what} has been heard")
     since_s = (time_ns - before.time_ns) / NS_PER_S if before is not None else float("inf")
     until_s = (after.time_ns - time_ns) / NS_PER_S if after is not None else float("inf")
-    if min(since_s, until_s) > limits.stale_s:
-        raise PoseRefusedError(stale, f"the nearest {what} is {min(since_s, until_s):.2f} s away")
     if before is not None and after is not None and since_s + until_s <= limits.bridge_s:
         return before, after, since_s / (since_s + until_s)
+    if min(since_s, until_s) > limits.stale_s:
+        raise PoseRefusedError(stale, f"the nearest {what} is {min(since_s, until_s):.2f} s away")
     end = before if since_s <= until_s else after
     assert end is not None
     if min(since_s, until_s) > limits.extrapolate_s:

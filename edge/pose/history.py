@@ -16,8 +16,9 @@ class PoseLimits:
     """How far from a sample a pose is still believed.
 
     Attributes:
-        stale_s: the nearest sample of position, attitude and gimbal may be so old.
-        bridge_s: samples further apart than this are not interpolated between; one a second just is.
+        stale_s: the nearest sample of position, attitude and gimbal may be so old, where the instant is not
+            bridged by two.
+        bridge_s: between samples further apart than this nothing is interpolated; one a second just is.
         silent_s: where the autopilot tells no position for so long, the receiver's own fixes are taken.
         extrapolate_s: beyond the last sample (or before the first) at most so far.
         history_s: samples older than the newest by this are forgotten.
