@@ -30,7 +30,7 @@ class LocateQuestion(msgspec.Struct, frozen=True, kw_only=True):
     level_hae_m: float | None
     tide_m: float = 0.0
     tide_sigma_m: float = 0.0
-    sigmas: PoseSigmas = PoseSigmas()
+    sigmas: PoseSigmas = PoseSigmas(focal_percent=1.0)  # a field of view by hand is no calibration
 
 
 def answer(question: LocateQuestion) -> dict[str, Any]:
