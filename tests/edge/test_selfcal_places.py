@@ -1,4 +1,4 @@
-"""Known places: surveyed points from files, and vessels from reports that are old, rounded and off the antenna."""
+"""Known places: surveyed points from files, and vessels from reports that are old and rounded."""
 
 from pathlib import Path
 
@@ -100,9 +100,8 @@ def test_surveyed_points_are_read_from_csv_and_json(tmp_path: Path) -> None:
     assert first == ControlPoint(id="A", lat_deg=43.1, lon_deg=5.2, hae_m=61.5, sigma_m=0.02)
     assert second.hae_m is None
     tree = tmp_path / "points.json"
-    tree.write_text(
-        '{"control_points": [{"id": 1, "lat_deg": 1, "lon_deg": 2, "horizontal_accuracy_m": 0.3}]}'
-    )
+    point = '{"id": 1, "lat_deg": 1, "lon_deg": 2, "horizontal_accuracy_m": 0.3}'
+    tree.write_text(f'{{"control_points": [{point}]}}')
     assert read_control_points(tree) == (ControlPoint(id="1", lat_deg=1.0, lon_deg=2.0, sigma_m=0.3),)
 
 
