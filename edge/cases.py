@@ -1,20 +1,20 @@
 """`skywarden locate CASES.json`: reference cases and surveyed marks, answered by the very chain that flies.
 
 Two forms are read: geometry cases (`cases`, `area_cases`; the message of the gimbal, not its resolved
-attitude, says where the camera points) and field marks (`marks`). What is no number, over size or
-contradictory ends with one sentence that names the case.
+attitude, says where the camera points) and field marks (`marks`). A file that is neither, or over size, ends
+with one sentence; a case that is damaged or contradicts itself is `invalid`, and the others are answered.
 """
 
 import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import Meta, field
+from msgspec import Meta
 
 from edge import gimbal, locate
 from edge.grazing import NO_RADIUS_M
@@ -42,6 +42,12 @@ STATUS_WORDS = {
 }
 """The cases' words for our status."""
 
+CASE_NAMES = ("lat_deg", "lon_deg", "hae_m", "slant_range_m", "ce90_m", "cov_ne_m2")
+AREA_NAMES = (
+    "planimetric_area_on_ellipsoid_m2",
+    "planimetric_area_at_mean_height_m2",
+    "true_surface_area_m2",
+)
 _FORMULA_RANGE_M = 300_000.0
 _LEVEL_RANGE_M = 500_000.0
 _PLANE_DETAIL_M = 30.0
@@ -230,13 +236,21 @@ class Mark(msgspec.Struct, frozen=True):
     surface_hae_m: Metres
 
 
-class Document(msgspec.Struct, frozen=True):
-    """Either form."""
+Question = TypeVar("Question", Case, AreaCase, Mark)
 
-    cases: tuple[Case, ...] | None = None
-    area_cases: tuple[AreaCase, ...] = ()
-    marks: tuple[Mark, ...] | None = None
-    refraction: str = field(default="none")
+
+class Document(msgspec.Struct, frozen=True):
+    """Either form; each question stays raw, so that one that is damaged does not take the others along."""
+
+    cases: tuple[msgspec.Raw, ...] | None = None
+    area_cases: tuple[msgspec.Raw, ...] = ()
+    marks: tuple[msgspec.Raw, ...] | None = None
+    refraction: str = "none"
+
+
+class _Name(msgspec.Struct, frozen=True):
+    id: Id | None = None
+    image: int | Id | None = None
 
 
 def read_cases(path: Path) -> Document:
@@ -258,24 +272,47 @@ def read_cases(path: Path) -> Document:
     return document
 
 
-def answers(document: Document) -> list[dict[str, Any]]:
-    """One plain object for each case, area case or mark, in the file's order.
+def answers(document: Document) -> tuple[list[dict[str, Any]], list[str]]:
+    """One plain object for each case, area case or mark, in the file's order; and a sentence for each that
+    cannot be answered, whose status is then `invalid`.
 
     Cases: id, status, lat_deg, lon_deg, hae_m, slant_range_m, ce90_m, cov_ne_m2 (north, east). Marks: image,
     lat_deg, lon_deg. Area cases: id, status and three areas. What has no number is None.
     """
     refraction = 0.0 if document.refraction == "none" else locate.REFRACTION_COEFFICIENT
-    work: list[tuple[str, Callable[[], dict[str, Any]]]] = []
-    work += [(f"case {case.id}", partial(answer, case, refraction)) for case in document.cases or ()]
-    work += [(f"case {case.id}", partial(area_answer, case)) for case in document.area_cases]
-    work += [(f"mark of image {mark.image}", partial(mark_answer, mark)) for mark in document.marks or ()]
-    found = []
-    for name, task in work:
-        try:
-            found.append(task())
-        except InputError as error:
-            raise InputError(f"{name[:60]}: {error}") from error
-    return found
+    found: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for raw in document.cases or ():
+        found.append(_asked(raw, Case, partial(answer, refraction=refraction), CASE_NAMES, problems))
+    for raw in document.area_cases:
+        found.append(_asked(raw, AreaCase, area_answer, AREA_NAMES, problems))
+    for raw in document.marks or ():
+        found.append(_asked(raw, Mark, mark_answer, ("lat_deg", "lon_deg"), problems))
+    return found, problems
+
+
+def _asked(
+    raw: msgspec.Raw,
+    kind: type[Question],
+    work: Callable[[Question], dict[str, Any]],
+    names: tuple[str, ...],
+    problems: list[str],
+) -> dict[str, Any]:
+    try:
+        return work(msgspec.json.decode(raw, type=kind))
+    except (InputError, msgspec.DecodeError, RecursionError) as error:
+        name = _name_of(raw)
+        label = {"image": name} if kind is Mark else {"id": name, "status": "invalid"}
+        problems.append(f"{'image' if kind is Mark else 'case'} {ascii(name)}: {error}")
+        return label | dict.fromkeys(names)
+
+
+def _name_of(raw: msgspec.Raw) -> int | str | None:
+    try:
+        name = msgspec.json.decode(raw, type=_Name)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return name.image if name.id is None else name.id
 
 
 def answer(case: Case, refraction: float = 0.0) -> dict[str, Any]:
@@ -297,8 +334,7 @@ def answer(case: Case, refraction: float = 0.0) -> dict[str, Any]:
     )
     status = STATUS_WORDS[found.status[0]]
     if status != "hit":
-        names = ("lat_deg", "lon_deg", "hae_m", "slant_range_m", "ce90_m", "cov_ne_m2")
-        return {"id": case.id, "status": status} | dict.fromkeys(names)
+        return {"id": case.id, "status": status} | dict.fromkeys(CASE_NAMES)
     (ee, en, _), (_, nn, _), _ = found.covariance_enu_m2[0].tolist()
     ce90_m = float(found.ce90_m[0])
     is_known = ce90_m < NO_RADIUS_M
@@ -328,13 +364,6 @@ def area_answer(case: AreaCase) -> dict[str, Any]:
     sizes = areas_of_corners(found.latitude_deg, found.longitude_deg, surface)
     areas = (sizes.planimetric_m2, sizes.at_height_m2, sizes.surface_m2)
     return {"id": case.id, "status": "hit"} | dict(zip(AREA_NAMES, areas, strict=True))
-
-
-AREA_NAMES = (
-    "planimetric_area_on_ellipsoid_m2",
-    "planimetric_area_at_mean_height_m2",
-    "true_surface_area_m2",
-)
 
 
 def mark_answer(mark: Mark) -> dict[str, Any]:

@@ -204,9 +204,9 @@ def locate(
             --terrain rome.tif --pixel 812.5 304 --json
         skywarden locate pixel_to_ground_cases.json --json
 
-    With a file of reference cases or field marks, answers each of them (docs/locating tells the form). Exits
-    with 1 when there is no position for the one pixel, such as above the horizon; the bearing is printed all
-    the same.
+    With a file of reference cases or field marks, answers each of them (docs/locating tells the form); exits
+    with 3 when one of them is damaged. Exits with 1 when there is no position for the one pixel, such as
+    above the horizon; the bearing is printed all the same.
 
     Parameters
     ----------
@@ -289,18 +289,22 @@ def locate(
 def _show_answers(path: Path, *, as_json: bool) -> int:
     from edge.cases import answers, read_cases
 
-    found = answers(read_cases(path))
+    found, problems = answers(read_cases(path))
+    if problems:
+        others = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        sys.stderr.write(f"skywarden: {path}: {problems[0]}{others}\n")
+    code = 3 if problems else 0
     if as_json:
         lines = ",\n".join(msgspec.json.encode(each).decode() for each in found)
         sys.stdout.write(f"[\n{lines}\n]\n")
-        return 0
+        return code
     heads: tuple[str, ...] = ()
     for each in found:
         if tuple(each) != heads:
             heads = tuple(each)
             sys.stdout.write("\t".join(heads) + "\n")
         sys.stdout.write("\t".join(_cell(name, value) for name, value in each.items()) + "\n")
-    return 0
+    return code
 
 
 _DECIMALS = {"lat_deg": 9, "lon_deg": 9, "hae_m": 3, "slant_range_m": 3, "ce90_m": 2}
@@ -314,4 +318,5 @@ def _cell(name: str, value: object) -> str:
         return f"{value:.{_DECIMALS.get(name, 3)}f}"
     if isinstance(value, list):
         return " ".join(f"{number:.4f}" for row in value for number in row)
-    return str(value)
+    text = str(value)
+    return text if text.isprintable() else ascii(text)

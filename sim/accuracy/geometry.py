@@ -17,12 +17,13 @@ def section(data: Path, scratch: Path) -> Section:
     path = data / "geolocation" / "pixel_to_ground_cases.json"
     document = cases.read_cases(path)
     tree = msgspec.json.decode(path.read_bytes())
-    found = {each["id"]: each for each in cases.answers(document)}
+    found = {each["id"]: each for each in cases.answers(document)[0]}
+    asked = [msgspec.json.decode(raw, type=cases.Case) for raw in document.cases or ()]
     wanted = {each["id"]: each["expected"] for each in tree["cases"]}
     right = sum(found[name]["status"] == expected["status"] for name, expected in wanted.items())
     hits = [name for name, expected in wanted.items() if expected["status"] == found[name]["status"] == "hit"]
     misses_m = [_miss_m(found[name], wanted[name]) for name in hits]
-    back_px = [_back_px(case, found[case.id]) for case in document.cases or () if case.id in hits]
+    back_px = [_back_px(case, found[case.id]) for case in asked if case.id in hits]
     areas = [
         abs(found[each["id"]][name] / each[name] - 1.0)
         for each in tree["area_cases"]

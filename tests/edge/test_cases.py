@@ -21,6 +21,12 @@ from tests.edge.referee import Maker, sampled_ce90
 FIELDS = ["id", "status", "lat_deg", "lon_deg", "hae_m", "slant_range_m", "ce90_m", "cov_ne_m2"]
 
 
+def _answered(path: Path) -> list[dict[str, Any]]:
+    found, problems = answers(read_cases(path))
+    assert problems == []
+    return found
+
+
 def _case(tree: dict[str, Any]) -> Case:
     return msgspec.json.decode(json.dumps(tree), type=Case)
 
@@ -67,7 +73,7 @@ def test_every_reference_case_its_areas_and_its_way_back_agree(real_data: Path) 
     path = real_data / "geolocation" / "pixel_to_ground_cases.json"
     tree = json.loads(path.read_text())
     assert _disagreements(tree["cases"]) == []
-    found = {each["id"]: each for each in answers(read_cases(path))}
+    found = {each["id"]: each for each in _answered(path)}
     assert len(found) == len(tree["cases"]) + len(tree["area_cases"])
     for case in tree["cases"]:
         if "monte_carlo" in case:
@@ -82,7 +88,7 @@ def test_every_reference_case_its_areas_and_its_way_back_agree(real_data: Path) 
 def test_field_marks_are_answered_in_their_order(real_data: Path) -> None:
     path = real_data / "geolocation" / "field_marks.json"
     tree = json.loads(path.read_text())
-    found = answers(read_cases(path))
+    found = _answered(path)
     assert [each["image"] for each in found] == [mark["image"] for mark in tree["marks"]]
     assert all(list(each) == ["image", "lat_deg", "lon_deg"] for each in found)
     points = [(point["lat_deg"], point["lon_deg"]) for point in tree["control_points"]]
@@ -238,7 +244,7 @@ def test_a_missing_number_written_as_nan_is_a_missing_number(tmp_path: Path) -> 
     tree["gimbal"] |= {"flags": 32, "delta_yaw_rad": math.nan}
     path = tmp_path / "cases.json"
     path.write_text(json.dumps({"cases": [tree]}))
-    assert answers(read_cases(path))[0]["status"] == "hit"
+    assert _answered(path)[0]["status"] == "hit"
 
 
 GOOD = _level_case(254.0, -45.0, (959.5, 539.5))
@@ -249,7 +255,7 @@ BAD_CASES: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("surface", {"surface": {"type": "cheese"}}, "cheese"),
     ("no height", {"surface": {"type": "constant_hae"}}, "surface.hae_m"),
     ("text", {"camera": PLAIN | {"fx": "wide"}}, "fx"),
-    ("huge", {"pixel": {"u": 1e400, "v": 0.0}}, "not a file"),
+    ("huge", {"pixel": {"u": 1e400, "v": 0.0}}, "out of range"),
     ("both frames", {"gimbal": {"message": "GIMBAL_DEVICE_ATTITUDE_STATUS", "flags": 96,
                                 "q_wxyz": [1.0, 0.0, 0.0, 0.0]}}, "both"),
     ("no quaternion", {"gimbal": {"message": "GIMBAL_DEVICE_ATTITUDE_STATUS", "flags": 64}}, "q_wxyz"),
@@ -264,22 +270,25 @@ BAD_CASES: tuple[tuple[str, dict[str, Any], str], ...] = (
 
 
 @pytest.mark.parametrize(("name", "change", "says"), BAD_CASES, ids=[bad[0] for bad in BAD_CASES])
-def test_a_case_that_cannot_be_is_one_sentence(
+def test_a_case_that_cannot_be_is_one_sentence_and_the_others_are_answered(
     name: str, change: dict[str, Any], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "cases.json"
-    path.write_text(json.dumps({"cases": [GOOD, GOOD | {"id": "bad"} | change]}).replace("Infinity", "1e400"))
-    assert run(["locate", str(path), "--json"]) == 1
+    tree = {"cases": [GOOD | {"id": "bad"} | change, GOOD]}
+    path.write_text(json.dumps(tree).replace("Infinity", "1e400"))
+    assert run(["locate", str(path), "--json"]) == 3
     printed = capsys.readouterr()
-    assert printed.out == ""
+    bad, good = json.loads(printed.out)
+    assert list(bad) == FIELDS
+    assert (bad["id"], bad["status"], bad["lat_deg"], good["status"]) == ("bad", "invalid", None, "hit")
     assert printed.err.count("\n") == 1
     assert says in printed.err
 
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe\x00", b"[" * 100_000, b'{"cases": 7}', b'{"marks": [{}]}',
-     b'{"area_cases": [{"id": "x", "polygon_pixels": []}]}'],
+    [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe\x00", b"[" * 100_000, b'{"cases": 7}',
+     b'{"marks": {}}', b'{"cases": [{]}'],
 )  # fmt: skip
 def test_a_file_that_is_none_is_one_sentence(
     text: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -306,6 +315,24 @@ def test_the_file_stands_alone_and_is_printed_as_lines_or_as_an_array(
     assert run(["locate", str(path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [list(each) for each in found] == [FIELDS, FIELDS]
+    path.write_text(json.dumps({"cases": [GOOD | {"id": "a\tb\n\x1b[31m"}, {"id": "c\nd"}]}))
+    assert run(["locate", str(path)]) == 3
+    printed = capsys.readouterr()
+    assert "\x1b" not in printed.out + printed.err
+    assert printed.out.count("\n") == 3
+    assert printed.err.count("\n") == 1
     assert run(["locate", str(path), "--lat", "1"]) == 2
     assert "nothing else" in capsys.readouterr().err
     assert run(["locate", str(tmp_path / "absent.json")]) == 1
+
+
+def test_damaged_areas_and_marks_are_named_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cases.json"
+    path.write_text('{"area_cases": [{"id": "x", "polygon_pixels": []}, 7], "marks": [{"image": 9}]}')
+    assert run(["locate", str(path), "--json"]) == 3
+    printed = capsys.readouterr()
+    area, nothing, mark = json.loads(printed.out)
+    assert (area["id"], area["status"], nothing["id"]) == ("x", "invalid", None)
+    assert mark == {"image": 9, "lat_deg": None, "lon_deg": None}
+    assert "case 'x'" in printed.err
+    assert "2 more" in printed.err
