@@ -578,17 +578,21 @@ class Outbox:
             raise
 
     def _open(self) -> Any:
-        try:
-            return self._connect()
-        except (apsw.NotADBError, apsw.CorruptError) as error:
-            self.set_aside = self._path.with_name(f"{self._path.name}.damaged-{secrets.token_hex(4)}")
-            _log.error("outbox damaged, set aside", kept_as=str(self.set_aside), reason=str(error))
-            for suffix in ("", "-wal", "-shm"):
-                part = self._path.with_name(self._path.name + suffix)
-                if part.exists():
-                    part.rename(self.set_aside.with_name(self.set_aside.name + suffix))
-            with outbox_schema.as_store_errors(self._path):
+        with outbox_schema.as_store_errors(self._path):
+            try:
                 return self._connect()
+            except (apsw.NotADBError, apsw.CorruptError) as error:
+                self._set_aside(error)
+            return self._connect()
+
+    def _set_aside(self, error: apsw.Error) -> None:
+        """Keep a damaged file under another name."""
+        self.set_aside = self._path.with_name(f"{self._path.name}.damaged-{secrets.token_hex(4)}")
+        _log.error("outbox damaged, set aside", kept_as=str(self.set_aside), reason=str(error))
+        for suffix in ("", "-wal", "-shm"):
+            part = self._path.with_name(self._path.name + suffix)
+            if part.exists():
+                part.rename(self.set_aside.with_name(self.set_aside.name + suffix))
 
     def _connect(self) -> Any:
         db = outbox_schema.connect(self._path, self._platform_id, vfs=self._vfs, entropy=self._entropy)

@@ -76,8 +76,12 @@ class Checker:
     def attempt(self, platform_id: str, body: bytes) -> bytes:
         """A platform is about to record this body; its hash."""
         key = body_hash(body)
-        self.written.setdefault(key, Written(platform_id))
+        self.attempt_hash(platform_id, key)
         return key
+
+    def attempt_hash(self, platform_id: str, key: bytes) -> None:
+        """`attempt` with the hash of the body."""
+        self.written.setdefault(key, Written(platform_id))
 
     def promise(self, key: bytes, boot_id: str, seq: int) -> None:
         """The outbox has said that the record is durable under this name."""

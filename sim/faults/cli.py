@@ -64,10 +64,15 @@ def faults(
     else:
         for line in table(result):
             sys.stdout.write(line + "\n")
-    if not result.is_passed:
-        missed = [one.name for one in result.criteria if not one.is_met]
-        raise VerificationError(f"{result.scenario}: missed {', '.join(missed)}")
+    conclude(result)
     return 0
+
+
+def conclude(result: Result) -> None:
+    """Raise `VerificationError` that names what was missed."""
+    missed = [one.name for one in result.criteria if not one.is_met]
+    if missed:
+        raise VerificationError(f"{result.scenario}: missed {', '.join(missed)}")
 
 
 def table(result: Result) -> list[str]:

