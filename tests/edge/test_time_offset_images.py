@@ -39,7 +39,7 @@ def _scene(seed: int = 1, contrast: float = 1.0) -> ByteImage:
     rng = np.random.default_rng(seed)
     image = cv2.GaussianBlur(rng.uniform(0, 255, (480, 640)).astype(np.float32), (0, 0), 3.0)
     spread = (image - image.mean()) / image.std()
-    return np.clip(110.0 + 35.0 * contrast * spread, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(110.0 + 35.0 * contrast * spread, 0, 255), dtype=np.uint8)
 
 
 def _warped(image: ByteImage, turn_deg: tuple[float, float, float]) -> ByteImage:
