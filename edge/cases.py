@@ -303,7 +303,7 @@ def _asked(
     except (InputError, msgspec.DecodeError, RecursionError) as error:
         name = _name_of(raw)
         label = {"image": name} if kind is Mark else {"id": name, "status": "invalid"}
-        problems.append(f"{'image' if kind is Mark else 'case'} {ascii(name)}: {error}")
+        problems.append(f"{'image' if kind is Mark else 'case'} {name!a}: {error}")
         return label | dict.fromkeys(names)
 
 

@@ -388,11 +388,12 @@ def load_terrain(
 ) -> Terrain | TerrainMosaic:
     """The terrain in a `.hgt`, `.tif`/`.tiff` or `.npz` file, or in all such files of a folder.
 
-    Elevations of `.hgt` and GeoTIFF are taken as EGM96 and become heights above the ellipsoid. `sigma_m` is
-    their one-sigma error; not given: what an `.npz` tile says of itself, else `DEM_SIGMA_M`. Of a folder's
-    tiles at most `max_nodes_in_memory` (four bytes each) are kept, others are read when a ray comes there;
-    `.npz` tiles are mapped and do not count. Raises `InputError` on what cannot be read, is over size, or
-    holds no usable height.
+    Elevations of `.hgt` and GeoTIFF are taken as EGM96 and become heights above the ellipsoid, unless the
+    file's reference system says that they are such already (EPSG:4979). `sigma_m` is their one-sigma error;
+    not given: what an `.npz` tile says of itself, else `DEM_SIGMA_M`. Of a folder's tiles at most
+    `max_nodes_in_memory` (four bytes each) are kept, others are read when a ray comes there; `.npz` tiles are
+    mapped and do not count. Raises `InputError` on what cannot be read, is over size, or holds no usable
+    height.
     """
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in _READERS and file.is_file())
@@ -483,11 +484,12 @@ def _load_geotiff(path: Path, sigma_m: float | None) -> Terrain:
             _checked_shape((data.height, data.width), str(path))
             heights = data.read(1).astype(np.float32)
             is_void = data.read_masks(1) == 0
+            is_above_ellipsoid = "ellipsoidal height" in data.crs.to_wkt().lower()
     except rasterio.errors.RasterioError as error:
         raise InputError(f"{path}: not a GeoTIFF that can be read ({error})") from error
     # A raster's transform names the corner of its first cell; its height belongs to the cell's centre.
     grid = (transform.f + transform.e / 2, transform.c + transform.a / 2, -transform.e, transform.a)
-    return _from_msl(heights, is_void, grid, sigma_m, str(path))
+    return _from_msl(heights, is_void, grid, sigma_m, str(path), is_above_ellipsoid=is_above_ellipsoid)
 
 
 def _load_npz(path: Path, sigma_m: float | None) -> Terrain:
@@ -576,14 +578,19 @@ def _from_msl(
     grid: tuple[float, float, float, float],
     sigma_m: float | None,
     name: str,
+    *,
+    is_above_ellipsoid: bool = False,
 ) -> Terrain:
-    """A tile from elevations above EGM96, in place: voids and what is not on the earth become NaN."""
+    """A tile from elevations above EGM96, in place: voids and what is not on the earth become NaN.
+
+    `is_above_ellipsoid` is for the few files that hold such heights and say so.
+    """
     north, west, step_latitude, step_longitude = grid
     heights = heights_msl_m
     with np.errstate(invalid="ignore"):
         heights[is_void | ~((heights >= LOWEST_M) & (heights <= HIGHEST_M))] = np.nan
     longitudes = west + np.arange(heights.shape[1]) * step_longitude
-    for first in range(0, len(heights), _ROWS_AT_ONCE):
+    for first in range(0, 0 if is_above_ellipsoid else len(heights), _ROWS_AT_ONCE):
         block = heights[first : first + _ROWS_AT_ONCE]
         latitudes = north - (first + np.arange(len(block))) * step_latitude
         block += geoid.undulation_m(latitudes[:, None], longitudes[None, :]).astype(np.float32)

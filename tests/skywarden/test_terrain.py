@@ -264,3 +264,30 @@ def test_the_sea_is_the_geoid_with_a_tide_whose_error_counts() -> None:
     assert sea.height_range_hae_m[0] < heights.min() < heights.max() < sea.height_range_hae_m[1]
     with pytest.raises(InputError, match="height error"):
         SeaSurface(0.0, tide_sigma_m=-1.0)
+
+
+def test_a_geotiff_that_says_so_holds_heights_above_the_ellipsoid(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    found = {}
+    for crs in ("EPSG:4326", "EPSG:4979", "EPSG:32633"):
+        path = tmp_path / f"{crs[5:]}.tif"
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            width=4,
+            height=4,
+            count=1,
+            dtype="float32",
+            crs=crs,
+            transform=rasterio.Affine(0.001, 0.0, 12.0, 0.0, -0.001, 42.0),
+        ) as file:
+            file.write(np.full((4, 4), 100.0, dtype=np.float32), 1)
+        if crs == "EPSG:32633":
+            with pytest.raises(InputError, match="expected latitudes and longitudes"):
+                load_terrain(path)
+        else:
+            found[crs] = float(load_terrain(path).height_hae_m(41.998, 12.002))
+    undulation = float(geoid.undulation_m(41.998, 12.002))
+    assert found["EPSG:4326"] == pytest.approx(100.0 + undulation, abs=0.01)
+    assert found["EPSG:4979"] == pytest.approx(100.0, abs=1e-3)
