@@ -35,6 +35,7 @@ from edge.calibration.solver import (
     SolverConfig,
     estimate,
     find_lies,
+    is_significant,
     prove,
 )
 from edge.calibration.time_offset import TimeOffset, estimate_time_offset
@@ -522,7 +523,8 @@ def _concluded(
     notes: tuple[str, ...],
     options: CalibrateOptions,
 ) -> CalibrateReport:
-    config = SolverConfig(prior_sigmas=dict(PRIOR_SIGMAS) | _time_prior(seen.time_offset))
+    sigma = SigmaConfig.of_flight(sensor)
+    config = SolverConfig(prior_sigmas=priors_of(sigma) | _time_prior(seen.time_offset))
     lies: list[Lie] = [] if source.startswith("repeated") else find_lies(looks, config)
     for lie in lies:
         looks = looks.of(looks.thing != looks.things.index(lie.thing))
@@ -548,6 +550,24 @@ def _concluded(
         return report
     made = options.made or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return replace(report, calibration=_recorded(report, reader, sensor, seen, config, made))
+
+
+def priors_of(sigma: SigmaConfig) -> dict[str, float]:
+    """What the error budget says is not known: the solver's prior sigmas.
+
+    Attitude errors of a flight are mostly the same from look to look, so they count with the boresight.
+    """
+    attitude_deg = math.hypot(sigma.boresight_deg, sigma.tilt_deg)
+    told = {
+        "boresight_roll_deg": attitude_deg,
+        "boresight_pitch_deg": attitude_deg,
+        "heading_deg": sigma.heading_deg,
+        "time_offset_s": sigma.time_offset_s,
+        "north_m": sigma.horizontal_m,
+        "east_m": sigma.horizontal_m,
+        "down_m": math.hypot(sigma.vertical_m, sigma.surface_m or 0.0),
+    }
+    return {name: value for name, value in told.items() if value > 0.0}
 
 
 def _time_prior(offset: TimeOffset | None) -> dict[str, float]:
@@ -596,6 +616,11 @@ def _verdict(looks: Looks, found: Estimate, proof: Proof, source: str) -> str:
     if source == "vessels on AIS" and len(np.unique(looks.thing)) < 3:
         count = len(np.unique(looks.thing))
         return f"refused: {count} vessels on AIS cannot vouch for each other, three are needed"
+    if proof.is_passed and not is_significant(found):
+        return (
+            "refused: the corrections do not differ from none by more than chance (1 %), though "
+            f"{proof.sentence.removeprefix('accepted: ')}"
+        )
     return proof.sentence
 
 

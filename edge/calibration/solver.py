@@ -8,6 +8,7 @@ out only after it has improved looks that took no part in it.
 """
 
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -128,6 +129,22 @@ class Estimate:
             if not is_lasting_only or name in LASTING:
                 whole[PARAMETERS.index(name)] = value
         return internal_units(whole)
+
+
+def is_significant(found: Estimate, chance: float = 0.01) -> bool:
+    """Whether the lasting corrections together differ from none, by chi-square; held ones do not count.
+
+    What a flight's own position error does to looks can be mimicked by small turns: they may help this
+    flight, and would harm the next. The quantile is Wilson & Hilferty's (1931), good to 1 %.
+    """
+    told = [k for k, name in enumerate(found.names) if name in LASTING and name not in found.unobservable]
+    if not told:
+        return False
+    values, covariance = found.values[told], found.covariance[np.ix_(told, told)]
+    square, count = float(values @ np.linalg.solve(covariance, values)), len(told)
+    z = statistics.NormalDist().inv_cdf(1.0 - chance)
+    limit = count * (1.0 - 2.0 / (9.0 * count) + z * math.sqrt(2.0 / (9.0 * count))) ** 3
+    return square > limit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
