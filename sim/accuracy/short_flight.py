@@ -189,7 +189,7 @@ class ShortFlight:
 
     `off_nadir_deg` is where its camera's axis looks, ahead or (on a gimbal) anywhere; `agl_m` is its height
     above the surface as the models know it; that is level ground, the sea, or `relief`, whose true heights
-    are all off by one draw. Everything is drawn from `rng`.
+    are all off by one draw. Attitudes and positions are told every `periods_s`. The rest is drawn from `rng`.
     """
 
     def __init__(
@@ -202,9 +202,10 @@ class ShortFlight:
         is_sea: bool,
         sensing: Sensing,
         relief: Terrain | None = None,
+        periods_s: tuple[float, float] = (0.1, 0.2),
     ) -> None:
         self._rng, self._set, self._is_sea, self._sensing = rng, errors, is_sea, sensing
-        self._relief = relief
+        self._relief, self._periods_s = relief, periods_s
         self.errors = draw_errors(rng, errors, is_sea=is_sea)
         self._off_nadir_deg = off_nadir_deg
         self._place = (float(rng.uniform(-60.0, 60.0)), float(rng.uniform(-180.0, 180.0)))
@@ -256,8 +257,8 @@ class ShortFlight:
         return said
 
     def telemetry(self) -> list[tuple[int, bytes]]:
-        """(UTC ns of arrival, MAVLink 2 frame), in order of arrival: 10 Hz attitudes, 5 Hz positions."""
-        fast, slow = np.arange(0.0, FLIGHT_S + 0.01, 0.1), np.arange(0.0, FLIGHT_S + 0.01, 0.2)
+        """(UTC ns of arrival, MAVLink 2 frame), in order of arrival."""
+        fast, slow = (np.arange(0.0, FLIGHT_S + 0.01, period_s) for period_s in self._periods_s)
         maker = synth.MessageMaker(1, 1)
         told = [(0.0, maker.heartbeat())]
         told += self._attitudes(maker, fast)
