@@ -89,3 +89,11 @@ def test_questions_about_nowhere_are_refused(changes: dict[str, object]) -> None
 def test_terrain_that_cannot_be_read_is_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(SkywardenError):
         answer(_question(terrain=tmp_path / "nothing.tif", level_hae_m=None))
+
+
+def test_the_tide_lifts_the_sea_and_its_error_counts() -> None:
+    at_sea = {"latitude_deg": 41.0, "longitude_deg": 11.0, "level_hae_m": None}
+    calm, high = answer(_question(**at_sea)), answer(_question(**at_sea, tide_m=4.0, tide_sigma_m=5.0))
+    assert high["alt_hae_m"] == pytest.approx(calm["alt_hae_m"] + 4.0, abs=0.11)
+    assert high["slant_range_m"] < calm["slant_range_m"]
+    assert high["le90_m"] > calm["le90_m"] + 3.0

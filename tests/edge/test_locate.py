@@ -529,3 +529,41 @@ def _east_north(moved: Locations, found: Locations) -> np.ndarray:
             for k in range(len(found))
         ]
     )
+
+
+def test_places_go_back_to_their_pixels_and_what_a_hill_hides_is_not_seen() -> None:
+    def hill(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+        north, east = (lat - 36.91) * 111_320.0, (lon - 21.7) * 89_000.0
+        return 10.0 + 180.0 * np.exp(-(north**2 + east**2) / (2 * 120.0**2))
+
+    surface = FormulaSurface(hill, spacing_m=20.0, height_range_hae_m=(10.0, 190.0))
+    locator, pose = Locator(CAMERA, surface), _pose(PLACE, _looking(0.0, -10.0))
+    points = np.random.default_rng(8).uniform([0, 300], [1919, 1079], (60, 2))
+    found = locator.locate(pose, points, 1.0)
+    is_ok = np.array(found.status) == locate.OK
+    assert is_ok.sum() > 40
+    place = (found.latitude_deg[is_ok], found.longitude_deg[is_ok], found.alt_hae_m[is_ok])
+    pixels, exists = locator.project(pose, *place)
+    assert exists.all()
+    np.testing.assert_allclose(pixels, points[is_ok], atol=1e-3)
+    assert locator.sees(pose, *place).all()
+    behind, before, back = 36.9118, 36.9082, 36.8
+    latitudes = np.array([behind, before, back])
+    heights = surface.height_hae_m(latitudes, np.full(3, 21.7))
+    assert locator.sees(pose, latitudes, 21.7, heights).tolist() == [False, True, False]
+    assert locator.project(pose, latitudes, 21.7, heights)[1].tolist() == [True, True, False]
+    assert locator.sees(pose, behind, 21.7, heights[0] + 150.0).tolist() == [True]
+    below = _pose((36.91, 21.7, 100.0), _looking(0.0, -10.0))
+    assert not locator.sees(below, before, 21.7, heights[1]).any()
+
+
+def test_a_pixel_may_be_surer_across_than_along() -> None:
+    quiet = dataclasses.replace(EXACT)
+    locator, pose = Locator(CAMERA, LevelSurface(0.0, sigma_m=0.0)), _pose(PLACE, _looking(0.0, -45.0), quiet)
+    centre = [[CAMERA.cx, CAMERA.cy]]
+    across = locator.locate(pose, centre, [[3.0, 0.0]]).covariance_enu_m2[0]
+    along = locator.locate(pose, centre, [[0.0, 3.0]]).covariance_enu_m2[0]
+    both = locator.locate(pose, centre, 3.0).covariance_enu_m2[0]
+    assert across[1, 1] == pytest.approx(0.0, abs=1e-9)
+    assert along[0, 0] == pytest.approx(0.0, abs=1e-9)
+    np.testing.assert_allclose(across + along, both, atol=1e-9)
