@@ -36,9 +36,9 @@ def kept_parts(page: str) -> dict[str, str]:
     return found
 
 
-def page(data: Path, only: set[str], earlier: dict[str, str]) -> str:
-    """The text of docs/accuracy.md: the parts of `only` made now, the others as they were before."""
-    texts = dict(earlier)
+def made_parts(data: Path, only: set[str]) -> dict[str, str]:
+    """The parts of `only`, made now, by name."""
+    texts = {}
     chosen = [name for name in PARTS if name in only]
     with progress_bar("accuracy") as report:
         for number, name in enumerate(chosen):
@@ -46,6 +46,11 @@ def page(data: Path, only: set[str], earlier: dict[str, str]) -> str:
             with tempfile.TemporaryDirectory() as scratch:
                 made: Section = importlib.import_module(f"sim.accuracy.{name}").section(data, Path(scratch))
             texts[name] = f"## {made.title}\n\n{made.text.strip()}"
+    return texts
+
+
+def page(texts: dict[str, str]) -> str:
+    """The text of docs/accuracy.md from its parts."""
     parts = [f"{_mark(name)}\n{texts[name]}\n" for name in PARTS if name in texts]
     return "\n".join([INTRODUCTION, *parts])
 
@@ -65,8 +70,10 @@ def main() -> int:
         parser.error(f"no real recordings at {given.data}; set SKYWARDEN_REAL_DATA or --data")
     if only - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(only - set(PARTS)))}; there are {', '.join(PARTS)}")
+    made = made_parts(given.data, only)
+    # Read only now: another part may have been made beside this one meanwhile.
     earlier = kept_parts(given.out.read_text(encoding="utf-8")) if given.out.is_file() else {}
-    given.out.write_text(page(given.data, only, earlier), encoding="utf-8")
+    given.out.write_text(page(earlier | made), encoding="utf-8")
     sys.stderr.write(f"{given.out}\n")
     return 0
 
