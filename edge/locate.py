@@ -56,6 +56,7 @@ REFRACTION_COEFFICIENT = 0.13
 _REFRACTION_BAND_RAD = math.radians(2.0)
 _MEAN_RADIUS_M = 6_371_000.0
 _FAR_FACTOR = 12.0
+_LEAST_SINE = 1e-3
 _EYE = np.eye(3)
 _BY_CODE = {
     raycast.HIT: OK,
@@ -404,10 +405,10 @@ def _incidence(surface: Surface, rays: _Rays, ground: _Ground) -> _Incidence:
     enu_from_ned = np.swapaxes(ground.ecef_from_enu, 1, 2) @ rays.ecef_from_ned
     ray = (enu_from_ned @ rays.in_ned[:, :, None])[:, :, 0]
     normal = _normals(surface, ground)
-    steep = np.add.reduce(normal * ray, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        onto = normal / steep[:, None]
-        sine = -steep / np.sqrt(np.add.reduce(normal * normal, axis=1))
+    long = np.sqrt(np.add.reduce(normal * normal, axis=1))
+    # The slope over one spacing may face away from a ray that just caught a crest.
+    steep = np.minimum(np.add.reduce(normal * ray, axis=1), -_LEAST_SINE * long)
+    onto, sine = normal / steep[:, None], -steep / long
     return _Incidence(enu_from_ned=enu_from_ned, ray=ray, onto=onto, sine=sine)
 
 
@@ -446,7 +447,7 @@ def _position_covariance(
 def _stretch_grazing(covariance: FloatArray, rays: _Rays, slant_m: FloatArray, incidence: _Incidence) -> None:
     """Stretch the covariances of rays that graze until their CE90 holds (see `edge.grazing`)."""
     with np.errstate(invalid="ignore"):
-        is_flat = (incidence.sine < grazing.STEEPEST_SINE) & (incidence.sine > 1e-6)
+        is_flat = incidence.sine < grazing.STEEPEST_SINE
     flat = np.flatnonzero(is_flat)
     if not flat.size:
         return

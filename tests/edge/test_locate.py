@@ -567,3 +567,19 @@ def test_a_pixel_may_be_surer_across_than_along() -> None:
     assert across[1, 1] == pytest.approx(0.0, abs=1e-9)
     assert along[0, 0] == pytest.approx(0.0, abs=1e-9)
     np.testing.assert_allclose(across + along, both, atol=1e-9)
+
+
+def test_every_position_has_a_finite_covariance_that_is_one_also_on_crests() -> None:
+    points = np.random.default_rng(3).uniform([0, 0], [1919, 1079], (300, 2))
+    for elevation_deg in (-3.0, -8.0, -20.0):
+        pose = _pose((36.9, 21.7, 170.0), _looking(75.0, elevation_deg), PoseSigmas())
+        for sigmas in (0.0, 3.0):
+            found = Locator(CAMERA, _wavy_tile(), horizon_sigmas=sigmas).locate(pose, points, 2.0)
+            is_ok = np.array(found.status) == locate.OK
+            covariance = found.covariance_enu_m2[is_ok]
+            assert is_ok.sum() > 20
+            assert np.isfinite(covariance).all()
+            assert np.isfinite(found.ce90_m[is_ok]).all()
+            assert (
+                np.linalg.eigvalsh(covariance) > -1e-6 * np.trace(covariance, axis1=1, axis2=2)[:, None]
+            ).all()
