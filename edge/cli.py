@@ -155,6 +155,7 @@ def _try_parts(settings: "EdgeConfig") -> None:
         settings.link.ground_key()
     for sensor in settings.sensor:
         surface_of(sensor)
+        sensor.read_calibration()
         if sensor.lens is not None:
             sensor.lens.model()
         load_detector(sensor.model.name, threads=sensor.model.threads).warm_up()

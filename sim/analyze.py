@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from edge.calibration.record import Calibration
 from edge.config import MountConfig, SigmaConfig
 from edge.mavlink_port import MavlinkConfig
 from edge.telemetry import TelemetryNode
@@ -38,6 +39,7 @@ class AnalyzeOptions:
         surface: what rays meet; `None` is level ground at the take-off height.
         frame_lag_s: overrides the lag that the flight states.
         sigma: error budget; `None` is the flight's own, and the usual one where the flight states none.
+        calibration: what `skywarden calibrate` found; it counts for the sensor that it names.
     """
 
     model: str = "anomaly"
@@ -46,6 +48,7 @@ class AnalyzeOptions:
     surface: Surface | None = None
     frame_lag_s: float | None = None
     sigma: SigmaConfig | None = None
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +115,9 @@ def _node(reader: FlightReader, sensor: Sensor, detector: Detector, options: Ana
     surface = options.surface
     if surface is not None and sigma.surface_m is not None:
         surface = _Restated(surface, sigma.surface_m)
+    camera, found = reader.camera(sensor.sensor_id), calibration_of(sensor, options)
     settings = VisionSettings(
-        camera=reader.camera(sensor.sensor_id),
+        camera=camera if camera is None or found is None else found.camera(camera),
         surface=surface,
         level_sigma_m=LEVEL_SIGMA_M if sigma.surface_m is None else sigma.surface_m,
         pixel_sigma_px=sigma.pixel_px,
@@ -130,7 +134,9 @@ def _outcomes(
 ) -> Iterator[tuple[Outcome, FrameRef, int]]:
     telemetry = TelemetryNode(MavlinkConfig())
     sigma = options.sigma or SigmaConfig.of_flight(sensor)
-    poses = telemetry.pose_buffer(mount=_mount(sensor), sigmas=sigma.pose())
+    poses = telemetry.pose_buffer(
+        mount=_mount(sensor), sigmas=sigma.pose(), calibration=calibration_of(sensor, options)
+    )
     lag_s = sensor.frame_lag_s if options.frame_lag_s is None else options.frame_lag_s
     lag_ns = round(lag_s * NS_PER_S)
     heard = reader.telemetry()
@@ -152,6 +158,12 @@ class _Restated:
         self.kind, self.spacing_m, self.sigma_m = surface.kind, surface.spacing_m, sigma_m
         self.height_range_hae_m = surface.height_range_hae_m
         self.height_hae_m = surface.height_hae_m
+
+
+def calibration_of(sensor: Sensor, options: AnalyzeOptions) -> Calibration | None:
+    """The calibration that the options hold, for the sensor that it names alone."""
+    found = options.calibration
+    return found if found is not None and found.sensor_id == sensor.sensor_id else None
 
 
 def _mount(sensor: Sensor) -> MountConfig:

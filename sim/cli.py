@@ -51,6 +51,7 @@ def analyze(
     terrain: Path | None = None,
     sea: bool = False,
     frame_lag_s: float | None = None,
+    calibration: Path | None = None,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
@@ -82,7 +83,10 @@ def analyze(
         Rays meet the sea surface.
     frame_lag_s
         How much later frames are stamped than taken; overrides what the flight says.
+    calibration
+        File that `skywarden calibrate` made.
     """
+    from edge.calibration.record import read_calibration
     from sim.analyze import AnalyzeOptions
     from sim.analyze import analyze as run
     from skywarden.terrain import SeaSurface, Surface, load_terrain
@@ -90,8 +94,14 @@ def analyze(
     if terrain is not None and sea:
         raise UsageError("give one of --terrain and --sea")
     surface: Surface | None = load_terrain(terrain) if terrain else SeaSurface() if sea else None
+    found_before = None if calibration is None else read_calibration(calibration)
     options = AnalyzeOptions(
-        model=model, threads=threads, min_score=min_score, surface=surface, frame_lag_s=frame_lag_s
+        model=model,
+        threads=threads,
+        min_score=min_score,
+        surface=surface,
+        frame_lag_s=frame_lag_s,
+        calibration=found_before,
     )
     target = out or flight / "analysis"
     if target.exists() and not target.is_dir():

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from edge.calibration.control_points import KNOT_MPS, VesselTrack
-from edge.calibration.record import read_calibration
+from edge.calibration.record import Calibration, HeldOut, read_calibration
 from edge.calibration.solver import estimate, find_lies
 from sim.accuracy.ais_flights import CAMERA, ORIGIN, AisFlight, observe
 from sim.ais_file import read_ais
+from sim.analyze import AnalyzeOptions, calibration_of
 from sim.calibrate import CalibrateOptions, TrackLook, calibrate, report_json, report_text, vessel_looks
 from sim.calibrate_plot import plot_calibration
 from sim.importers import import_flight
 from skywarden.cli import run
 from skywarden.errors import InputError
+from skywarden.flight.schema import FixedMount, Sensor
 from skywarden.terrain import load_terrain
 from skywarden.times import rfc3339
 
@@ -173,3 +175,26 @@ def test_the_help_shows_how(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "skywarden calibrate flight --sea --ais ais.nmea" in out
     assert np.char.find(out, "exit code 3") >= 0
+
+
+@pytest.mark.parametrize("name", ["eo", "another"])
+def test_an_analysis_uses_a_calibration_of_its_own_sensor_and_of_no_other(
+    name: str,
+) -> None:
+    calibration = Calibration(
+        sensor_id=name,
+        platform_id="uav",
+        made="2026-11-22T01:00:00Z",
+        software="skywarden",
+        source="test",
+        data_sha256="0" * 64,
+        noise_deg=0.1,
+        names=("heading_deg",),
+        values=(5.0,),
+        covariance=((0.01,),),
+        held_out=HeldOut(**dict.fromkeys(HeldOut.__struct_fields__[:-1], 1), sentence="accepted"),
+    )
+    sensor = Sensor(sensor_id="eo", mount=FixedMount())
+    options = AnalyzeOptions(calibration=calibration)
+    assert (calibration_of(sensor, options) is calibration) == (name == "eo")
+    assert calibration_of(sensor, AnalyzeOptions()) is None
