@@ -115,7 +115,7 @@ def fly(
                 numbers[which].add(state.number)
                 last[which] = state
                 moving[which] += state.is_moving and t > 10.0
-    late = sum(frame / frames_per_s > 10.0 for frame in range(frames))
+    late = max(1, sum(frame / frames_per_s > 10.0 for frame in range(frames)))
     velocities = (truth.vessel_mps, np.zeros(2))
     return [
         VesselResult(

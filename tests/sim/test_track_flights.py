@@ -1,6 +1,5 @@
 """Flights past two vessels with errors drawn by source: speeds that are right, sigmas that are honest."""
 
-import numpy as np
 import pytest
 
 from sim.accuracy.short_flight import SET_A, SET_B
@@ -58,14 +57,13 @@ def test_a_flight_gives_the_same_numbers_every_time() -> None:
 
 
 def test_identity_is_no_worse_than_bytetracks_on_the_same_detections() -> None:
-    for objects, frames in ((50, 90), (200, 45)):
-        switches = {"ours": 0, "peer": 0}
-        idf1 = {"ours": list[float](), "peer": list[float]()}
-        for seed in (1, 2, 3):
+    switches, idf1 = {"ours": 0, "peer": 0}, {"ours": 0.0, "peer": 0.0}
+    for objects, frames, seeds in ((50, 90, (1, 2, 3)), (200, 45, (1, 2, 3, 4, 5))):
+        for seed in seeds:
             scene = bench.scene(objects, frames, seed)
             for name, answer in zip(("ours", "peer"), bench.compare(scene), strict=True):
                 found = bench.scores(scene, answer)
                 switches[name] += found["switches"]
-                idf1[name].append(found["idf1"])
-        assert switches["ours"] <= switches["peer"] + 1
-        assert np.mean(idf1["ours"]) >= np.mean(idf1["peer"]) - 0.001
+                idf1[name] += found["idf1"]
+    assert switches["ours"] <= switches["peer"]
+    assert idf1["ours"] >= idf1["peer"]
