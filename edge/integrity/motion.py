@@ -25,7 +25,8 @@ class MotionLimits:
         step_m, rate_mps: tolerance of the horizontal residual over t seconds: step + rate * t. Real logs
             reach a third to three quarters of it (2 Hz telemetry of a copter is the worst).
         turn_share: and this share of every change of velocity times its time, for what lies between samples.
-        gap_mps: and so much, or the speed, for every second of a gap beyond two.
+        gap_mps: and so much, or the speed, for every second of a gap beyond two,
+        turn_mps2: but no more than so hard a turn leads astray in it.
         untold_m, untold_mps: where no velocity is told, so much for each step and for each second of it (or
             twice the speed seen so far, if that is more).
         untold_gap_s: that speed must be seen for so long, and is forgotten over a gap of so long.
@@ -50,6 +51,7 @@ class MotionLimits:
     rate_mps: float = 0.6
     turn_share: float = 0.25
     gap_mps: float = 10.0
+    turn_mps2: float = 10.0
     untold_m: float = 12.0
     untold_mps: float = 30.0
     untold_gap_s: float = 5.0
@@ -163,7 +165,8 @@ class MotionCheck:
                 limits.gap_mps,
                 *(math.hypot(*velocity[:2]) for velocity in (last.velocity_ned_mps, point.velocity_ned_mps)),
             )
-            gap_m = fastest_mps * max(0.0, step_s - 2.0) + limits.turn_share * turned_mps * step_s
+            gap_m = min(fastest_mps * max(0.0, step_s - 2.0), limits.turn_mps2 / 8.0 * step_s**2)
+            gap_m += limits.turn_share * turned_mps * step_s
         else:
             flown = [0.0, 0.0, 0.0]
             gap_m = self._untold_m(math.hypot(north_m, east_m), step_s)

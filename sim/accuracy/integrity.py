@@ -29,6 +29,7 @@ LOGS = (
 LEAD_S, WINDOW_S, TAIL_S = 25.0, 15.0, 1.0
 FRAME_HZ = 5.0
 WAIT_NS = 600_000_000
+BEFORE_TICKS = 15
 CIRCLE_99 = 3.035
 NULL_M = 100_000.0
 WINDOWS_PER_KIND = 25
@@ -130,7 +131,9 @@ def section(data: Path, scratch: Path) -> Section:
         "sigma of where the unspoilt log puts it (goal 100 %, and for drift a flag within 10 s: until it has "
         "led somewhere, there is nothing to see). *Delay*: from the fault's begin to the first flag, s. Lost "
         "bytes spoil no position: what arrives is right. A copter and a submarine that stand still make many "
-        "of the spans: a position that freezes there stays right, and is not flagged.\n",
+        "of the spans: a position that freezes there stays right, and is not flagged. Each span begins where "
+        "the log has positions: a fault that is there from the first one on differs from nothing. The "
+        "submarine's log tells no GNSS time that could jump. The last row goes beyond S11.\n",
         "| fault | spans | frames | flagged | safe | spans flagged | delay p50 | p95 | told at (0, 0) |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -156,13 +159,14 @@ def run_faults(logs: Sequence[Log], per_kind: int, *, seed: int) -> dict[str, Ta
 
 
 def run_span(log: Log, fault: Fault, chance: random.Random, tally: Tally) -> None:
-    """One span at random among those in half of which at least the log itself has positions."""
+    """One span at random among those in which, and 3 s before which, the log has positions half the time."""
     count = round(WINDOW_S * FRAME_HZ)
     lead = round(LEAD_S * FRAME_HZ)
     while True:
         first = chance.randrange(lead, len(log.times_ns) - count)
         times, clean = log.times_ns[first : first + count], log.clean[first : first + count]
-        if sum(isinstance(pose, CameraPose) for pose in clean) >= count / 2:
+        before = log.clean[first - BEFORE_TICKS : first]
+        if all(_share(part) >= 0.5 for part in (before, clean)):
             break
     span = Span(start_ns=times[0], end_ns=times[0] + int(WINDOW_S * NS_PER_S))
     low = bisect_left(log.records, (span.start_ns - int(LEAD_S * NS_PER_S), b""))
@@ -223,6 +227,10 @@ def _is_within(pose: CameraPose | NoPose, clean: CameraPose) -> bool:
         clean.alt_hae_m,
     )
     return float(np.hypot(ned[0], ned[1])) <= CIRCLE_99 * pose.sigmas.horizontal_m
+
+
+def _share(poses_told: Sequence[CameraPose | NoPose]) -> float:
+    return sum(isinstance(pose, CameraPose) for pose in poses_told) / len(poses_told)
 
 
 def _is_null(pose: CameraPose) -> bool:
