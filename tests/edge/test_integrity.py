@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ from edge.config import MountConfig
 from edge.integrity import GOOD, MotionCheck, Point, Timeline, Verdict
 from edge.mavlink_port import MavlinkConfig
 from edge.telemetry import TelemetryNode
+from skywarden import wire
 from skywarden.geoid import undulation_m
 from skywarden.mavlink.synth import MessageMaker
+from skywarden.messages import Sighting
 from skywarden.pose import CameraPose, NoPose, PoseSigmas
+from tests.edge.eyes import box, frame, node, pose
 
 T0 = 1_760_000_000_000_000_000
 S = 1_000_000_000
@@ -545,3 +549,20 @@ def test_a_source_of_one_position_a_second_that_is_told_more_often_is_not_frozen
     for number in range(240, 260):
         check.take(Point(T0 + number * S // 4, 41.5 + 531.0 * NORTH_DEG, 12.5, 300.0, (9.0, 0.0, 0.0)))
     assert check.verdict.reason == "gnss_frozen"
+
+
+@pytest.mark.parametrize("doubt", [None, "gnss_disagree"])
+def test_a_sighting_says_why_the_place_it_was_seen_from_is_in_doubt(doubt: str | None) -> None:
+    eyes = node(lambda _: [box(320.0, 140.0)])
+    sigmas = PoseSigmas() if doubt is None else PoseSigmas(horizontal_m=30.0, vertical_m=30.0)
+    told: list[Sighting] = []
+    for number in range(4):
+        looked = eyes.detect(frame(number))
+        seen_from = replace(pose(looked.frame.time_ns), doubt=doubt, sigmas=sigmas)
+        told += [each for each in eyes.finish(looked, seen_from).messages if isinstance(each, Sighting)]
+    assert told
+    for sighting in told:
+        assert sighting.position_doubt == doubt
+        assert sighting.position is not None
+        assert (sighting.position.ce90_m > 60.0) is (doubt is not None)
+        assert wire.decode("sighting", wire.encode(sighting)) == sighting
