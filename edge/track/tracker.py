@@ -23,7 +23,7 @@ MAX_TRACKS = 4096
 _SCORE_MEMORY = 0.7
 _SAME_PLACE_M = 0.02
 _LOOKS_TO_MOVE = 3
-_FEW_PAIRS = 1000
+_FEW_PAIRS = 5000
 _BY_HIT = np.array([COASTING, CONFIRMED], dtype=np.int8)
 _WIDE = 4.0
 """The wide gate over the gate, as squared distances."""
@@ -182,6 +182,8 @@ class Tracker:
 
     def _all_pairs(self, frame: _Frame) -> Pairs:
         book, seen = self._book, frame.seen
+        if len(book) * len(seen) <= _FEW_PAIRS:
+            return self._pairs(frame, self._gate, *self._by_table(seen, self._gate, None, None))
         centre, reach, seen_reach = motion.reach_m(
             book.x, book.p, seen.points_m, seen.own_m2, seen.shared_m, math.sqrt(self._gate)
         )
@@ -191,19 +193,37 @@ class Tracker:
         self, seen: Measurements, gate: float, rows: IndexArray, columns: IndexArray
     ) -> tuple[IndexArray, IndexArray]:
         """Pairs of these tracks and measurements that are near enough to look closer: a few by the table."""
-        book = self._book
         if len(rows) * len(columns) > _FEW_PAIRS:
+            book = self._book
             x, p, points = book.x[rows], book.p[rows], seen.points_m[columns]
             own, factor = seen.own_m2[columns], seen.shared_m[columns]
             centre, reach, seen_reach = motion.reach_m(x, p, points, own, factor, math.sqrt(gate))
             track, measurement = near_pairs(centre, reach, points, seen_reach)
             return rows[track], columns[measurement]
-        factor, own = seen.shared_m[columns], seen.own_m2[columns]
-        total = own[:, 0, 0] + own[:, 1, 1] + np.einsum("ijk,ijk->i", factor, factor)
-        away = np.abs(book.x[rows, None, :2] - seen.points_m[columns]).max(axis=2)
-        tracks = np.sqrt(gate * (book.p[rows, 0, 0] + book.p[rows, 1, 1]))
-        measurements = np.sqrt(gate * total)
-        track, measurement = (away <= tracks[:, None] + measurements).nonzero()
+        return self._by_table(seen, gate, rows, columns)
+
+    def _by_table(
+        self, seen: Measurements, gate: float, rows: IndexArray | None, columns: IndexArray | None
+    ) -> tuple[IndexArray, IndexArray]:
+        """The same by the whole table and the whole error, for few."""
+        p, place, points = self._book.p, self._book.x, seen.points_m
+        factor, own = seen.shared_m, seen.own_m2
+        if rows is not None and columns is not None:
+            p, place, points, factor, own = (
+                p[rows],
+                place[rows],
+                points[columns],
+                factor[columns],
+                own[columns],
+            )
+        flat = factor.reshape(len(points), factor.shape[1] * factor.shape[2])
+        seen_m = np.sqrt(gate * (own[:, 0, 0] + own[:, 1, 1] + np.einsum("ij,ij->i", flat, flat)))
+        reach_m = np.sqrt(gate * (p[:, 0, 0] + p[:, 1, 1]))[:, None] + seen_m
+        is_near = np.abs(place[:, 0, None] - points[:, 0]) <= reach_m
+        is_near &= np.abs(place[:, 1, None] - points[:, 1]) <= reach_m
+        track, measurement = is_near.nonzero()
+        if rows is None or columns is None:
+            return track, measurement
         return rows[track], columns[measurement]
 
     def _pairs(self, frame: _Frame, gate: float, track: IndexArray, measurement: IndexArray) -> Pairs:
@@ -325,12 +345,12 @@ class Tracker:
 
     def _distinct(self, points_m: FloatArray, new: IndexArray, taken: IndexArray) -> IndexArray:
         """Those of `new` that do not repeat, within 2 cm, what is matched or stands before them."""
-        cells = (points_m * (1.0 / _SAME_PLACE_M)).round()
-        known = set(map(tuple, cells[taken].tolist()))
+        cells = (points_m * (1.0 / _SAME_PLACE_M)).round().view(np.complex128)[:, 0].tolist()
+        known = {cells[row] for row in taken.tolist()}
         kept = []
-        for row, cell in zip(new.tolist(), map(tuple, cells[new].tolist()), strict=True):
-            if cell not in known:
-                known.add(cell)
+        for row in new.tolist():
+            if cells[row] not in known:
+                known.add(cells[row])
                 kept.append(row)
         return np.array(kept, dtype=np.intp)
 

@@ -4,8 +4,8 @@ One camera hovers 300 m over many moving objects, 4K, looking straight down. Eve
 5 %; 5 % more boxes are on nothing; a tenth of the true ones is unsure. ByteTrack is handed the boxes. Ours is
 handed the same boxes' centres as places on the ground with covariances (`edge.locate` with the errors of a
 calibrated platform, `edge.track.measurements_of`); neither is timed with the making of its input. Both answer
-with a number for each detection, and both answers are scored in the image, against the same true boxes. Time is
-the thread's own on the processor: neither tracker uses another, and the machine has other work.
+with a number for each detection, and both answers are scored in the image, against the same true boxes. Time
+is the thread's own on the processor: neither tracker uses another, and the machine has other work.
 """
 
 import statistics
