@@ -154,8 +154,13 @@ class Outbox:
         self._guard = lockfile.hold(path.with_name(path.name + ".lock"), taken)
         try:
             self._db = self._open()
-            with outbox_schema.as_store_errors(path):
-                self._load()
+            try:
+                with outbox_schema.as_store_errors(path):
+                    self._load()
+            except BaseException:
+                with contextlib.suppress(apsw.Error):
+                    self._db.close(True)
+                raise
         except BaseException:
             os.close(self._guard)
             raise
@@ -605,7 +610,6 @@ class Outbox:
         ).get
         platform_id, self._boot_id, self._next_seq, self._chain, self._confirmed_seq, self._opened_seq = row
         if platform_id != self._platform_id:
-            self._db.close()
             raise StoreError(
                 f"{self._path} is the outbox of {platform_id}, not of {self._platform_id}; "
                 "give this platform its own state folder"

@@ -14,6 +14,7 @@ from skywarden import evidence
 from skywarden.errors import WireError
 from skywarden.link import (
     MAX_BATCH_RECORDS,
+    MAX_PARTIAL_RANGES,
     MAX_SIGNED_ITEMS,
     MAX_UNITS,
     UNIT_BYTES,
@@ -37,7 +38,6 @@ _MAX_NEWEST_KEYS = 2_000
 _SILENT_HEARTBEAT_MAX_S = 2.0
 _TARGET_DELAY_S = 1.0
 _FRESH_S = 10.0
-_MAX_RESUMED = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -482,13 +482,19 @@ class LinkCore:
             self._large[flight.piece.seq].flying.difference_update(flight.piece.units)
 
     def _note_partial(self, partial: tuple[Partial, ...], ranges: list[tuple[int, int]]) -> None:
-        """Which units of large records the ground has; those that it has whole are done with."""
-        for one in partial:
-            units = {unit for first, last in one.units for unit in range(first, min(last, MAX_UNITS) + 1)}
-            if one.seq in self._large:
-                self._large[one.seq].arrived = units
-            elif len(self._resumed) < _MAX_RESUMED:
-                self._resumed[one.seq] = units
+        """Which units of large records the ground has; those that it has whole are done with.
+
+        What it does not speak of it has not (any more); beyond a list of ranges that was cut short we keep
+        what we knew.
+        """
+        shown = {one.seq: one.units for one in partial}
+        for seq, large in self._large.items():
+            told = shown.pop(seq, ())
+            units = _units_in(told)
+            if len(told) == MAX_PARTIAL_RANGES:
+                units |= {unit for unit in large.arrived if unit > told[-1][1]}
+            large.arrived = units
+        self._resumed = {seq: _units_in(units) for seq, units in shown.items()}
         for seq in [seq for seq in self._large if _is_in(seq, ranges)]:
             del self._large[seq]
 
@@ -550,3 +556,7 @@ class LinkCore:
 
 def _is_in(seq: int, ranges: list[tuple[int, int]]) -> bool:
     return any(first <= seq <= last for first, last in ranges)
+
+
+def _units_in(ranges: tuple[tuple[int, int], ...]) -> set[int]:
+    return {unit for first, last in ranges for unit in range(first, min(last, MAX_UNITS) + 1)}

@@ -130,6 +130,7 @@ class SqliteStore(SqliteReader):
         self._streams: dict[tuple[str, str], Stream] = {}
         self._newest_boot: dict[str, str] = {}
         self._newest_ns = 0
+        self._next_seal_key = 1
         self._owed: dict[str, Contact] = {}
         self._owed_removals: set[str] = set()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -137,17 +138,13 @@ class SqliteStore(SqliteReader):
         self._guard = lockfile.hold(path.with_name(path.name + ".lock"), taken)
         try:
             self._db = open_for_writing(path, vfs)
-            with as_store_errors(path):
-                self._load_recent()
-                self._next_seal_key = 1 + self._db.execute("SELECT coalesce(max(seal_key), 0) FROM seals").get
-                self._db.execute(
-                    "DELETE FROM fragments WHERE stream_key NOT IN "
-                    "(SELECT max(stream_key) FROM streams GROUP BY platform_id)"
-                )
-                for boot_id, platform_id in self._db.execute(
-                    "SELECT boot_id, platform_id FROM streams ORDER BY stream_key"
-                ).fetchall():
-                    self._newest_boot[platform_id] = boot_id
+            try:
+                with as_store_errors(path):
+                    self._load()
+            except BaseException:
+                with contextlib.suppress(apsw.Error):
+                    self._db.close(True)
+                raise
         except BaseException:
             os.close(self._guard)
             raise
@@ -564,6 +561,19 @@ class SqliteStore(SqliteReader):
         if sighting.time_ns > self._newest_ns + self._horizon_ns // 24:
             self._newest_ns = sighting.time_ns
             self._contacts.forget_before(self._newest_ns - self._horizon_ns)
+
+    def _load(self) -> None:
+        """What is kept in memory, and what a platform's older outboxes left half here goes."""
+        self._load_recent()
+        self._next_seal_key = 1 + self._db.execute("SELECT coalesce(max(seal_key), 0) FROM seals").get
+        self._db.execute(
+            "DELETE FROM fragments WHERE stream_key NOT IN "
+            "(SELECT max(stream_key) FROM streams GROUP BY platform_id)"
+        )
+        for boot_id, platform_id in self._db.execute(
+            "SELECT boot_id, platform_id FROM streams ORDER BY stream_key"
+        ).fetchall():
+            self._newest_boot[platform_id] = boot_id
 
     def _load_recent(self) -> None:
         self._newest_ns = self._db.execute("SELECT coalesce(max(time_ns), 0) FROM sightings").get

@@ -97,6 +97,16 @@ class Checker:
             if key is not None:
                 self.written[key].is_acknowledged = True
 
+    def excuse(self, key: bytes) -> None:
+        """The disk that held this record was replaced by an older image: it may be gone, and its numbers may
+        be given out again."""
+        written = self.written[key]
+        written.may_be_gone = True
+        for name in written.names:
+            if self._by_name.get(name) == key:
+                del self._by_name[name]
+        written.names.clear()
+
     def forge(self, body: bytes) -> None:
         """This body must never be among the stored records."""
         self.forged.add(body_hash(body))

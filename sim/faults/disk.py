@@ -152,6 +152,8 @@ class _CrashFile(apsw.VFSFile):
         super().xTruncate(size)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
+        if self.disk.is_dead:
+            return  # of no effect; SQLite asks once more when it lets go of the file
         self.disk.step()
         self.disk.sync_count += 1
         if self.path is None or self.disk.is_lying:

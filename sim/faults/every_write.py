@@ -26,7 +26,7 @@ from skywarden.wire import encode
 
 Fault = Literal["killed", "power", "refused"]
 
-_POINTS: dict[Profile, int] = {"quick": 100, "full": 10_000, "soak": 10_000}
+_POINTS: dict[Profile, int] = {"quick": 200, "full": 10_000, "soak": 10_000}
 _TRACED: dict[Profile, int] = {"quick": 5, "full": 300, "soak": 300}
 _CALLS = ("pwrite64", "fdatasync", "ftruncate", "unlink")
 

@@ -203,7 +203,7 @@ class EdgeNode:
         shutil.copytree(self._image_folder, self.folder)
         self.disk.replace_files()
         for key in set(self.appended) - self.image:
-            self.checker.written[key].may_be_gone = True
+            self.checker.excuse(key)
         self.was_rolled_back = True
         return True
 

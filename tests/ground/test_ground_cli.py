@@ -8,11 +8,13 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import apsw
 import pytest
 
+from ground.authenticator import AllowList
 from ground.cli import app
-from skywarden import keys
-from skywarden.errors import StoreError, UsageError
+from skywarden import evidence, keys
+from skywarden.errors import StoreError, UsageError, VerificationError
 from tests.ground.scenes import position, put, running_edge, running_ground, sighting
 
 
@@ -36,6 +38,45 @@ def test_enrol_status_and_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert _run("revoke", "uav07", "--state", state) == 0
     with pytest.raises(UsageError):
         _run("revoke", "uav07", "--state", state)
+
+
+def test_verify_proves_a_running_store_and_finds_damage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = str(tmp_path / "ground")
+    with running_ground(tmp_path) as ground, running_edge(tmp_path, ground) as (outbox, downlink):
+        put(outbox, *[sighting(number=n, at_s=n, place=position()) for n in range(1, 6)])
+        assert downlink.wait_until_delivered(10)
+        assert _run("verify", "--json", "--state", state) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["records"], found["signed"], found["proved"], found["damaged"]) == (5, 5, 5, 0)
+    db = apsw.Connection(str(tmp_path / "ground" / "store.sqlite"))
+    db.execute("UPDATE records SET body = body || x'00' WHERE seq = 3")
+    db.close()
+    with pytest.raises(VerificationError, match="do not fit"):
+        _run("verify", "--state", state)
+    assert "record 3 (sighting) is not what was stored" in capsys.readouterr().err
+
+
+def test_both_keys_are_enrolled_by_one_line_or_by_the_platforms_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = keys.create_key_file(tmp_path / "edge.key")
+    signer = evidence.create_evidence_key(evidence.evidence_key_path(tmp_path / "edge.key"))
+    (tmp_path / "edge.pub").write_text(evidence.enrolment_line(pair, signer) + "\n")
+    for number, given in enumerate(
+        (evidence.enrolment_line(pair, signer), str(tmp_path / "edge.pub"), str(tmp_path / "edge.key"))
+    ):
+        state = tmp_path / f"state{number}"
+        assert _run("enrol", "uav07", given, "--state", str(state)) == 0
+        assert signer.fingerprint in capsys.readouterr().out
+        enrolled = AllowList(state / "authorized")
+        assert enrolled.evidence_keys_of("uav07") == (signer.public,)
+        assert enrolled.evidence_keys_of("uav08") == ()
+    assert _run("enrol", "uav07", pair.public_text, "--state", str(tmp_path / "bare")) == 0
+    assert "kept aside" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="--replace"):
+        _run("enrol", "uav07", pair.public_text, "--state", str(tmp_path / "state0"))
 
 
 def test_export_writes_geojson_while_the_station_runs(tmp_path: Path) -> None:

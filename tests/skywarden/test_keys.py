@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from skywarden import keys
+from skywarden import evidence, keys
 from skywarden.errors import LinkError
 from skywarden.keys_cli import app
 
@@ -87,5 +87,10 @@ def test_the_command_makes_and_shows_a_key_without_its_secret(
     assert app(["create", str(path)], result_action="return_value") == 0
     assert app(["show", str(path), "--json"], result_action="return_value") == 0
     printed = capsys.readouterr().out
-    assert json.loads(printed.splitlines()[-1])["public_key"] == keys.load_key_file(path).public_text
+    shown = json.loads(printed.splitlines()[-1])
+    assert shown["public_key"] == keys.load_key_file(path).public_text
+    signer = evidence.load_evidence_key(tmp_path / "edge.evidence.key")
+    assert shown["evidence_key"] == signer.public_text
+    assert printed.splitlines()[0] == evidence.enrolment_line(keys.load_key_file(path), signer)
     assert "swsec1" not in printed
+    assert "swevsec1" not in printed
