@@ -183,5 +183,9 @@ def _sea_row(name: str, found: FieldOfView) -> str:
     things = ", ".join(f"{thing.label} {thing.rms_m:.1f} ({thing.range_m:.0f})" for thing in fixed)
     return (
         f"| {name} | {view} | {found.pitch_bias_deg:+.1f} | {things} "
-        f"| {found.rms_m:.2f} | {found.steady_rms_m:.2f} |"
+        f"| {_metres(found.rms_m)} | {_metres(found.steady_rms_m)} |"
     )
+
+
+def _metres(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.2f}"
