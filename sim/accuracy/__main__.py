@@ -13,7 +13,18 @@ from pathlib import Path
 from sim.accuracy.section import Section
 from skywarden.progress import progress_bar
 
-PARTS = ("geometry", "field", "flight", "scenario", "containment", "timing", "selfcal", "plots", "tracks", "integrity")
+PARTS = (
+    "geometry",
+    "field",
+    "flight",
+    "scenario",
+    "containment",
+    "timing",
+    "selfcal",
+    "plots",
+    "tracks",
+    "integrity",
+)
 """Modules of this package, in the order of the page; each has `section(data, scratch) -> Section`."""
 
 INTRODUCTION = (
