@@ -36,6 +36,7 @@ from edge.calibration.solver import (
     estimate,
     find_lies,
     is_significant,
+    one_sided,
     prove,
 )
 from edge.calibration.time_offset import TimeOffset, estimate_time_offset
@@ -613,6 +614,8 @@ def _verdict(looks: Looks, found: Estimate, proof: Proof, source: str) -> str:
     if not told:
         reasons = "; ".join(f"{name}: {why}" for name, why in found.unobservable.items())
         return f"refused: the looks tell none of the parameters ({reasons})"
+    if (side := one_sided(looks)) is not None:
+        return f"refused: {side}"
     if source == "vessels on AIS" and len(np.unique(looks.thing)) < 3:
         count = len(np.unique(looks.thing))
         return f"refused: {count} vessels on AIS cannot vouch for each other, three are needed"

@@ -574,6 +574,34 @@ def _why(name: str, looks: Looks, config: SolverConfig) -> str:
     )
 
 
+MIN_AZIMUTH_SPAN_DEG = 30.0
+MIN_DEPRESSION_SPAN_DEG = 15.0
+
+
+def one_sided(looks: Looks) -> str | None:
+    """Why the looks all go one way, or `None`: what is found there need not hold elsewhere.
+
+    Either their azimuths or their depressions have to span enough, or every error that looks alike in that
+    one direction ends in one parameter.
+    """
+    line = looks.place_in_enu - looks.camera_in_enu
+    around = _arc_deg(np.degrees(np.arctan2(line[:, 0], line[:, 1])))
+    depression = np.degrees(np.arctan2(-line[:, 2], np.hypot(line[:, 0], line[:, 1])))
+    up = float(np.ptp(depression))
+    if around >= MIN_AZIMUTH_SPAN_DEG or up >= MIN_DEPRESSION_SPAN_DEG:
+        return None
+    return (
+        f"all looks are from one side: they span {around:.0f} deg of azimuth and {up:.0f} deg of depression; "
+        f"{MIN_AZIMUTH_SPAN_DEG:.0f} or {MIN_DEPRESSION_SPAN_DEG:.0f} are needed"
+    )
+
+
+def _arc_deg(azimuth_deg: FloatArray) -> float:
+    """The shortest arc that holds all azimuths."""
+    ordered = np.sort(azimuth_deg)
+    return 360.0 - float(np.diff(np.concatenate([ordered, ordered[:1] + 360.0])).max())
+
+
 def sight_spread_deg(looks: Looks) -> tuple[float, float]:
     """How far round the looks at one thing go (median over things) and how far up and down; degrees."""
     line = looks.place_in_enu - looks.camera_in_enu
@@ -581,7 +609,5 @@ def sight_spread_deg(looks: Looks) -> tuple[float, float]:
     depression = np.degrees(np.arctan2(-line[:, 2], np.hypot(line[:, 0], line[:, 1])))
     spans = []
     for thing in np.unique(looks.thing):
-        own = np.sort(azimuth[looks.thing == thing])
-        gaps = np.diff(np.concatenate([own, own[:1] + 360.0]))
-        spans.append(360.0 - float(gaps.max()))
+        spans.append(_arc_deg(azimuth[looks.thing == thing]))
     return float(np.median(spans)), float(np.ptp(depression))

@@ -17,6 +17,7 @@ from edge.calibration.solver import (
     estimate,
     find_lies,
     is_significant,
+    one_sided,
     prove,
 )
 from edge.locate import Locator
@@ -77,7 +78,10 @@ def outcome(flight: AisFlight, config: SolverConfig | None = None) -> Outcome:
         stated_after_m=_stated_m(flown, calibration),
         spoofed=flown.spoofed,
         named=tuple(lie.thing for lie in lies),
-        is_accepted=proof.is_passed and is_significant(found) and len(np.unique(looks.thing)) > 2,
+        is_accepted=proof.is_passed
+        and is_significant(found)
+        and one_sided(looks) is None
+        and len(np.unique(looks.thing)) > 2,
     )
 
 
@@ -199,13 +203,14 @@ def _ais_text() -> list[str]:
         _verdict_row("as above", main),
         _verdict_row("nothing to find (no biases, no liar)", flights(FEW, is_biased=False, is_spoofed=False)),
         _verdict_row(
-            "degenerate: hovering, not turning, vessels within 5 deg and 50 m of range",
+            "degenerate: hovering, not turning, vessels at rest within 5 deg and 50 m of range",
             flights(
                 FEW,
                 is_hovering=True,
                 turn_dps=0.0,
                 spread_deg=5.0,
                 reach_m=(600.0, 650.0),
+                fastest_mps=0.1,
                 is_spoofed=False,
             ),
         ),

@@ -17,7 +17,7 @@ from edge.calibration.looks import (
     internal_units,
     slopes,
 )
-from edge.calibration.solver import SolverConfig, estimate, find_lies, prove
+from edge.calibration.solver import SolverConfig, estimate, find_lies, is_significant, one_sided, prove
 from sim.accuracy.ais_flights import CAMERA, ORIGIN, AisFlight, SimulatedFlight, simulate
 from sim.calibrate import folds_and_blocks
 from skywarden import rotations
@@ -285,3 +285,22 @@ def test_a_pixel_without_a_ray_is_no_look() -> None:
     )
     assert not builder.add(pose, camera, (50_000.0, 0.0), sigma_px=1.0, thing="far", place=ORIGIN)
     assert len(builder) == 0
+
+
+def test_corrections_that_chance_explains_are_not_significant(honest: SimulatedFlight) -> None:
+    assert is_significant(estimate(honest.looks))
+    nothing = simulate(AisFlight(seed=8, is_spoofed=False, is_biased=False, gnss_m=(0.3, 0.3)))
+    found = estimate(nothing.looks)
+    assert not is_significant(found)
+    held = replace(found, unobservable=dict.fromkeys(found.names, "why"))
+    assert not is_significant(held)
+
+
+def test_looks_to_one_side_are_called_that(honest: SimulatedFlight) -> None:
+    assert one_sided(honest.looks) is None
+    narrow = AisFlight(
+        seed=9, is_spoofed=False, is_hovering=True, spread_deg=5.0, reach_m=(600.0, 650.0), fastest_mps=0.1
+    )
+    reason = one_sided(simulate(narrow).looks)
+    assert reason is not None
+    assert "all looks are from one side: they span" in reason
