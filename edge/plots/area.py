@@ -133,7 +133,7 @@ def _points_inside(shape: shapely.Polygon) -> FloatArray:
     """Points of a square grid inside of the polygon, about 1600, at least one."""
     west, south, east, north = shape.bounds
     step = float(np.sqrt(shape.area / SAMPLES))
-    step = max(step, (east - west) / 400, (north - south) / 400)
+    step = max(step, (east - west) / 128, (north - south) / 128)  # slim ones get fewer
     x = np.arange(west + step / 2, east, step)
     y = np.arange(south + step / 2, north, step)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)

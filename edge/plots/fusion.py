@@ -102,7 +102,7 @@ class DistanceGrid:
         point. Least squares on distances to the fused boundary, outliers weigh less (Huber).
         """
         points = _boundary_samples(look)
-        information = np.linalg.inv(covariance_m2)
+        information = np.linalg.inv(covariance_m2 + 1e-6 * np.eye(2))
         shift = np.asarray(expected_m, dtype=np.float64).copy()
         independent = min(1.0, 1.0 / (_CORRELATION_SHARE * max(len(points), 1)))
         mean = self.mean()

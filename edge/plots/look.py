@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge.locate import Locator
+from edge.locate import OUTSIDE_TERRAIN, Locator
 from edge.plots.area import Areas, Interval, areas_of, interval_90
 from edge.plots.effects import Effects, OutlineSigmas, effects_on
 from edge.plots.ground import Edges, EqualAreaPlane, GroundPolygon, NoGround, place_outline
@@ -18,6 +18,10 @@ from skywarden.terrain import Surface
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+
+MAX_AREA_SIGMA = 0.5
+UNCERTAIN = "uncertain"
+"""An area whose error (one sigma, relative) is over the limit is no area: the look is refused."""
 
 
 class View:
@@ -118,7 +122,12 @@ def look_at_plot(
     try:
         areas = areas_of(polygon.plane, polygon.shape, surface)
     except InputError as error:
-        return NoGround(reason="outside_terrain", detail=str(error))
+        return NoGround(reason=OUTSIDE_TERRAIN, detail=str(error))
+    effects = effects_on(polygon, pose, locator.camera, surface, sigmas)
+    sigma = effects.surface_sigma
+    if not sigma <= MAX_AREA_SIGMA:
+        detail = f"the area of {areas.planimetric_m2:.0f} m2 has a relative error of {sigma:.2g} (one sigma)"
+        return NoGround(reason=UNCERTAIN, detail=detail)
     return PlotLook(
         time_ns=pose.time_ns,
         frame_number=frame_number,
@@ -128,6 +137,6 @@ def look_at_plot(
         score=score,
         polygon=polygon,
         areas=areas,
-        effects=effects_on(polygon, pose, locator.camera, surface, sigmas),
+        effects=effects,
         view=View(polygon, pose, locator.camera),
     )

@@ -32,7 +32,13 @@ TOLD_EARLIEST_NS = 5 * NS_PER_S
 TOLD_LATEST_NS = 30 * NS_PER_S
 SURER_BY = 0.8
 MAX_TOLD_HOLES = 32
+MAX_LOOKS = 32
+"""Of one frame: further ones cost more than they tell; the best detections come first."""
+MAX_PARTS = 8
+MIN_PART_SHARE = 0.02
+"""Parts of a mask that are smaller than so much of its largest are specks."""
 BAD_SHAPE = "bad_shape"
+TOO_MANY = "too_many"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +99,9 @@ class PlotNode:
         plane = self._map.plane_at(pose.latitude_deg, pose.longitude_deg)
         looks: dict[tuple[int, int], PlotLook | NoGround] = {}
         for index in wanted:
+            if len(looks) >= MAX_LOOKS:
+                looks[index, 0] = NoGround(reason=TOO_MANY, detail=f"over {MAX_LOOKS} looks in one frame")
+                continue
             found = self._looks(batch, index, locator, pose, surface, plane, frame_number)
             looks |= {(index, part): look for part, look in enumerate(found)}
         seen = [look for look in looks.values() if isinstance(look, PlotLook)]
@@ -238,12 +247,14 @@ def surface_under(surface: Surface | None, pose: CameraPose, level_sigma_m: floa
 def _outlines(shape: Shape, frame_size_px: tuple[int, int]) -> list[Outline]:
     """The outlines of a shape, the largest part of a mask first; raises `InputError`."""
     if isinstance(shape, MaskShape):
-        return outlines_of_mask(
+        parts = outlines_of_mask(
             shape.values,
             left_top_px=shape.left_top_px,
             step_px=shape.step_px,
             frame_size_px=frame_size_px,
         )
+        least_px2 = MIN_PART_SHARE * parts[0].area_px2
+        return [part for part in parts[:MAX_PARTS] if part.area_px2 >= least_px2]
     return [outline_of_polygon(shape.exterior, shape.holes, frame_size_px=frame_size_px)]
 
 

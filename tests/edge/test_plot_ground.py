@@ -288,7 +288,7 @@ def test_the_middle_errs_as_the_locator_says_of_a_pixel() -> None:
     for off_nadir_deg in (0.0, 45.0, 60.0):
         pose = _pose(300.0, off_nadir_deg, sigmas)
         surface = LevelSurface(GROUND_M, sigma_m=3.0)
-        look = _look(pose, surface, OutlineSigmas(slope=0.0), side_m=4.0)
+        look = _look(pose, surface, OutlineSigmas(noise_px=0.1, bias_px=0.0, slope=0.0), side_m=4.0)
         point = Locator(CAMERA, surface).locate(pose, [[959.5, 539.5]], 0.0)
         np.testing.assert_allclose(
             look.effects.covariance_en_m2, point.covariance_enu_m2[0, :2, :2], rtol=0.03, atol=0.02
