@@ -211,6 +211,7 @@ class PlotConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
         slope: rise per metre by which the ground may be steeper than the surface model says, one sigma.
         confirm_looks: so many looks make a plot worth telling.
         decorrelation_s: looks that follow each other faster are less than independent.
+        interval_s: frames that follow the last look faster are passed over: they cost much and tell little.
     """
 
     labels: Annotated[tuple[Label, ...], Meta(max_length=64)] = ("plot", "parcel", "plantation")
@@ -220,6 +221,7 @@ class PlotConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     slope: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.02
     confirm_looks: Annotated[int, Meta(ge=1, le=100)] = 2
     decorrelation_s: Annotated[float, Meta(ge=0.0, le=3600.0)] = 2.0
+    interval_s: Annotated[float, Meta(ge=0.0, le=3600.0)] = 0.5
 
 
 class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -102,6 +102,7 @@ def _plots(plot: PlotConfig) -> PlotSettings:
         outline=sigmas,
         confirm_looks=plot.confirm_looks,
         decorrelation_s=plot.decorrelation_s,
+        interval_s=plot.interval_s,
     )
 
 

@@ -50,12 +50,14 @@ class PlotSettings:
         outline: one-sigma errors of outlines and of the ground's slope.
         confirm_looks: so many looks make a plot worth telling.
         decorrelation_s: looks that follow each other faster are less than independent.
+        interval_s: frames that follow the last look faster are passed over: they cost much and tell little.
     """
 
     labels: tuple[str, ...] = ("plot", "parcel", "plantation")
     outline: OutlineSigmas = field(default_factory=OutlineSigmas)
     confirm_looks: int = 2
     decorrelation_s: float = 2.0
+    interval_s: float = 0.5
 
 
 @dataclass(slots=True)
@@ -73,6 +75,7 @@ class PlotNode:
         self._settings = settings or PlotSettings()
         self._map = self._new_map()
         self._told: dict[int, _Told] = {}
+        self._looked_ns: int | None = None
         self.surface: Surface | None = None
         """What rays of the last frame met."""
 
@@ -94,7 +97,7 @@ class PlotNode:
             for index, shape in enumerate(batch.shapes)
             if shape is not None and batch.labels[batch.label_index[index]] in self._settings.labels
         ]
-        if not wanted:
+        if not wanted or not self._is_due(pose.time_ns):
             return PlotFrame(looks={}, numbers={}, news=[])
         plane = self._map.plane_at(pose.latitude_deg, pose.longitude_deg)
         looks: dict[tuple[int, int], PlotLook | NoGround] = {}
@@ -119,7 +122,13 @@ class PlotNode:
 
     def begin_anew(self) -> None:
         """Forget everything, as when the clock was set back."""
-        self._map, self._told = self._new_map(), {}
+        self._map, self._told, self._looked_ns = self._new_map(), {}, None
+
+    def _is_due(self, time_ns: int) -> bool:
+        if self._looked_ns is not None and time_ns - self._looked_ns < self._settings.interval_s * NS_PER_S:
+            return False
+        self._looked_ns = time_ns
+        return True
 
     def _new_map(self) -> PlotMap:
         return PlotMap(

@@ -27,6 +27,7 @@ from tests.edge.eyes import (
 )
 
 GSD_M = 100.0 / CAMERA.fx
+EVERY_FRAME = PlotSettings(interval_s=0.0)
 
 
 class ShapeDetector(ScriptedDetector):
@@ -45,7 +46,7 @@ class ShapeDetector(ScriptedDetector):
 
 
 def _eyes(shapes: Sequence[Shape | None], *, label: int = 0, plots: PlotSettings | None = None) -> VisionNode:
-    given = settings(plots=plots or PlotSettings())
+    given = settings(plots=plots or EVERY_FRAME)
     return VisionNode(IDS, given, ShapeDetector(shapes, label))
 
 
@@ -108,12 +109,19 @@ def test_a_polygon_does_as_well_as_a_mask() -> None:
     assert plot.area_m2[0] == pytest.approx(140 * 100 * GSD_M**2, rel=0.01)
 
 
+def test_frames_that_follow_a_look_too_closely_are_passed_over() -> None:
+    eyes = _eyes([_mask()], plots=PlotSettings(interval_s=0.5))
+    outcomes = fly(eyes, [frame(number) for number in range(11)])
+    taken = [bool(outcome.plots and outcome.plots.numbers) for outcome in outcomes]
+    assert [number for number, is_taken in enumerate(taken) if is_taken] == [0, 5, 10]
+
+
 def test_boxes_and_vessels_are_no_plots_and_go_on_as_they_were() -> None:
     for eyes in (_eyes([None]), _eyes([_mask()], label=1)):
         outcomes = fly(eyes, [frame(number) for number in range(5)])
         assert _told(outcomes) == []
         assert any(isinstance(message, Sighting) for each in outcomes for message in each.messages)
-    wanted = _eyes([_mask()], label=1, plots=PlotSettings(labels=("vessel",)))
+    wanted = _eyes([_mask()], label=1, plots=PlotSettings(labels=("vessel",), interval_s=0.0))
     assert len(_told(fly(wanted, [frame(number) for number in range(5)]))) == 1
 
 
