@@ -3,6 +3,7 @@
 SQLite's own check finds a few percent of damaged payloads; a chain of hashes finds all. Nothing is written.
 """
 
+import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,6 @@ import msgspec
 
 from ground.schema import as_store_errors, open_for_reading
 from skywarden import evidence
-from skywarden.wire import Record
 
 _MAX_PROBLEMS = 1_000
 
@@ -54,9 +54,12 @@ def verify_store(path: Path, evidence_keys: Mapping[str, Sequence[bytes]]) -> Ve
         with as_store_errors(path):
             db.execute("BEGIN")
             _check_pages(db, found)
-            for row in db.execute(
-                "SELECT stream_key, platform_id, boot_id, chain_seq, chain FROM streams ORDER BY stream_key"
+            for key, platform, boot, chain_seq, chain in db.execute(
+                "SELECT stream_key, CAST(platform_id AS BLOB), CAST(boot_id AS BLOB), chain_seq, chain "
+                "FROM streams ORDER BY stream_key"
             ).fetchall():
+                names = (platform.decode("utf-8", "replace"), boot.decode("utf-8", "replace"))
+                row = (key, *names, chain_seq, chain)
                 found.streams += 1
                 leaves, sealed = _check_records(db, row, found)
                 _check_chain(db, row, leaves, found)
@@ -82,29 +85,31 @@ def _check_records(
     leaves: dict[int, bytes] = {}
     sealed: Counter[int] = Counter()
     for seq, topic, time_ns, body, mono_ns, clock, leaf, seal_key in db.execute(
-        "SELECT seq, topic, time_ns, body, mono_ns, clock, leaf, seal_key FROM records "
-        "WHERE stream_key = ? ORDER BY seq",
+        "SELECT seq, CAST(topic AS BLOB), time_ns, CAST(body AS BLOB), mono_ns, clock, leaf, seal_key "
+        "FROM records WHERE stream_key = ? ORDER BY seq",
         (stream_key,),
     ):
-        record = Record(
-            platform_id=platform_id,
-            boot_id=boot_id,
-            seq=seq,
-            topic=topic,
-            time_ns=time_ns,
-            body=body,
-            mono_ns=mono_ns,
-            clock=clock,
-        )
-        leaves[seq] = evidence.leaf_of(record)
+        name = topic.decode("utf-8", "replace")
         found.records += 1
+        leaves[seq] = _leaf(platform_id, boot_id, seq, name, time_ns, mono_ns, clock, body)
         if leaf is not None and leaf != leaves[seq]:
-            found.blame(f"{platform_id}, outbox {boot_id}: record {seq} ({topic}) is not what was stored")
+            found.blame(f"{platform_id}, outbox {boot_id}: record {seq} ({name}) is not what was stored")
         if seal_key is None:
             found.unsigned += 1
         else:
             sealed[seal_key] += 1
     return leaves, sealed
+
+
+def _leaf(
+    platform_id: str, boot_id: str, seq: int, topic: str, time_ns: Any, mono_ns: Any, clock: Any, body: bytes
+) -> bytes:
+    """The leaf of what is stored; damage may have made anything of it, then it is that of no record."""
+    try:
+        hashed = evidence.body_hash(body)
+        return evidence.leaf_from(platform_id, boot_id, seq, topic, time_ns, mono_ns, clock, hashed)
+    except (struct.error, TypeError, ValueError):
+        return b""
 
 
 def _check_chain(db: Any, row: tuple[Any, ...], leaves: dict[int, bytes], found: Verification) -> None:
@@ -156,10 +161,10 @@ def _check_seals(
         "WHERE stream_key = ?",
         (stream_key,),
     ).fetchall():
-        hashes = [_item_hash(db, stream_key, item, leaves) for item in msgspec.msgpack.decode(items)]
+        hashes = [_item_hash(db, stream_key, item, leaves) for item in _items(items)]
         whole = [one for one in hashes if one is not None]
         text = evidence.seal_text(platform_id, boot_id, number, head_seq, head, whole)
-        if len(whole) < len(hashes) or not evidence.is_signed_by(key, signature, text):
+        if not whole or len(whole) < len(hashes) or not evidence.is_signed_by(key, signature, text):
             found.blame(f"{name}: the signature of batch {number} does not fit its records")
             bad.add(seal_key)
             continue
@@ -167,6 +172,14 @@ def _check_seals(
             strangers.add(key)
             found.problems.append(f"{name}: signed with an evidence key that is not enrolled now")
     return bad
+
+
+def _items(data: bytes) -> list[Any]:
+    try:
+        items = msgspec.msgpack.decode(data, type=list[tuple[int, int, int] | bytes])
+    except msgspec.DecodeError:
+        return []
+    return list(items)
 
 
 def _item_hash(db: Any, stream_key: int, item: Any, leaves: dict[int, bytes]) -> bytes | None:

@@ -48,7 +48,7 @@ def test_verify_proves_a_running_store_and_finds_damage(
         put(outbox, *[sighting(number=n, at_s=n, place=position()) for n in range(1, 6)])
         assert downlink.wait_until_delivered(10)
         assert _run("verify", "--json", "--state", state) == 0
-        found = json.loads(capsys.readouterr().out)
+        found = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert (found["records"], found["signed"], found["proved"], found["damaged"]) == (5, 5, 5, 0)
     db = apsw.Connection(str(tmp_path / "ground" / "store.sqlite"))
     db.execute("UPDATE records SET body = body || x'00' WHERE seq = 3")
