@@ -24,7 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 CELLS_ACROSS = 64
-MAX_CELLS_PER_SIDE = 512
+MAX_CELLS_PER_SIDE = 256
 MIN_CELL_M = 0.05
 BAND_CELLS = 8
 _ITERATIONS = 8

@@ -29,7 +29,7 @@ from skywarden.terrain import Surface
 
 FloatArray = npt.NDArray[np.float64]
 
-MAX_PLOTS = 2000
+MAX_PLOTS = 500
 MAX_LOOKS_PER_FRAME = 64
 MAX_HYPOTHESES = 48
 COMPLETE_SHARE = 0.95
@@ -223,18 +223,16 @@ class PlotMap:
         covariance = np.mean([look.effects.covariance_en_m2 for look in looks], axis=0)
         covariance = covariance + np.mean([plot.evidence.covariance_en_m2 for plot in near], axis=0)
         information = np.linalg.inv(covariance + 1e-4 * np.eye(2))
-        best, best_worth, best_cover = np.zeros(2), -math.inf, np.zeros((0, 0))
+        best, best_worth, likeness = np.zeros(2), -math.inf, np.zeros((0, 0))
         for shift in _hypotheses(looks, near, information):
-            cover = _cover(looks, near, shift)
+            cover, alike = _cover(looks, near, shift)
             worth = float(cover.max(axis=1).sum()) - _SHIFT_PRICE * float(shift @ information @ shift)
             if worth > best_worth + 1e-9:
-                best, best_worth, best_cover = shift, worth, cover
+                best, best_worth, likeness = shift, worth, alike
         pairs: list[tuple[PlotLook, _Plot]] = []
         swallowing = self._swallowing(looks, near, best)
-        rows, columns = np.nonzero(best_cover >= _MIN_OVERLAP)
-        order = sorted(
-            zip(rows.tolist(), columns.tolist(), strict=True), key=lambda rc: (-best_cover[rc], rc)
-        )
+        rows, columns = np.nonzero(likeness >= _MIN_OVERLAP)
+        order = sorted(zip(rows.tolist(), columns.tolist(), strict=True), key=lambda rc: (-likeness[rc], rc))
         used_looks, used_plots = set(swallowing), set()
         for row, column in order:
             if row not in used_looks and column not in used_plots:
@@ -360,19 +358,27 @@ def _hypotheses(
     return [found[index] for _, index in kept]
 
 
-def _cover(looks: Sequence[PlotLook], near: Sequence[_Plot], shift: FloatArray) -> FloatArray:
-    """How well each look covers each plot, (L, P): intersection over union; of the smaller of two where one
-    is known in part only."""
+def _cover(
+    looks: Sequence[PlotLook], near: Sequence[_Plot], shift: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """How well each look covers each plot, and how sure it is the same, (L, P) both.
+
+    Both are intersection over union. Where one of the two is known in part only, a part that lies within the
+    other is the same for sure, and covers the better the larger it is.
+    """
     cover = np.zeros((len(looks), len(near)))
+    alike = np.zeros((len(looks), len(near)))
     for row, look in enumerate(looks):
         shape = _shifted(look.polygon.shape, shift)
         for column, plot in enumerate(near):
             both = shape.intersection(plot.shape).area
-            is_part = look.polygon.is_cut or plot.seen_share < COMPLETE_SHARE
-            either = shape.area + plot.shape.area - both
-            least = min(shape.area, plot.shape.area)
-            cover[row, column] = both / max(0.5 * (least + either) if is_part else either, 1e-9)
-    return cover
+            either = max(shape.area + plot.shape.area - both, 1e-9)
+            least = max(min(shape.area, plot.shape.area), 1e-9)
+            cover[row, column] = alike[row, column] = both / either
+            if look.polygon.is_cut or plot.seen_share < COMPLETE_SHARE:
+                cover[row, column] = both / (0.5 * (least + either))
+                alike[row, column] = both / least
+    return cover, alike
 
 
 def _share(part: shapely.Polygon, whole: shapely.Polygon) -> float:

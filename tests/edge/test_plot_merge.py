@@ -201,6 +201,20 @@ def test_a_whole_plot_is_never_shrunk_by_looks_that_show_a_part() -> None:
     assert flight.map.numbers == [1]
 
 
+def test_a_sliver_at_the_edge_of_the_image_grows_into_the_whole_plot() -> None:
+    """The first grid is far too fine for what comes: its cells double."""
+    plot = shapely.box(-60, -40, 60, 40)
+    flight = Flight()
+    assert flight.frame([plot], at_m=(0.0, 0.2 * 540 + 37.0), off_m=(0.0, 0.0)) == {0: 1}
+    assert flight.state().planimetric.value < 600.0
+    for _ in range(3):
+        assert flight.frame([plot]) == {0: 1}
+    state = flight.state()
+    assert state.is_complete
+    assert state.planimetric.value == pytest.approx(plot.area, rel=0.03)
+    assert flight.map.numbers == [1]
+
+
 def test_a_plot_that_fills_the_image_has_no_boundary_and_is_not_complete() -> None:
     flight = Flight()
     for _ in range(3):
