@@ -84,8 +84,8 @@ def section(data: Path, scratch: Path) -> Section:
         "star-like, with a hole), flat or nearly flat ground, every error of the pose, the lens, the ground "
         "and the outline drawn anew for each look, seen through the real locator. *Error* is the RMS of the "
         "relative error of the planimetric area, *stated* the RMS of the sigma that came with it, *inside* "
-        f"how many 90 % intervals held the truth (goal 86 to 94 % overall; a bin has {LOOKS_PER_BIN} looks, so "
-        "its share is good to 5 %). Goal for B at 300 m, nadir: 2.5 %.\n",
+        f"how many 90 % intervals held the truth (goal 86 to 94 % overall; a bin has {LOOKS_PER_BIN} looks, "
+        "so its share is good to 5 %). Goal for B at 300 m, nadir: 2.5 %.\n",
         "| height, off nadir | A: error | stated | inside | B: error | stated | inside |",
         "|---|---|---|---|---|---|---|",
         *_single_looks(),
