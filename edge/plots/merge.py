@@ -170,8 +170,8 @@ class PlotMap:
                 continue
             if self._lies_on_one(look, shift, near):
                 self.refused_looks += 1
-            else:
-                joined[look.key] = self._begin(look, shift).number
+            elif (begun := self._begin(look, shift)) is not None:
+                joined[look.key] = begun.number
         return dict(sorted(joined.items()))
 
     def state(self, number: int, surface: Surface) -> PlotState:
@@ -281,7 +281,9 @@ class PlotMap:
         self._fuse(plot, parts[0], shift)
         joined = {parts[0].key: plot.number}
         for look in parts[1:]:
-            joined[look.key] = self._begin(look, shift).number
+            begun = self._begin(look, shift)
+            if begun is not None:
+                joined[look.key] = begun.number
         return joined
 
     def _lies_on_one(self, look: PlotLook, shift: FloatArray, near: Sequence[_Plot]) -> bool:
@@ -290,7 +292,8 @@ class PlotMap:
         shares = (max(_share(shape, plot.shape), _share(plot.shape, shape)) for plot in near)
         return any(share > _MIN_OVERLAP for share in shares)
 
-    def _begin(self, look: PlotLook, shift: FloatArray) -> _Plot:
+    def _begin(self, look: PlotLook, shift: FloatArray) -> _Plot | None:
+        """A new plot; `None` when the look shows no ground that could be one."""
         plot = _Plot(
             number=self._next_number,
             grid=DistanceGrid(look.polygon.shape.area),
@@ -298,9 +301,12 @@ class PlotMap:
             first_ns=look.time_ns,
             last_ns=look.time_ns,
         )
-        self._next_number += 1
         plot.whole_looks = 1
         self._fuse(plot, look, shift)
+        if plot.shape.is_empty:
+            self.refused_looks += 1
+            return None
+        self._next_number += 1
         self._plots[plot.number] = plot
         if len(self._plots) > MAX_PLOTS:
             self._forget_one()

@@ -5,6 +5,7 @@ a fifth or differs from what was told by more than its sigma, and at the latest 
 is still seen; but never more often than every five seconds, unless it has just become complete.
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -109,7 +110,7 @@ class PlotNode:
             looks |= {(index, part): look for part, look in enumerate(found)}
         seen = [look for look in looks.values() if isinstance(look, PlotLook)]
         numbers = self._map.update(seen)
-        states = [self._map.state(number, surface) for number in sorted(set(numbers.values()))]
+        states = self._states(sorted(set(numbers.values())), surface)
         news = [state for state in states if self._is_news(state, pose.time_ns)]
         return PlotFrame(looks=looks, numbers=numbers, news=news)
 
@@ -117,12 +118,19 @@ class PlotNode:
         """Every confirmed plot as it is known by now."""
         if self.surface is None:
             return []
-        found = [self._map.state(number, self.surface) for number in self._map.numbers]
-        return [state for state in found if state.is_confirmed]
+        return [state for state in self._states(self._map.numbers, self.surface) if state.is_confirmed]
 
     def begin_anew(self) -> None:
         """Forget everything, as when the clock was set back."""
         self._map, self._told, self._looked_ns = self._new_map(), {}, None
+
+    def _states(self, numbers: Sequence[int], surface: Surface) -> list[PlotState]:
+        """Of these plots; one whose ground nobody knows (at the edge of the terrain model) is left out."""
+        states = []
+        for number in numbers:
+            with contextlib.suppress(InputError):
+                states.append(self._map.state(number, surface))
+        return states
 
     def _is_due(self, time_ns: int) -> bool:
         if self._looked_ns is not None and time_ns - self._looked_ns < self._settings.interval_s * NS_PER_S:
