@@ -19,6 +19,7 @@ SCENARIOS: dict[str, tuple[str, str]] = {
     "S2": ("sim.faults.power", "power loss on outbox and store"),
     "S7": ("sim.faults.duplicates", "every record up to five times, shuffled, and all of it again"),
     "S9": ("sim.faults.replays", "replays, forks, outboxes restored from old images"),
+    "S10": ("sim.faults.poisoned_mavlink", "MAVLink cut, bent, made up, unknown, unsigned and forged"),
     "S24": ("sim.faults.simulation", "the deterministic simulation, all faults mixed"),
 }
 
@@ -44,7 +45,7 @@ def faults(
     Parameters
     ----------
     scenario
-        S1, S1b, S2, S7, S9 or S24.
+        One of the names that the list without a scenario shows.
     profile
         quick (at most a minute), full, or soak (hours).
     seed

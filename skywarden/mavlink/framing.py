@@ -197,8 +197,16 @@ class Framer:
         """An unknown id of a verified sender; one with a start byte in it is rather a cut-off header."""
         if msgid >> 8 & 0xFF in (STX_V1, STX_V2) or msgid >> 16 in (STX_V1, STX_V2):
             return False
+        if msgid & 0xFF == STX_V2 and self._is_header(buffer, start + 7):
+            return False
         first = start + (3 if header == 6 else 5)
         return (buffer[first], buffer[first + 1]) in self._senders
+
+    def _is_header(self, buffer: bytes, start: int) -> bool:
+        """Whether these bytes are the header that a verified sender puts before a known message."""
+        inner = buffer[start : start + 10]
+        is_known = len(inner) == 10 and int.from_bytes(inner[7:], "little") in CRC_EXTRA
+        return is_known and not inner[2] & ~SIGNED_FLAG and (inner[5], inner[6]) in self._senders
 
     def _passes(self, frame: Frame) -> bool:
         if not frame.is_known:

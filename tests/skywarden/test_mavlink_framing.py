@@ -212,3 +212,11 @@ def test_parse_frame_takes_exactly_one_frame() -> None:
     assert parse_frame(first) is not None
     for wrong in (b"", first[:-1], first + b"\0", first + second, b"\xfd", struct.pack("<Q", 1) + first):
         assert parse_frame(wrong) is None
+
+
+def test_two_cut_off_frames_in_a_row_are_not_taken_for_one_of_an_unknown_id() -> None:
+    whole = _flight(1)[0]
+    first, second = MessageMaker(7, 1).heartbeat(), MessageMaker(7, 1).heartbeat()
+    framer = Framer()
+    frames = framer.feed(whole + first[:7] + second[:-7] + whole) + framer.flush()
+    assert [frame.is_known for frame in frames] == [True, True]
