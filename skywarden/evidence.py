@@ -208,7 +208,7 @@ def read_public_keys(text_or_path: str) -> tuple[bytes, ...]:
 
 def evidence_key_path(link_key: Path) -> Path:
     """Where the evidence key of a link key lies: `link.key` has `link.evidence.key` beside it."""
-    return link_key.with_name(f"{link_key.stem}.evidence.key")
+    return link_key.parent / f"{link_key.stem}.evidence.key"
 
 
 def create_evidence_key(path: Path) -> EvidenceKey:

@@ -67,8 +67,9 @@ def show(path: Path, *, json: bool = False) -> int:
     from skywarden.evidence import evidence_key_path, load_evidence_key
     from skywarden.keys import load_key_file
 
+    pair = load_key_file(path)
     beside = evidence_key_path(path)
-    _show(load_key_file(path), load_evidence_key(beside) if beside.exists() else None, as_json=json)
+    _show(pair, load_evidence_key(beside) if beside.exists() else None, as_json=json)
     return 0
 
 

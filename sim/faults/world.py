@@ -32,7 +32,7 @@ from skywarden.messages import Bearing, Chip, Health, Sighting
 from skywarden.wire import Entry, encode, encode_entry
 
 TICK_S = 0.1
-CHAOS_S = 25.0
+CHAOS_S = 20.0
 QUIET_S = 240.0
 
 SOMETIMES = (
@@ -211,7 +211,7 @@ class World:
             return "sighting", utc_ns, encode(_sighting(edge.platform_id, number, utc_ns))
         if kind < 0.8:
             return "health", utc_ns, encode(_health(edge.platform_id, number, utc_ns))
-        size = self.rng.choice((800, 3_000, 9_000, 9_000, 40_000))
+        size = self.rng.choice((800, 800, 3_000, 9_000, 40_000))
         data = self.rng.randbytes(size)
         return "chip", utc_ns, encode(_chip(edge.platform_id, number, utc_ns, data))
 
@@ -232,7 +232,7 @@ class World:
             self._forge,
             self._replay,
         ]
-        for _ in range(self.rng.randint(6, 16)):
+        for _ in range(self.rng.randint(6, 14)):
             self.at(self.rng.uniform(0.5, CHAOS_S - 1.0), self.rng.choice(faults))
 
     def _kill_edge(self) -> None:
