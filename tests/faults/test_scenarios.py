@@ -1,5 +1,7 @@
 """The fault scenarios, small: what `skywarden sim faults` runs, inside the tests."""
 
+import shutil
+
 import pytest
 
 from sim.faults import duplicates, every_write, kills, power, replays
@@ -28,7 +30,16 @@ def test_s9_replays_change_nothing_forks_are_kept_aside_old_images_are_found_out
 
 @pytest.mark.slow
 def test_s1b_death_or_refusal_at_any_write_loses_nothing() -> None:
-    _passes(every_write.run("quick", 1))
+    total, count, damaged, stuck = every_write.own_disk(120, 1)
+    assert (total.is_good, count, damaged, stuck) == (True, 120, 0, 0), total.examples
+    assert total.stored_once == 3 * 120
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_s1b_a_real_process_may_die_or_be_refused_at_its_writes() -> None:
+    total, count, damaged = every_write.under_strace(3, 2)
+    assert (total.is_good, count, damaged) == (True, 3, 0), total.examples
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,18 @@ def test_a_sequence_set_is_a_set(numbers: list[int]) -> None:
     ranges = kept.ranges()
     assert all(one[1] + 1 < two[0] for one, two in itertools.pairwise(ranges))
     assert kept.missing_count == max(numbers, default=0) - len(set(numbers))
+
+
+@given(st.sets(st.integers(1, 60)), st.lists(st.tuples(st.integers(1, 60), st.integers(0, 12)), max_size=8))
+def test_ranges_go_in_like_their_numbers(numbers: set[int], ranges: list[tuple[int, int]]) -> None:
+    kept, plain = SequenceSet(sorted(numbers)), set(numbers)
+    for first, more in ranges:
+        kept.add_range(first, first + more)
+        plain |= set(range(first, first + more + 1))
+    assert kept.ranges() == SequenceSet(sorted(plain)).ranges()
+    assert kept.contiguous == next(n for n in range(100) if n + 1 not in plain)
+    with pytest.raises(ValueError, match="no range"):
+        kept.add_range(5, 4)
 
 
 @given(st.sets(st.integers(1, 300)))
