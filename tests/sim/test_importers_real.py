@@ -166,7 +166,10 @@ def test_the_real_flight_keeps_every_byte_and_its_calibration(real_data: Path, t
         assert frame.path.read_bytes() == (source / frame.path.name).read_bytes()
     sensor = reader.info.sensor("eo")
     assert sensor.mount == FixedMount(pitch_deg=-90.0)
-    assert sensor.frame_lag_s == 0.2
+    # Found from pictures and telemetry; by hand people found about 0.2 s, with panels that scatter more.
+    assert sensor.frame_lag_s == pytest.approx(0.29, abs=0.05)
+    assert sensor.frame_lag_sigma_s is not None
+    assert sensor.frame_lag_sigma_s < 0.03
     camera = reader.camera("eo")
     assert camera is not None
     assert (camera.width_px, camera.height_px) == (1640, 1232)
