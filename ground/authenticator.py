@@ -5,9 +5,9 @@ revocation need no restart. Everything else is refused, also when this handler i
 binds a ROUTER, not a REP, so that no broken request can leave it in a state where it cannot answer.
 """
 
-import re
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,82 +15,144 @@ import structlog
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from ground.admission import RefusalLog
+from ground.key_files import KeyLine, file_of, is_platform_id, read_lines, write_lines
 from skywarden import keys
+from skywarden.clock import Clock, SystemClock
 from skywarden.errors import LinkError, UsageError
-from skywarden.evidence import public_keys_in, public_text
 from skywarden.link import ZAP_DOMAIN
 
 _log = structlog.get_logger("ground.authenticator")
 
 KEY_PROPERTY = "X-Key"
 _ENDPOINT = "inproc://zeromq.zap.01"
-_PLATFORM_ID = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,126}$")
 _RESCAN_S = 0.25
+_RESCAN_FOR_STRANGERS_S = 0.05
+_LOOK_CLOSELY_S = 2.0
 _MAX_KEYS = 10_000
 _MAX_PART_BYTES = 256
 _ZAP_CURVE_PARTS = 7
+_SUPERVISE_S = 0.2
+_HANGS_S = 3.0
+
+_Stamp = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Enrolled:
-    """One platform that is let in."""
+    """One key of one platform that is let in, `until_ns` (UTC) when it is on its way out."""
 
     platform_id: str
     public_key: bytes
     fingerprint: str
     evidence_keys: tuple[bytes, ...] = ()
+    until_ns: int | None = None
 
 
 class AllowList:
-    """The folder `authorized/` as a table of keys; safe to ask from any thread, read again on change."""
+    """The folder `authorized/` as a table of keys; safe to ask from any thread, read again on change.
 
-    def __init__(self, folder: Path) -> None:
+    A key that ends at some time ends by the monotonic clock too: turning the clock back keeps it no longer,
+    and a key that has ended is taken out of its file.
+    """
+
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self._folder = folder
+        self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._by_key: dict[bytes, Enrolled] = {}
         self._evidence: dict[str, tuple[bytes, ...]] = {}
-        self._stamp: tuple[tuple[str, int, int], ...] | None = None
-        self._checked_s = 0.0
+        self._ends_ns: dict[tuple[str, bytes], int] = {}
+        self._stamp: _Stamp | None = None
+        self._folder_ns = 0
+        self._checked_s = self._looked_s = 0.0
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.refresh()
 
     def refresh(self) -> None:
         """Read the folder again now if anything in it changed; an unreadable folder lets nobody in."""
-        with self._lock:
-            self._checked_s = time.monotonic()
-            try:
-                stamp = self._look()
-                if stamp == self._stamp:
-                    return
-                self._by_key = self._read()
-                self._evidence = {one.platform_id: one.evidence_keys for one in self._by_key.values()}
-                self._stamp = stamp
-            except OSError as error:
-                self._by_key, self._evidence, self._stamp = {}, {}, None
-                _log.error("the list of platforms cannot be read, nobody is let in", reason=str(error))
+        self._refresh(is_close_look=True)
 
     def platform_of(self, public_key: bytes) -> str | None:
-        """The platform with this key, or `None`: not enrolled, revoked, or the key of two platforms."""
-        if time.monotonic() - self._checked_s > _RESCAN_S:
-            self.refresh()
+        """The platform with this key, or `None`: not enrolled, revoked, over, or the key of two platforms."""
+        self._refresh_after(_RESCAN_S)
         with self._lock:
             found = self._by_key.get(public_key)
         return found.platform_id if found is not None else None
 
+    def platform_of_knocking(self, public_key: bytes) -> str | None:
+        """`platform_of` for a new connection: who was enrolled a moment ago gets in at once."""
+        found = self.platform_of(public_key)
+        if found is None:
+            self._refresh_after(_RESCAN_FOR_STRANGERS_S)
+            found = self.platform_of(public_key)
+        return found
+
     def evidence_keys_of(self, platform_id: str) -> tuple[bytes, ...]:
         """The public evidence keys that this platform may sign with; none when it is not enrolled."""
-        if time.monotonic() - self._checked_s > _RESCAN_S:
-            self.refresh()
+        self._refresh_after(_RESCAN_S)
         with self._lock:
             return self._evidence.get(platform_id, ())
 
     def enrolled(self) -> list[Enrolled]:
-        """Everybody who is let in, by platform."""
+        """Everybody who is let in, by platform, the newest key of each first."""
         self.refresh()
         with self._lock:
-            return sorted(self._by_key.values(), key=lambda one: one.platform_id)
+            return sorted(self._by_key.values(), key=lambda one: (one.platform_id, one.until_ns is not None))
 
-    def _look(self) -> tuple[tuple[str, int, int], ...]:
+    def _refresh_after(self, seconds: float) -> None:
+        """Strangers make the station look at the folder's own stamp, not at ten thousand files."""
+        now_s = time.monotonic()
+        if now_s - self._checked_s > seconds:
+            self._refresh(is_close_look=now_s - self._looked_s > _LOOK_CLOSELY_S)
+
+    def _refresh(self, *, is_close_look: bool) -> None:
+        with self._lock:
+            self._checked_s = time.monotonic()
+            try:
+                folder_ns = self._folder.stat().st_mtime_ns
+                if is_close_look or folder_ns != self._folder_ns:
+                    self._looked_s = self._checked_s
+                    stamp = self._look()
+                    if stamp != self._stamp:
+                        self._by_key = self._read()
+                        self._stamp = stamp
+                        self._index()
+                    self._folder_ns = folder_ns
+                self._end_keys()
+            except OSError as error:
+                self._by_key, self._evidence, self._stamp, self._folder_ns = {}, {}, None, 0
+                _log.error("the list of platforms cannot be read, nobody is let in", reason=str(error))
+
+    def _index(self) -> None:
+        self._evidence = {}
+        for one in sorted(self._by_key.values(), key=lambda one: one.until_ns is not None):
+            known = self._evidence.get(one.platform_id, ())
+            fresh = tuple(key for key in one.evidence_keys if key not in known)
+            self._evidence[one.platform_id] = known + fresh
+
+    def _end_keys(self) -> None:
+        """Forget keys whose time is over, for good."""
+        leaving = [one for one in self._by_key.values() if one.until_ns is not None]
+        if not leaving:
+            return
+        utc_ns, now_ns = self._clock.utc_ns(), self._clock.monotonic_ns()
+        for one in leaving:
+            assert one.until_ns is not None
+            name, end_ns = (one.platform_id, one.public_key), now_ns + one.until_ns - utc_ns
+            end_ns = self._ends_ns[name] = min(end_ns, self._ends_ns.get(name, end_ns))
+            if now_ns < end_ns:
+                continue
+            del self._by_key[one.public_key]
+            self._index()
+            _log.info("an old key has ended", platform_id=one.platform_id, fingerprint=one.fingerprint)
+            path = file_of(self._folder, one.platform_id)
+            try:
+                write_lines(path, [line for line in read_lines(path) if line.public != one.public_key])
+            except LinkError as error:
+                _log.error("an ended key stays in its file", file=path.name, reason=str(error))
+
+    def _look(self) -> _Stamp:
         files = [path for path in self._folder.iterdir() if path.suffix == ".pub"]
         if len(files) > _MAX_KEYS:
             raise OSError(f"{len(files)} key files, at most {_MAX_KEYS} are read")
@@ -101,24 +163,18 @@ class AllowList:
         found: dict[bytes, Enrolled] = {}
         doubled: set[bytes] = set()
         for path in sorted(self._folder.glob("*.pub")):
-            platform_id = path.stem
             try:
-                if not _PLATFORM_ID.fullmatch(platform_id):
-                    raise LinkError(f"{platform_id[:40]!r} is not a platform id")
-                key = keys.read_public(str(path))
-                signers = public_keys_in(path.read_text(encoding="ascii"))
+                if not is_platform_id(path.stem):
+                    raise LinkError(f"{path.stem[:40]!r} is not a platform id")
+                lines = read_lines(path)
             except LinkError as error:
                 _log.error("key file ignored", file=path.name, reason=str(error))
                 continue
-            if key in found:
-                doubled.add(key)
-                _log.error("one key for two platforms, neither is let in", file=path.name)
-            found[key] = Enrolled(
-                platform_id=platform_id,
-                public_key=key,
-                fingerprint=keys.fingerprint(key),
-                evidence_keys=signers,
-            )
+            for line in lines:
+                if line.public in found:
+                    doubled.add(line.public)
+                    _log.error("one key for two platforms, neither is let in", file=path.name)
+                found[line.public] = _enrolled(path.stem, line)
         return {key: one for key, one in found.items() if key not in doubled}
 
 
@@ -129,45 +185,63 @@ def enrol(
     *,
     evidence_keys: tuple[bytes, ...] = (),
     replace: bool = False,
+    overlap_until_ns: int | None = None,
 ) -> Enrolled:
     """Let `platform_id` in with this key; takes effect within a second, also on a running station.
 
-    What one of `evidence_keys` has signed is taken as its record. Raises `UsageError` when the id is not one,
-    or is enrolled with another key and `replace` is not set.
+    What one of `evidence_keys` has signed is taken as its record. With `overlap_until_ns` (UTC) the keys that
+    are replaced stay good until then. Raises `UsageError` when the id is not one, or is enrolled with another
+    key and `replace` is not set.
     """
-    path = _key_path(folder, platform_id)
+    path = file_of(folder, platform_id)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    one = Enrolled(
-        platform_id=platform_id,
-        public_key=public_key,
-        fingerprint=keys.fingerprint(public_key),
-        evidence_keys=evidence_keys,
-    )
+    line = KeyLine(public=public_key, evidence=evidence_keys)
+    before: list[KeyLine] = []
     for other in AllowList(folder).enrolled():
         if other.public_key == public_key and other.platform_id != platform_id:
             raise UsageError(f"this key is already that of {other.platform_id}; each platform has its own")
+        if other.platform_id != platform_id:
+            continue
         is_other = other.public_key != public_key or (
             other.evidence_keys and other.evidence_keys != evidence_keys
         )
-        if other.platform_id == platform_id and is_other and not replace:
+        if is_other and other.until_ns is None and not replace:
             raise UsageError(
                 f"{platform_id} is enrolled with another key ({other.fingerprint}); --replace changes it"
             )
-    part = path.with_suffix(".part")
-    words = [keys.public_text(public_key), *map(public_text, evidence_keys)]
-    part.write_text(" ".join(words) + "\n", encoding="ascii")
-    part.chmod(0o600)
-    part.replace(path)
-    return one
+        if other.public_key != public_key:
+            until_ns = other.until_ns or overlap_until_ns
+            before.append(KeyLine(public=other.public_key, evidence=other.evidence_keys, until_ns=until_ns))
+    kept = [one for one in before if one.until_ns is not None] if overlap_until_ns is not None else []
+    write_lines(path, [line, *kept])
+    return _enrolled(platform_id, line)
 
 
 def revoke(folder: Path, platform_id: str) -> None:
-    """Let `platform_id` in no more; raises `UsageError` when it was not enrolled."""
-    path = _key_path(folder, platform_id)
+    """Let `platform_id` in no more, with none of its keys; raises `UsageError` when it was not enrolled."""
+    path = file_of(folder, platform_id)
     try:
         path.unlink()
     except FileNotFoundError as error:
         raise UsageError(f"{platform_id} is not enrolled here") from error
+
+
+def evidence_keys_in(entries: Sequence[Enrolled]) -> dict[str, tuple[bytes, ...]]:
+    """Every evidence key of each platform."""
+    found: dict[str, tuple[bytes, ...]] = {}
+    for one in entries:
+        found[one.platform_id] = found.get(one.platform_id, ()) + one.evidence_keys
+    return found
+
+
+def _enrolled(platform_id: str, line: KeyLine) -> Enrolled:
+    return Enrolled(
+        platform_id=platform_id,
+        public_key=line.public,
+        fingerprint=keys.fingerprint(line.public),
+        evidence_keys=line.evidence,
+        until_ns=line.until_ns,
+    )
 
 
 class Authenticator:
@@ -184,6 +258,8 @@ class Authenticator:
         self._socket: zmq.Socket[bytes] | None = None
         self._thread = self._new_thread()
         self._supervisor = threading.Thread(target=self._supervise, name="ground.zap-watch", daemon=True)
+        self._refusals = RefusalLog()
+        self._turned_s = time.monotonic()
         self.accepted = 0
         self.refused = 0
         self.self_test_fingerprint: str | None = None
@@ -207,13 +283,14 @@ class Authenticator:
     @property
     def is_alive(self) -> bool:
         """Whether requests are being answered."""
-        return self._thread.is_alive() and self._bound.is_set()
+        is_turning = time.monotonic() - self._turned_s < _HANGS_S
+        return self._thread.is_alive() and self._bound.is_set() and is_turning
 
     def _new_thread(self) -> threading.Thread:
         return threading.Thread(target=self._run, name="ground.zap", daemon=True)
 
     def _supervise(self) -> None:
-        while not self._stopping.wait(0.5):
+        while not self._stopping.wait(_SUPERVISE_S):
             if not self._thread.is_alive():
                 _log.error("ZAP handler ended, started again")
                 self.failures += 1
@@ -221,14 +298,22 @@ class Authenticator:
                 self._thread.start()
 
     def _run(self) -> None:
+        try:
+            self._answer_all()
+        except Exception as error:  # noqa: BLE001 - the outermost loop: it is started again
+            _log.error("ZAP handler failed", error=str(error), kind=type(error).__name__)
+
+    def _answer_all(self) -> None:
         socket = self._context.socket(zmq.ROUTER)
         socket.linger = 0
         try:
             socket.bind(_ENDPOINT)
             self._bound.set()
             while not self._stopping.is_set():
+                self._turned_s = time.monotonic()
                 if socket.poll(100):
                     self._serve_one(socket)
+                self._refusals.turn()
         finally:
             self._bound.clear()
             socket.close(linger=0)
@@ -256,18 +341,17 @@ class Authenticator:
         peer = address.decode("ascii", "replace")
         if version != b"1.0" or mechanism != b"CURVE" or domain != ZAP_DOMAIN.encode():
             return self._refusal("wrong mechanism or domain", peer=peer)
-        self._allow_list.refresh()
-        platform_id = self._allow_list.platform_of(key)
+        platform_id = self._allow_list.platform_of_knocking(key)
         if platform_id is None:
             return self._refusal("unknown key", peer=peer, fingerprint=keys.fingerprint(key))
         self.accepted += 1
         _log.info("platform let in", platform_id=platform_id, peer=peer)
         return [b"200", b"OK", platform_id.encode(), _metadata(KEY_PROPERTY, key.hex())]
 
-    def _refusal(self, reason: str, **facts: str) -> list[bytes]:
+    def _refusal(self, reason: str, *, peer: str = "?", **facts: str) -> list[bytes]:
         self.refused += 1
-        is_own = "fingerprint" in facts and facts["fingerprint"] == self.self_test_fingerprint
-        (_log.debug if is_own else _log.warning)("peer refused", reason=reason, **facts)
+        if "fingerprint" not in facts or facts["fingerprint"] != self.self_test_fingerprint:
+            self._refusals.refuse(reason, peer, **facts)
         return [b"400", b"refused", b"", b""]
 
 
@@ -304,11 +388,3 @@ def prove_refusal(
 def _metadata(name: str, value: str) -> bytes:
     raw_name, raw_value = name.encode(), value.encode()
     return bytes([len(raw_name)]) + raw_name + len(raw_value).to_bytes(4, "big") + raw_value
-
-
-def _key_path(folder: Path, platform_id: str) -> Path:
-    if not _PLATFORM_ID.fullmatch(platform_id):
-        raise UsageError(
-            f"{platform_id[:60]!r} is not a platform id: letters, digits, _ . : - and at most 127"
-        )
-    return folder / f"{platform_id}.pub"

@@ -45,6 +45,7 @@ class ReceiverCounts:
     refused_identity: int = 0
     refused_revoked: int = 0
     refused_signature: int = 0
+    refused_rate: int = 0
     store_failures: int = 0
     failures: int = 0
     alarms: int = 0

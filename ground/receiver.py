@@ -11,7 +11,9 @@ from collections import deque
 import structlog
 import zmq
 
+from ground.admission import Sessions
 from ground.authenticator import KEY_PROPERTY, AllowList
+from ground.door import Door
 from ground.intake import EvidencePolicy, Intake, Parcel, ReceiverCounts
 from ground.live import LivePicture
 from ground.store import Store
@@ -31,6 +33,7 @@ _MAX_DRAIN_BYTES = 4_000_000
 _SETTLE_S = 0.25
 _SETTLE_REST = 5.0  # so contacts take at most a sixth of the time, however many there are
 _HEARD_S = 5.0
+_SESSIONS_S = 0.5
 _MAX_TASKINGS = 256
 _MAX_SHOWN = 1_000
 
@@ -54,6 +57,9 @@ class Receiver:
     ) -> None:
         self._socket = _router(context, server_key)
         self._allow_list = allow_list
+        self.sessions = Sessions()
+        self.door = Door(self._socket)
+        self._sessions_due_s = 0.0
         self._store = store
         self._picture = picture
         self._clock = clock
@@ -81,13 +87,19 @@ class Receiver:
         bound = endpoint.rstrip(b"\0").decode().rpartition(":")[2]
         return f"{shown}:{bound}"
 
+    def unbind(self, address: str) -> None:
+        """Listen on this address (as `bind` gave it) no more."""
+        self._socket.unbind(f"tcp://{address}")
+
     def start(self) -> None:
         """Begin to take records in."""
+        self.door.start()
         self._thread.start()
 
     def stop(self) -> None:
         """Finish the commit under way, write contacts, close the socket; within 2 s."""
         self._stopping.set()
+        self.door.stop()
         if self._thread.is_alive():
             self._thread.join(3.0)
         else:
@@ -135,6 +147,7 @@ class Receiver:
         if self._socket.poll(_POLL_MS):
             parcels = self._drain()
             self._take_in(parcels)
+        self._cut_revoked()
         self._send_taskings()
         self._settle(force=False)
         self._remember_heard(force=False)
@@ -166,6 +179,9 @@ class Receiver:
         platform_id = self._identity(frames[-1])
         if platform_id is None:
             return None
+        if not self.sessions.admits(platform_id, size, time.monotonic()):
+            self.intake.complain(platform_id, "sends more than one platform may", "refused_rate")
+            return None
         if len(frames) != 3 or bytes(frames[1].buffer) != KIND_BATCH:
             self.intake.complain(platform_id, "not a batch", "undecodable")
             return None
@@ -177,11 +193,22 @@ class Receiver:
             platform_id, key = str(frame.get("User-Id")), bytes.fromhex(str(frame.get(KEY_PROPERTY)))
         except (zmq.ZMQError, ValueError):
             self.intake.complain("?", "frame without an authenticated key", "refused_identity")
+            self.sessions.cut("?", frame)
             return None
         if self._allow_list.platform_of(key) != platform_id:
             self.intake.complain(platform_id, "its key was revoked while it was connected", "refused_revoked")
+            self.sessions.cut(platform_id, frame)
             return None
+        self.sessions.note(platform_id, key, frame)
         return platform_id
+
+    def _cut_revoked(self) -> None:
+        """Connections of keys that were revoked end, also when nothing comes over them."""
+        now_s = time.monotonic()
+        if now_s >= self._sessions_due_s:
+            self._sessions_due_s = now_s + _SESSIONS_S
+            for platform_id in self.sessions.cut_revoked(self._allow_list.platform_of):
+                self._routes.pop(platform_id, None)
 
     def _take_in(self, parcels: list[tuple[bytes, Parcel]]) -> None:
         is_committed = self.intake.commit([parcel for _, parcel in parcels])
@@ -277,6 +304,7 @@ def _router(context: zmq.Context[zmq.Socket[bytes]], server_key: keys.KeyPair) -
     socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
     socket.maxmsgsize = MAX_BATCH_BYTES
     socket.rcvhwm, socket.sndhwm = 64, 256
+    socket.backlog = 1_024
     socket.handshake_ivl = 5_000
     socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 5_000, 15_000, 30_000
     return socket

@@ -10,6 +10,7 @@ import structlog
 import uvicorn
 import zmq
 
+from ground.admission import allow_many_connections
 from ground.api import Station, create_app
 from ground.authenticator import AllowList, Authenticator, enrol, prove_refusal
 from ground.config import GroundConfig, host_and_port, is_loopback
@@ -204,7 +205,8 @@ def _start_link(
     policy: EvidencePolicy,
     parts: _Parts,
 ) -> tuple[Receiver, Authenticator, str]:
-    """Authenticator first, then the port, then the proof that a stranger is refused, then reception."""
+    """Authenticator first, then the proof that a stranger is refused, then the port, then reception."""
+    allow_many_connections()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     parts.add("zeromq", lambda: context.destroy(linger=0))
     authenticator = Authenticator(context, allow_list)
@@ -212,12 +214,22 @@ def _start_link(
     authenticator.start()
     receiver = Receiver(context, server_key, allow_list, store, picture, clock, policy)
     parts.add("receiver", receiver.stop)
+    _prove_door(context, receiver, server_key, authenticator)
     address = receiver.bind(*link)
-    port = address.rpartition(":")[2]
-    knock = "127.0.0.1" if link[0] in ("0.0.0.0", "*", "::") else address.rpartition(":")[0]
-    prove_refusal(context, f"tcp://{knock}:{port}", server_key.public, authenticator)
     receiver.start()
     return receiver, authenticator, address
+
+
+def _prove_door(
+    context: zmq.Context[zmq.Socket[bytes]],
+    receiver: Receiver,
+    server_key: keys.KeyPair,
+    authenticator: Authenticator,
+) -> None:
+    """The very socket that will serve refuses a stranger on an address that only this machine reaches."""
+    address = receiver.bind("127.0.0.1", 0)
+    prove_refusal(context, f"tcp://{address}", server_key.public, authenticator)
+    receiver.unbind(address)
 
 
 def _problems(receiver: Receiver, authenticator: Authenticator) -> Callable[[], list[str]]:

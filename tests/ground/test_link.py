@@ -215,10 +215,10 @@ def test_a_revoked_platform_is_cut_off_while_it_is_connected_and_back_when_enrol
         put(outbox, sighting(number=1, place=position()))
         assert downlink.wait_until_delivered(10)
         revoke(authorized_dir(tmp_path / "ground"), "uav07")
-        _until(lambda: ground.receiver.counts.refused_revoked > 0, 5.0)
+        _until(lambda: ground.receiver.sessions.cut_count > 0, 5.0)
         put(outbox, sighting(number=2, place=position()))
-        before = ground.receiver.counts.refused_revoked
-        _until(lambda: ground.receiver.counts.refused_revoked > before)
+        before = ground.authenticator.refused
+        _until(lambda: ground.authenticator.refused > before)
         assert ground.store.counts().sightings == 1
         assert outbox.state().held == 1
         ground.enrol("uav07", enrolment(tmp_path))
