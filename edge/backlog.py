@@ -5,6 +5,7 @@ from typing import Protocol
 
 import structlog
 
+from edge.outbox import Entry as Entry
 from skywarden.errors import StoreError
 from skywarden.topics import topic_named
 
@@ -13,9 +14,6 @@ log = structlog.get_logger("edge.backlog")
 MAX_BYTES = 16_000_000
 CHUNK = 200
 _ROW_BYTES = 200
-
-Entry = tuple[str, int, bytes]
-"""Topic, UTC ns, encoded message."""
 
 
 class Appender(Protocol):

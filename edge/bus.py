@@ -8,17 +8,19 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 import zmq
+from msgspec import Meta
 
 from skywarden import wire
 from skywarden.errors import WireError
-from skywarden.messages import Count, Finite, Message, TimeNs
+from skywarden.messages import Count, Finite, Message, TimeNs, Unit
 from skywarden.topics import topic_of
 
 TELEMETRY = b"T"
+CONTROL = b"C"
 MESSAGE = b"M"
 ALIVE = b"L"
 IMAGE = b"I"
@@ -40,6 +42,14 @@ class Alive(Message, frozen=True, kw_only=True, array_like=True):
     frames_per_s: Finite
     inference_ms: Finite
     is_finished: bool = False
+
+
+class Control(Message, frozen=True, kw_only=True, array_like=True):
+    """What the core wants of a vision process: pictures of at most `picture_bytes`, and detections from these
+    scores on (by label; "" for all others). Sent once a second."""
+
+    picture_bytes: Count
+    min_scores: Annotated[dict[Annotated[str, Meta(max_length=64)], Unit], Meta(max_length=64)] = {}  # noqa: RUF012
 
 
 class ImageNote(Message, frozen=True, kw_only=True, array_like=True):
@@ -81,6 +91,10 @@ class CoreBus:
         """Hand one MAVLink frame to every vision process; one that lags is not waited for."""
         self._telemetry.send_multipart((TELEMETRY, _STAMP.pack(received_ns), raw))
 
+    def control(self, control: Control) -> None:
+        """Tell every vision process what is wanted of it."""
+        self._telemetry.send_multipart((CONTROL, msgspec.msgpack.encode(control)))
+
     def receive(self, timeout_ms: int) -> list[list[bytes]]:
         """Everything that waits, each as kind, sensor id and parts; at most 500, the first waited for.
 
@@ -110,6 +124,8 @@ class VisionBus:
         self._telemetry = self._context.socket(zmq.SUB)
         self._telemetry.setsockopt(zmq.RCVHWM, 5000)
         self._telemetry.setsockopt(zmq.SUBSCRIBE, TELEMETRY)
+        self._telemetry.setsockopt(zmq.SUBSCRIBE, CONTROL)
+        self._control: Control | None = None
         self._results = self._context.socket(zmq.PUSH)
         self._results.setsockopt(zmq.SNDHWM, 1000)
         self._results.setsockopt(zmq.SNDTIMEO, 5000)
@@ -129,12 +145,20 @@ class VisionBus:
                 parts = self._telemetry.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 break
+            if parts[0] == CONTROL and len(parts) == 2:
+                self._control = _decoded(parts[1], Control)
+                continue
             if len(parts) != 3 or len(parts[1]) != _STAMP.size:
                 raise WireError(
                     f"telemetry from the core in {len(parts)} parts; expected kind, time and frame"
                 )
             out.append((_STAMP.unpack(parts[1])[0], parts[2]))
         return out
+
+    def control(self) -> Control | None:
+        """What the core last wanted, once; it comes with the telemetry."""
+        control, self._control = self._control, None
+        return control
 
     def message(self, message: Message) -> None:
         """Hand one message to the core; blocks while the core is busy, at most 5 s."""

@@ -21,6 +21,7 @@ import structlog
 
 from edge import outbox_schema
 from edge.clock_watch import ClockWatch
+from edge.triage.worth import Graded, Worth
 from skywarden import evidence, lockfile
 from skywarden.clock import Clock, SystemClock
 from skywarden.errors import StoreError, WireError
@@ -30,6 +31,9 @@ from skywarden.topics import topic_named
 from skywarden.wire import ClockQuality, Record, encode
 
 _log = structlog.get_logger("edge.outbox")
+
+Entry = tuple[str, int, bytes]
+"""Topic, UTC ns, encoded message; a `Graded` one also says what it is worth."""
 
 ROW_OVERHEAD_BYTES = 64
 _SHED_TO = 0.95
@@ -149,6 +153,7 @@ class Outbox:
         self._boot_id, self._chain, self._next_seq = "", b"", 1
         self._confirmed_seq = 0
         self._opened_seq: int | None = None
+        self._made_from_ms = self._made_ms = 0
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         taken = f"{path}: another process uses this outbox"
         self._guard = lockfile.hold(path.with_name(path.name + ".lock"), taken)
@@ -182,8 +187,11 @@ class Outbox:
         """Make one record durable and return its sequence number; see `append_many`."""
         return self.append_many([(topic, time_ns, body)])[0]
 
-    def append_many(self, entries: Sequence[tuple[str, int, bytes]]) -> list[int]:
+    def append_many(self, entries: Sequence[Entry]) -> list[int]:
         """Make records (topic, UTC ns, encoded message) durable in one transaction; their sequence numbers.
+
+        A `Graded` entry says what it is worth; any other has its topic's priority and is worth as much as
+        the others of its age.
 
         Raises `WireError` for a topic that is unknown, not durable or over its size; `StoreError` when the
         disk refuses. Then nothing of the call is kept and no number is used up.
@@ -200,8 +208,13 @@ class Outbox:
             mono_ns = self._clock.monotonic_ns()
             quality = self._clock_watch.judge(self._clock.utc_ns(), mono_ns)
             with self._transaction() as db:
-                seqs = [self._insert(db, *entry, mono_ns, quality) for entry in entries]
-                self._shed_if_full(db, max(time_ns for _, time_ns, _ in entries), mono_ns, quality)
+                seqs = [
+                    self._insert(
+                        db, *entry, mono_ns, quality, entry.worth if isinstance(entry, Graded) else None
+                    )
+                    for entry in entries
+                ]
+                self._shed_if_full(db, max(entry[1] for entry in entries), mono_ns, quality)
                 self._write_head(db)
         if self.on_append is not None:
             self.on_append()
@@ -332,6 +345,11 @@ class Outbox:
             values=values,
         )
 
+    def holds(self, boot_id: str, seq: int) -> bool:
+        """Whether record `seq` of this outbox, under this name, still waits for its acknowledgement."""
+        with self._lock, outbox_schema.as_store_errors(self._path):
+            return boot_id == self._boot_id and self._any_between(seq, seq)
+
     def close(self) -> None:
         """Write everything into the main file and let go of it."""
         with self._lock:
@@ -345,18 +363,34 @@ class Outbox:
         os.close(self._guard)
 
     def _insert(
-        self, db: Any, topic_name: str, time_ns: int, body: bytes, mono_ns: int, quality: ClockQuality
+        self,
+        db: Any,
+        topic_name: str,
+        time_ns: int,
+        body: bytes,
+        mono_ns: int,
+        quality: ClockQuality,
+        worth: Worth | None = None,
     ) -> int:
+        worth = worth or Worth(priority=topic_named(topic_name).priority)
         seq, size = self._next_seq, len(body) + ROW_OVERHEAD_BYTES
         self._chain = self._chain_after(self._chain, seq, topic_name, time_ns, body, mono_ns, quality)
         db.execute(
-            "INSERT INTO records(seq, topic, priority, time_ns, size, body, mono_ns, clock, chain) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (seq, topic_name, _priority(topic_name), time_ns, size, body, mono_ns, quality, self._chain),
+            "INSERT INTO records(seq, topic, priority, time_ns, size, body, mono_ns, clock, chain, rank_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(seq, topic_name, worth.priority, time_ns, size, body, mono_ns, quality, self._chain),
+                self._age_ms(mono_ns) + worth.rank_ms,
+            ),
         )
         db.execute("UPDATE meta SET held = held + 1, held_bytes = held_bytes + ?", (size,))
         self._next_seq = seq + 1
         return seq
+
+    def _age_ms(self, mono_ns: int) -> int:
+        """When a record was made, on a clock that never runs back, also over restarts: what ranks it."""
+        self._made_ms = max(self._made_ms, self._made_from_ms + mono_ns // 1_000_000)
+        return self._made_ms
 
     def _chain_after(
         self,
@@ -385,7 +419,9 @@ class Outbox:
 
     def _in_order(self, fresh_from: int | None) -> Iterator[tuple[int, int]]:
         """(seq, size) in the order of worth; what is fresh comes twice, which the caller skips."""
-        yield from self._db.execute("SELECT seq, size FROM records WHERE priority = 0 ORDER BY seq DESC")
+        yield from self._db.execute(
+            "SELECT seq, size FROM records WHERE priority = 0 ORDER BY rank_ms DESC, seq DESC"
+        )
         if fresh_from is not None:
             yield from self._db.execute(
                 "SELECT seq, size FROM records WHERE seq >= ? AND priority BETWEEN 1 AND ? "
@@ -393,7 +429,7 @@ class Outbox:
                 (fresh_from, _FRESH_PRIORITY),
             )
         yield from self._db.execute(
-            "SELECT seq, size FROM records WHERE priority > 0 ORDER BY priority, seq DESC"
+            "SELECT seq, size FROM records WHERE priority > 0 ORDER BY priority, rank_ms DESC, seq DESC"
         )
 
     def _forget(self, db: Any, first: int, last: int) -> int:
@@ -506,7 +542,7 @@ class Outbox:
         freed = 0
         rows = db.execute(
             "SELECT seq, topic, size, chain FROM records WHERE priority > ? AND topic NOT IN (?, ?, ?) "
-            "ORDER BY priority DESC, seq ASC",
+            "ORDER BY priority DESC, rank_ms ASC, seq ASC",
             (_NEVER_SHED_PRIORITY, *_NEVER_SHED),
         )
         for row in rows:
@@ -614,10 +650,9 @@ class Outbox:
                 f"{self._path} is the outbox of {platform_id}, not of {self._platform_id}; "
                 "give this platform its own state folder"
             )
+        newest = self._db.execute("SELECT max(rank_ms) FROM records").get or 0
+        self._made_from_ms = newest - self._clock.monotonic_ns() // 1_000_000
+        self._made_ms = newest
         if self._opened_seq is None:
             self._opened_seq = self._next_seq
             self._db.execute("UPDATE meta SET opened_seq = ?", (self._opened_seq,))
-
-
-def _priority(topic_name: str) -> int:
-    return topic_named(topic_name).priority

@@ -11,7 +11,7 @@ from skywarden import evidence
 from skywarden.errors import StoreError
 from skywarden.wire import ClockQuality, Record
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE meta(
@@ -32,6 +32,12 @@ ALTER TABLE records ADD COLUMN mono_ns INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE records ADD COLUMN clock INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE records ADD COLUMN chain BLOB NOT NULL DEFAULT x'';
 CREATE TABLE shed_chain(seq INTEGER PRIMARY KEY, chain BLOB NOT NULL);
+"""
+
+_RANKED = """
+ALTER TABLE records ADD COLUMN rank_ms INTEGER NOT NULL DEFAULT 0;
+DROP INDEX records_by_worth;
+CREATE INDEX records_by_rank ON records(priority, rank_ms DESC, seq DESC, size);
 """
 
 NumberedAnew = Callable[[str, int, bytes, int, ClockQuality], tuple[int, bytes]]
@@ -102,8 +108,10 @@ def _bring_up_to_date(db: Any, path: Path, platform_id: str, entropy: Callable[[
         if version == 0:
             db.execute(_SCHEMA)
             db.execute("INSERT INTO meta VALUES (1, ?, ?, 1, 0, 0, 0, 0, 0)", (platform_id, entropy()))
-        db.execute(_CHAINED)
-        _begin_chain(db, entropy, is_new=version == 0)
+        if version <= 1:
+            db.execute(_CHAINED)
+            _begin_chain(db, entropy, is_new=version == 0)
+        db.execute(_RANKED)
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
     except BaseException:

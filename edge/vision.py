@@ -153,6 +153,15 @@ class VisionNode:
         self._heights: dict[int, tuple[float, float, messages.Surface]] = {}
         self._locators: dict[tuple[int, int], Locator] = {}
         self._plots = PlotNode(settings.plots)
+        self._picture_bytes: int | None = None
+        self._min_scores: dict[str, float] = {}
+
+    def want(self, *, picture_bytes: int | None, min_scores: dict[str, float]) -> None:
+        """From now on: chips of at most so many bytes, detections from these scores on.
+
+        `min_scores` is by label, "" for labels that are not named; without either the settings hold.
+        """
+        self._picture_bytes, self._min_scores = picture_bytes, min_scores
 
     def look(self, frame: Frame) -> Look:
         """Run the network, the costly part; a frame with a fault is not looked at.
@@ -173,8 +182,23 @@ class VisionNode:
         if look.inference is None:
             return Seen(frame=look.frame, batch=_nothing(self._detector.labels))
         batch = self._detector.read(look.inference)
-        wanted = int((batch.score >= self._settings.min_score).sum())
-        return Seen(frame=look.frame, batch=_first(batch, min(wanted, self._settings.max_detections)))
+        if self._min_scores:
+            batch = self._wanted(batch)
+        else:
+            batch = _first(batch, int((batch.score >= self._settings.min_score).sum()))
+        return Seen(frame=look.frame, batch=_first(batch, self._settings.max_detections))
+
+    def _wanted(self, batch: DetectionBatch) -> DetectionBatch:
+        others = self._min_scores.get("", self._settings.min_score)
+        least = np.array([self._min_scores.get(label, others) for label in batch.labels])
+        kept = np.flatnonzero(batch.score >= least[batch.label_index])
+        return DetectionBatch(
+            box_px=batch.box_px[kept],
+            score=batch.score[kept],
+            label_index=batch.label_index[kept],
+            labels=batch.labels,
+            shapes=tuple(batch.shapes[index] for index in kept) if any(batch.shapes) else (),
+        )
 
     def detect(self, frame: Frame) -> Seen:
         """`look` and `read` in one step."""
@@ -402,6 +426,7 @@ class VisionNode:
             sighting_id=sighting.sighting_id,
             platform_id=self._ids.platform_id,
             time_ns=frame.time_ns,
+            max_bytes=self._picture_bytes,
         )
 
     def _forget(self, numbers: set[int]) -> None:

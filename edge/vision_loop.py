@@ -15,10 +15,11 @@ from typing import Protocol, runtime_checkable
 import cv2
 import structlog
 
-from edge.bus import Alive, ImageNote
+from edge.bus import Alive, Control, ImageNote
 from edge.cameras.frame import CameraFrame
 from edge.pending import PendingFrames
 from edge.telemetry import TelemetryNode
+from edge.triage.frame_keeper import FrameKeeper
 from edge.vision import Frame, Look, VisionNode
 from skywarden.clock import NS_PER_S, Clock
 from skywarden.messages import Health, Message
@@ -73,6 +74,15 @@ class Bus(Protocol):
 
 
 @runtime_checkable
+class ControlBus(Protocol):
+    """A bus by which the core says what it wants."""
+
+    def control(self) -> Control | None:
+        """What it last wanted, once."""
+        ...
+
+
+@runtime_checkable
 class GroupBus(Protocol):
     """A bus that also takes all that a frame came to at once, so that the core wakes once for it."""
 
@@ -111,6 +121,7 @@ class VisionLoop:
         pending: PendingFrames,
         bus: Bus,
         clock: Clock,
+        keeper: FrameKeeper | None = None,
     ) -> None:
         self._settings = settings
         self._node = node
@@ -118,6 +129,8 @@ class VisionLoop:
         self._telemetry = telemetry
         self._pending = pending
         self._bus = bus
+        self._control_bus = bus if isinstance(bus, ControlBus) else None
+        self._keeper = keeper
         self._group_bus = bus if isinstance(bus, GroupBus) else None
         self._clock = clock
         self._looks: queue.Queue[tuple[Look, CameraFrame]] = queue.Queue(maxsize=1)
@@ -185,6 +198,9 @@ class VisionLoop:
         item = self._next(0.005 if len(self._pending) else 0.05)
         for received_ns, raw in self._bus.telemetry():
             self._telemetry.handle(received_ns, raw)
+        control = self._control_bus.control() if self._control_bus is not None else None
+        if control is not None:
+            self._node.want(picture_bytes=control.picture_bytes, min_scores=control.min_scores)
         for health in self._frames.health(self._settings.platform_id):
             self._bus.message(health)
         if item is not None:
@@ -212,6 +228,8 @@ class VisionLoop:
     def _hand_over(self, *, is_last: bool = False) -> None:
         for seen, pose in self._pending.due(self._clock.monotonic_ns(), is_last=is_last):
             together = self._node.finish(seen, pose).messages
+            if self._keeper is not None:
+                self._keeper.consider(seen.frame, together)
             if self._group_bus is not None:
                 self._group_bus.send_together(together)
                 continue

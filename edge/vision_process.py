@@ -19,6 +19,8 @@ from edge.pending import PendingFrames
 from edge.plots.effects import OutlineSigmas
 from edge.plots.node import PlotSettings
 from edge.telemetry import TelemetryNode
+from edge.triage.frame_keeper import FrameKeeper
+from edge.triage.frame_ring import FrameRing
 from edge.vision import SensorIds, VisionNode, VisionSettings
 from edge.vision_loop import LoopSettings, VisionLoop
 from models.catalogue import load_detector
@@ -38,6 +40,7 @@ def run_vision(
     ids: SensorIds,
     endpoints: Endpoints,
     first_frame: int,
+    frames: Path | None = None,
 ) -> None:
     """Build one sensor's chain and work until told to stop, or until the core is gone."""
     clock = SystemClock()
@@ -63,6 +66,7 @@ def run_vision(
         PendingFrames(poses, wait_s=config.sighting.pose_wait_s),
         bus,
         clock,
+        _keeper(config, ids, frames),
     )
     signal.signal(signal.SIGTERM, lambda number, frame: loop.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -72,6 +76,17 @@ def run_vision(
     finally:
         grabber.stop()
         bus.close()
+
+
+def _keeper(config: EdgeConfig, ids: SensorIds, frames: Path | None) -> FrameKeeper | None:
+    if frames is None or not config.triage.frames_max_bytes:
+        return None
+    ring = FrameRing(
+        frames / ids.sensor_id,
+        max_bytes=config.triage.frames_max_bytes // max(1, len(config.sensor)),
+        min_free_bytes=config.triage.frames_min_free_bytes,
+    )
+    return FrameKeeper(ring, ids.prefix)
 
 
 def vision_settings(config: EdgeConfig, sensor: SensorConfig) -> VisionSettings:
@@ -137,6 +152,7 @@ def main() -> None:
     )
     for name in ("--config", "--sensor", "--sortie", "--telemetry", "--results"):
         parser.add_argument(name, required=True)
+    parser.add_argument("--frames", type=Path)
     parser.add_argument("--incarnation", type=int, required=True)
     parser.add_argument("--first-frame", type=int, required=True)
     given = parser.parse_args()
@@ -160,7 +176,7 @@ def _run(given: argparse.Namespace) -> None:
         incarnation=given.incarnation,
     )
     endpoints = Endpoints(telemetry=given.telemetry, results=given.results)
-    run_vision(config, sensor, ids, endpoints, given.first_frame)
+    run_vision(config, sensor, ids, endpoints, given.first_frame, given.frames)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from types import FrameType
 
 import structlog
 
-from edge.backlog import Backlog
+from edge.backlog import Backlog, Entry
 from edge.bus import ALIVE, MESSAGE, Alive, CoreBus, Endpoints, decode_alive, decode_note, split_result
 from edge.conditions import ConditionBoard
 from edge.config import EdgeConfig, SensorConfig
@@ -29,6 +29,7 @@ from edge.outbox import Outbox
 from edge.recorder import Recorder
 from edge.supervisor import Child, python_module
 from edge.telemetry import TelemetryNode
+from edge.triage.core import TriageCore
 from skywarden import wire
 from skywarden.clock import NS_PER_S, Clock
 from skywarden.errors import StoreError, WireError
@@ -72,6 +73,7 @@ class EdgeWorker:
         )
         self._backlog = Backlog(self._outbox)
         self._outbox_state = self._outbox.state()
+        self._triage = TriageCore(config.triage, config.platform_id, self._outbox, state)
         self._downlink = self._make_downlink(state)
         self._recorder = Recorder(config, self.sortie_id, flights)
         self._port = MavlinkPort(config.mavlink, on_frame=self._heard)
@@ -85,7 +87,7 @@ class EdgeWorker:
         self._alive: dict[str, Alive] = {}
         self._last_frame: dict[str, int] = {}
         self._children = {sensor.camera.sensor_id: self._child(sensor) for sensor in config.sensor}
-        self._next_pose_ns = self._next_tend_ns = self._next_status_ns = 0
+        self._next_pose_ns = self._next_tend_ns = self._next_status_ns = self._next_control_ns = 0
 
     def run(self) -> None:
         """Work until `stop` or a signal; returns after a clean stop (at most 5 s)."""
@@ -143,7 +145,7 @@ class EdgeWorker:
 
     def _take_results(self, timeout_ms: int) -> int:
         """Take what the vision processes say; how many things that was."""
-        durable: list[tuple[str, int, bytes]] = []
+        durable: list[Entry] = []
         results = self._bus.receive(timeout_ms)
         for parts in results:
             try:
@@ -154,7 +156,7 @@ class EdgeWorker:
             self._backlog.append_many(durable)
         return len(results)
 
-    def _take(self, parts: list[bytes], durable: list[tuple[str, int, bytes]]) -> None:
+    def _take(self, parts: list[bytes], durable: list[Entry]) -> None:
         kind, sensor_id, rest = split_result(parts)
         if sensor_id not in self._children:
             raise WireError(f"a result from sensor {sensor_id[:40]!r}, which is not configured")
@@ -169,13 +171,15 @@ class EdgeWorker:
             note = decode_note(rest[0])
             self._recorder.image(sensor_id, note.frame_number, note.stamp_ns, rest[1], note.suffix)
 
-    def _take_message(self, topic_name: str, body: bytes, durable: list[tuple[str, int, bytes]]) -> None:
+    def _take_message(self, topic_name: str, body: bytes, durable: list[Entry]) -> None:
         message = wire.decode(topic_name, body)
         self._metrics.count_message(topic_name)
         if isinstance(message, Health):
             self._note(message)
         elif topic_of(message).policy == "durable":
-            durable.append((topic_name, self._clock.utc_ns(), body))
+            durable += self._triage.graded(
+                topic_name, message, body, self._clock.utc_ns(), self._clock.monotonic_ns()
+            )
         else:
             self._offer(topic_name, message, body)
 
@@ -220,8 +224,18 @@ class EdgeWorker:
                     utc_ns,
                 )
             )
+        self._tend_triage(now_ns)
         self._recorder.tend(now_ns)
         self._port.beat(self._board.worst)
+
+    def _tend_triage(self, now_ns: int) -> None:
+        """Answer what operators asked for, and tell the vision processes what is wanted of them."""
+        self._backlog.append_many(self._triage.tend(self._clock.utc_ns()))
+        if now_ns >= self._next_control_ns:
+            self._next_control_ns = now_ns + STATUS_PERIOD_NS
+            goodput = self._downlink.state().goodput_bytes_per_s if self._downlink is not None else None
+            control = self._triage.control(goodput, self._config.link.rate_cap_bytes_per_s)
+            self._bus.control(control)
 
     def _send_pose(self) -> None:
         pose = self._telemetry.platform_pose(self._config.platform_id, self.sortie_id, self._clock.utc_ns())
@@ -278,7 +292,12 @@ class EdgeWorker:
         key_pair = self._config.link.key_pair(state)
         evidence_key = self._config.link.evidence_key(state)
         return Downlink(
-            self._config.link, self._outbox, key_pair, evidence_key=evidence_key, clock=self._clock
+            self._config.link,
+            self._outbox,
+            key_pair,
+            evidence_key=evidence_key,
+            on_tasking=self._triage.on_tasking,
+            clock=self._clock,
         )
 
     def _is_link_up(self) -> bool:
@@ -295,6 +314,7 @@ class EdgeWorker:
                 *python_module("edge.vision_process"),
                 *("--config", str(self._config_path), "--sensor", sensor_id, "--sortie", self.sortie_id),
                 *("--telemetry", self._endpoints.telemetry, "--results", self._endpoints.results),
+                *("--frames", str(self._triage.frames_dir)),
                 *("--incarnation", str(start), "--first-frame", str(self._next_frame(sensor_id, start))),
             ]
 

@@ -255,7 +255,10 @@ class Ack(Message, frozen=True, kw_only=True, array_like=True):
 
 
 class Tasking(Message, frozen=True, kw_only=True, array_like=True):
-    """An operator's request to a platform, with an id under which its receipt comes back."""
+    """An operator's request to a platform, with an id under which its receipt comes back.
+
+    `is_whole_frame` asks for the whole source frame instead of the region round the sighting.
+    """
 
     tasking_id: Id
     platform_id: Id
@@ -266,6 +269,7 @@ class Tasking(Message, frozen=True, kw_only=True, array_like=True):
     label: Label | None = None
     score: Unit | None = None
     area: Annotated[tuple[LatLon, ...], Meta(max_length=256)] = ()
+    is_whole_frame: bool = False
 
 
 class TaskingReceipt(Message, frozen=True, kw_only=True, array_like=True):

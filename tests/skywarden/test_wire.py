@@ -41,7 +41,7 @@ GOLDENS = {
     "pose": "cee82de55f8b668e",
     "receipt": "edb122f29b90e7ca",
     "sighting": "7e6b66de7d0282ee",
-    "tasking": "521d67c9c33817e1",
+    "tasking": "a55a7d12d37fad50",
     "track": "9f071cac35b4100a",
 }
 
