@@ -11,6 +11,7 @@ from edge.cameras.config import CameraConfig
 from edge.downlink import LinkConfig
 from edge.mavlink_port import MavlinkConfig
 from edge.track import Tracker, TrackerConfig
+from edge.triage.config import TriageConfig
 from skywarden.camera import CameraModel
 from skywarden.config import Config
 from skywarden.errors import ConfigError, FlightError, GeometryError, InputError
@@ -331,6 +332,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
         link: the way to the ground.
         recorder: what is kept aboard.
         metrics: the worker's own web port.
+        triage: what is worth its bytes on the link.
         is_exercise: marks every sighting EXERCISE.
     """
 
@@ -342,6 +344,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     link: LinkConfig = LinkConfig()
     recorder: RecorderConfig = RecorderConfig()
     metrics: MetricsConfig = MetricsConfig()
+    triage: TriageConfig = TriageConfig()
     is_exercise: bool = False
 
     def __post_init__(self) -> None:
