@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import apsw
 import msgspec
+import numpy as np
 
+from ground import spatial
 from ground.contacts import Contact
 from ground.schema import as_store_errors, open_for_reading
 from skywarden.errors import StoreError, WireError
 from skywarden.messages import Chip, Health, Message, Sighting
 from skywarden.wire import decode
 
-BBox = tuple[float, float, float, float]
-
+BBox = spatial.BBox
 
 _MAX_READERS = 8
+_MAX_PICKED = 200_000
 
 
 _contact_decoder = msgspec.msgpack.Decoder(Contact)
@@ -58,6 +61,19 @@ class StoredSighting:
     received_ns: int
     contact_id: str | None
     chip_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlace:
+    """A sighting as a map draws it: UTC ns, degrees."""
+
+    sighting_id: str
+    track_id: str
+    label: str
+    score: float
+    time_ns: int
+    latitude_deg: float
+    longitude_deg: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +123,10 @@ class StoreReader(Protocol):
 
     def sightings_of_ids(self, sighting_ids: Sequence[str]) -> list[StoredSighting]:
         """These sightings, as far as there are such."""
+        ...
+
+    def places(self, bbox: BBox, limit: int = 2_000) -> list[StoredPlace]:
+        """The newest sightings in a box, newest first, exactly."""
         ...
 
     def chip(self, chip_id: str) -> Chip | None:
@@ -164,11 +184,15 @@ class SqliteReader:
 
     def sightings(self, wanted: Filter) -> tuple[list[StoredSighting], int]:
         """See `StoreReader`."""
-        source, where, values = _sighting_conditions(wanted)
         with self._reader() as db:
-            matched = db.execute(f"SELECT count(*) FROM {source} {where}", values).get
+            if wanted.bbox is not None:
+                found = _sightings_in_box(db, wanted, wanted.bbox)
+                if found is not None:
+                    return found
+            where, values = _sighting_conditions(wanted)
+            matched = db.execute(f"SELECT count(*) FROM sightings s {where}", values).get
             rows = db.execute(
-                f"SELECT {_SIGHTING_COLUMNS} FROM {source} JOIN records r USING(record_key) {where} "
+                f"SELECT {_SIGHTING_COLUMNS} FROM sightings s JOIN records r USING(record_key) {where} "
                 "ORDER BY s.time_ns DESC, s.sighting_key DESC LIMIT ? OFFSET ?",
                 (*values, wanted.limit, wanted.offset),
             ).fetchall()
@@ -183,6 +207,17 @@ class SqliteReader:
         with self._reader() as db:
             rows = [db.execute(query, (sighting_id,)).get for sighting_id in sighting_ids]
         return [_sighting_of(row) for row in rows if row is not None]
+
+    def places(self, bbox: BBox, limit: int = 2_000) -> list[StoredPlace]:
+        """See `StoreReader`."""
+        with self._reader() as db, _snapshot(db):
+            keys = spatial.newest_in(db, bbox, limit)["key"].copy()
+            rows = db.execute(
+                "SELECT s.sighting_id, s.track_id, s.label, s.score, s.time_ns, s.latitude_deg, "
+                "s.longitude_deg FROM carray(?) AS c CROSS JOIN sightings s ON s.sighting_key = c.value",
+                (apsw.carray(keys),),
+            ).fetchall()
+        return [StoredPlace(*row) for row in rows]
 
     def chip(self, chip_id: str) -> Chip | None:
         """See `StoreReader`."""
@@ -303,30 +338,72 @@ def _contact_conditions(wanted: Filter) -> tuple[str, list[Any]]:
     return ("WHERE " + " AND ".join(terms) if terms else ""), values
 
 
-def _sighting_conditions(wanted: Filter) -> tuple[str, str, list[Any]]:
-    """Tables, conditions and values. The R*Tree holds float32: it answers by overlap (it rounds outwards),
-    and the exact columns decide."""
+def _sightings_in_box(db: Any, wanted: Filter, bbox: BBox) -> tuple[list[StoredSighting], int] | None:
+    """The answer by way of the index of places, or `None` when going through all sightings is cheaper."""
+    times = {"since_ns": wanted.since_ns, "until_ns": wanted.until_ns}
+    with _snapshot(db):
+        matched = spatial.count_in(db, bbox, **times)
+        terms, values = _other_terms(wanted)
+        if terms and matched > _MAX_PICKED:
+            return None
+        reach = wanted.offset + wanted.limit if not terms else matched
+        keys = spatial.newest_in(db, bbox, reach, **times)["key"].copy()
+        source = "FROM carray(?) AS c CROSS JOIN sightings s ON s.sighting_key = c.value"
+        if terms:
+            where = " WHERE " + " AND ".join(terms)
+            matched = db.execute(f"SELECT count(*) {source}{where}", (apsw.carray(keys), *values)).get
+            picked = db.execute(
+                f"SELECT s.sighting_key {source}{where} ORDER BY s.time_ns DESC, s.sighting_key DESC "
+                "LIMIT ? OFFSET ?",
+                (apsw.carray(keys), *values, wanted.limit, wanted.offset),
+            ).fetchall()
+            keys = np.array([key for (key,) in picked], dtype=np.int64)
+        else:
+            keys = keys[wanted.offset :]
+        rows = db.execute(
+            f"SELECT {_SIGHTING_COLUMNS} {source} JOIN records r USING(record_key)", (apsw.carray(keys),)
+        ).fetchall()
+    return [_sighting_of(row) for row in rows], matched
+
+
+@contextlib.contextmanager
+def _snapshot(db: Any) -> Iterator[None]:
+    """All questions inside see the same commits."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("COMMIT")
+
+
+def _sighting_conditions(wanted: Filter) -> tuple[str, list[Any]]:
     terms: list[str] = []
     values: list[Any] = []
-    source = "sightings s"
-    if wanted.bbox is not None:
-        west, south, east, north = wanted.bbox
-        if west <= east:
-            source = "sighting_places p JOIN sightings s USING(sighting_key)"
-            terms.append("p.east >= ? AND p.west <= ? AND p.north >= ? AND p.south <= ?")
-            values += [west, east, south, north]
-        _add_box(wanted.bbox, "s", terms, values)
-    for term, value in (
-        ("s.label = ?", wanted.label),
-        ("s.platform_id = ?", wanted.platform_id),
-        ("s.time_ns >= ?", wanted.since_ns),
-        ("s.time_ns <= ?", wanted.until_ns),
-        ("s.track_id IN (SELECT track_id FROM contact_tracks WHERE contact_id = ?)", wanted.contact_id),
-    ):
+    _add_box(wanted.bbox, "s", terms, values)
+    for term, value in (("s.time_ns >= ?", wanted.since_ns), ("s.time_ns <= ?", wanted.until_ns)):
         if value is not None:
             terms.append(term)
             values.append(value)
-    return source, ("WHERE " + " AND ".join(terms) if terms else ""), values
+    others, more = _other_terms(wanted)
+    terms += others
+    return ("WHERE " + " AND ".join(terms) if terms else ""), values + more
+
+
+def _other_terms(wanted: Filter) -> tuple[list[str], list[Any]]:
+    """Conditions that are neither place nor time."""
+    found = [
+        (term, value)
+        for term, value in (
+            ("s.label = ?", wanted.label),
+            ("s.platform_id = ?", wanted.platform_id),
+            (
+                "s.track_id IN (SELECT track_id FROM contact_tracks WHERE contact_id = ?)",
+                wanted.contact_id,
+            ),
+        )
+        if value is not None
+    ]
+    return [term for term, _ in found], [value for _, value in found]
 
 
 def _add_box(bbox: BBox | None, table: str, terms: list[str], values: list[Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import apsw
 
+from ground import spatial
 from skywarden.errors import StoreError
 
 APPLICATION_ID = 0x53_4B_59_57  # "SKYW"
@@ -75,7 +76,10 @@ CREATE TABLE gaps(
 """
 """Chain, signatures, pieces and gaps. Records of before have no leaf and no seal: nobody signed them."""
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = spatial.TABLES + "DROP TABLE sighting_places;"
+"""Columns in blocks instead of an R*Tree, which rounded coordinates and cost most of an insert."""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Script n brings version n to n + 1; a script that was released never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)
@@ -166,6 +170,8 @@ def _migrate(db: Any) -> None:
         db.execute("BEGIN IMMEDIATE")
         try:
             db.execute(MIGRATIONS[version])
+            if version == 2:
+                spatial.rebuild(db)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {version + 1}")
             db.execute("COMMIT")

@@ -28,6 +28,7 @@ from ground.reading import (
 )
 from ground.schema import as_store_errors, open_for_writing
 from ground.sequences import SequenceSet
+from ground.spatial import PlaceWriter
 from ground.streams import (
     FragmentHeader,
     PartialRecord,
@@ -110,6 +111,9 @@ class _Commit:
     forks: dict[tuple[Seal, int], bytes] = field(default_factory=dict)
     completed: list[tuple[Arrival, Outcome]] = field(default_factory=list)
     alarms: list[str] = field(default_factory=list)
+    records: list[tuple[Any, ...]] = field(default_factory=list)
+    sightings: list[tuple[Any, ...]] = field(default_factory=list)
+    others: list[tuple[int, Message]] = field(default_factory=list)
 
 
 class SqliteStore(SqliteReader):
@@ -131,6 +135,8 @@ class SqliteStore(SqliteReader):
         self._newest_boot: dict[str, str] = {}
         self._newest_ns = 0
         self._next_seal_key = 1
+        self._next_record_key = 1
+        self._next_sighting_key = 1
         self._owed: dict[str, Contact] = {}
         self._owed_removals: set[str] = set()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -152,7 +158,7 @@ class SqliteStore(SqliteReader):
     def ingest(self, arrivals: Sequence[Arrival], fragments: Sequence[ArrivedFragment] = ()) -> Ingested:
         """See `Store`; raises `StoreError` and keeps nothing of the call when the disk refuses."""
         with self._lock:
-            seal_key = self._next_seal_key
+            next_keys = self._next_seal_key, self._next_record_key, self._next_sighting_key
             try:
                 with self._transaction() as db:
                     times = [one.received_ns for one in arrivals] + [one.received_ns for one in fragments]
@@ -160,10 +166,13 @@ class SqliteStore(SqliteReader):
                     outcomes = tuple(self._insert(commit, arrival) for arrival in arrivals)
                     for arrived in fragments:
                         self._keep_fragment(commit, arrived)
+                    self._write_rows(commit)
                     self._finish(commit)
             except BaseException:
                 self._streams.clear()  # may have seen numbers that were rolled back
-                self._next_seal_key = seal_key
+                self._next_seal_key, self._next_record_key, self._next_sighting_key = next_keys
+                with contextlib.suppress(apsw.Error):
+                    self._places.reload()
                 raise
             done = [*zip(arrivals, outcomes, strict=True), *commit.completed]
             for arrival, outcome in done:
@@ -263,16 +272,18 @@ class SqliteStore(SqliteReader):
     def _insert(self, commit: _Commit, arrival: Arrival) -> Outcome:
         db, record = commit.db, arrival.record
         stream = self._opened(commit, record.platform_id, record.boot_id, arrival.received_ns)
+        leaves = commit.leaves.setdefault(stream.key, {})
         if record.seq in stream.numbers:
-            before = stored_leaf(db, stream, record.seq)
+            before = leaves.get(record.seq) or stored_leaf(db, stream, record.seq)
             if before is not None:
                 return self._again(commit, arrival, before)
             stream.shed -= 1  # given up aboard, yet it had been sent
         leaf = arrival.leaf
-        db.execute(
-            "INSERT INTO records(stream_key, seq, topic, time_ns, received_ns, body, mono_ns, clock, leaf, "
-            "seal_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        record_key = self._next_record_key
+        self._next_record_key += 1
+        commit.records.append(
             (
+                record_key,
                 stream.key,
                 record.seq,
                 record.topic,
@@ -283,20 +294,21 @@ class SqliteStore(SqliteReader):
                 record.clock,
                 leaf,
                 self._seal_key(commit, arrival.seal),
-            ),
+            )
         )
-        record_key = db.last_insert_rowid()
         stream.numbers.add(record.seq)
-        commit.leaves.setdefault(stream.key, {})[record.seq] = leaf
+        leaves[record.seq] = leaf
         if arrival.seal is not None:
             self._note_head(commit, stream, arrival.seal)
         if arrival.message is None:
             self._quarantine(db, arrival, arrival.reason or "not valid")
             return "quarantined"
-        if isinstance(arrival.message, Gap):
+        if isinstance(arrival.message, Sighting):
+            self._list_sighting(commit, record_key, arrival.message, arrival.received_ns)
+        elif isinstance(arrival.message, Gap):
             self._note_gap(commit, record_key, arrival.message, arrival)
         else:
-            self._index(db, record_key, arrival.message, arrival.received_ns)
+            commit.others.append((record_key, arrival.message))
         return "stored"
 
     def _again(self, commit: _Commit, arrival: Arrival, before: bytes) -> Outcome:
@@ -350,6 +362,8 @@ class SqliteStore(SqliteReader):
     def _keep_fragment(self, commit: _Commit, arrived: ArrivedFragment) -> None:
         piece = arrived.fragment
         stream = self._opened(commit, arrived.platform_id, arrived.boot_id, arrived.received_ns)
+        if piece.seq in commit.leaves.get(stream.key, {}):
+            return
         if piece.seq in stream.numbers and stored_leaf(commit.db, stream, piece.seq) is not None:
             return
         header = _header(piece)
@@ -461,10 +475,63 @@ class SqliteStore(SqliteReader):
             (*_stream_name(record), record.seq, record.topic, arrival.received_ns, reason[:500], record.body),
         )
 
-    def _index(self, db: Any, record_key: int, message: Message, received_ns: int) -> None:
-        if isinstance(message, Sighting):
-            self._index_sighting(db, record_key, message, received_ns)
-        elif isinstance(message, Chip):
+    def _list_sighting(self, commit: _Commit, record_key: int, sighting: Sighting, received_ns: int) -> None:
+        place = sighting.position
+        commit.sightings.append(
+            (
+                self._next_sighting_key,
+                sighting.sighting_id,
+                record_key,
+                sighting.track_id,
+                sighting.platform_id,
+                sighting.label,
+                sighting.score,
+                sighting.time_ns,
+                received_ns,
+                place.latitude_deg if place is not None else None,
+                place.longitude_deg if place is not None else None,
+            )
+        )
+        self._next_sighting_key += 1
+
+    def _write_rows(self, commit: _Commit) -> None:
+        """Records, then sightings, then what points at sightings."""
+        db = commit.db
+        db.executemany(
+            "INSERT INTO records(record_key, stream_key, seq, topic, time_ns, received_ns, body, mono_ns, "
+            "clock, leaf, seal_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            commit.records,
+        )
+        if commit.sightings:
+            self._write_sightings(db, commit.sightings)
+        for record_key, message in commit.others:
+            self._index(db, record_key, message)
+
+    def _write_sightings(self, db: Any, rows: list[tuple[Any, ...]]) -> None:
+        before = db.total_changes()
+        db.executemany(
+            "INSERT OR IGNORE INTO sightings(sighting_key, sighting_id, record_key, track_id, platform_id, "
+            "label, score, time_ns, received_ns, latitude_deg, longitude_deg) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+        if db.total_changes() - before != len(rows):  # some came before under another number
+            kept = {
+                key
+                for (key,) in db.execute(
+                    "SELECT sighting_key FROM sightings WHERE sighting_key >= ?", (rows[0][0],)
+                )
+            }
+            rows = [row for row in rows if row[0] in kept]
+        self._places.add([(row[0], row[7], row[9], row[10]) for row in rows if row[9] is not None])
+        if db.execute("SELECT 1 FROM chips WHERE track_id IS NULL LIMIT 1").get:
+            db.executemany(
+                "UPDATE chips SET track_id = ?, score = ? WHERE sighting_id = ? AND track_id IS NULL",
+                [(row[3], row[6], row[1]) for row in rows],
+            )
+
+    def _index(self, db: Any, record_key: int, message: Message) -> None:
+        if isinstance(message, Chip):
             track = db.execute(
                 "SELECT track_id, score FROM sightings WHERE sighting_id = ?", (message.sighting_id,)
             ).get
@@ -478,38 +545,6 @@ class SqliteStore(SqliteReader):
                 "time_ns = excluded.time_ns, body = excluded.body WHERE excluded.time_ns >= health.time_ns",
                 (message.platform_id, message.component, message.condition, message.time_ns, encode(message)),
             )
-
-    def _index_sighting(self, db: Any, record_key: int, sighting: Sighting, received_ns: int) -> None:
-        place = sighting.position
-        latitude = place.latitude_deg if place is not None else None
-        longitude = place.longitude_deg if place is not None else None
-        db.execute(
-            "INSERT OR IGNORE INTO sightings(sighting_id, record_key, track_id, platform_id, label, score, "
-            "time_ns, received_ns, latitude_deg, longitude_deg) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                sighting.sighting_id,
-                record_key,
-                sighting.track_id,
-                sighting.platform_id,
-                sighting.label,
-                sighting.score,
-                sighting.time_ns,
-                received_ns,
-                latitude,
-                longitude,
-            ),
-        )
-        if db.changes() == 0:
-            return
-        if place is not None:
-            db.execute(
-                "INSERT INTO sighting_places VALUES (?, ?, ?, ?, ?)",
-                (db.last_insert_rowid(), longitude, longitude, latitude, latitude),
-            )
-        db.execute(
-            "UPDATE chips SET track_id = ?, score = ? WHERE sighting_id = ?",
-            (sighting.track_id, sighting.score, sighting.sighting_id),
-        )
 
     def _put_contact(self, db: Any, contact: Contact, revision: int) -> set[str]:
         """Write one contact; the ids of those that lost tracks to it."""
@@ -565,7 +600,10 @@ class SqliteStore(SqliteReader):
     def _load(self) -> None:
         """What is kept in memory, and what a platform's older outboxes left half here goes."""
         self._load_recent()
-        self._next_seal_key = 1 + self._db.execute("SELECT coalesce(max(seal_key), 0) FROM seals").get
+        self._places = PlaceWriter(self._db)
+        self._next_seal_key = self._after("seals", "seal_key")
+        self._next_record_key = self._after("records", "record_key")
+        self._next_sighting_key = self._after("sightings", "sighting_key")
         self._db.execute(
             "DELETE FROM fragments WHERE stream_key NOT IN "
             "(SELECT max(stream_key) FROM streams GROUP BY platform_id)"
@@ -574,6 +612,11 @@ class SqliteStore(SqliteReader):
             "SELECT boot_id, platform_id FROM streams ORDER BY stream_key"
         ).fetchall():
             self._newest_boot[platform_id] = boot_id
+
+    def _after(self, table: str, column: str) -> int:
+        """The next free key."""
+        last: int = self._db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").get
+        return last + 1
 
     def _load_recent(self) -> None:
         self._newest_ns = self._db.execute("SELECT coalesce(max(time_ns), 0) FROM sightings").get
