@@ -105,7 +105,6 @@ class Checker:
         for name in written.names:
             if self._by_name.get(name) == key:
                 del self._by_name[name]
-        written.names.clear()
 
     def forge(self, body: bytes) -> None:
         """This body must never be among the stored records."""
