@@ -1,6 +1,7 @@
 """The way to the ground: batches of records over ZeroMQ with CURVE, sent again until they are acknowledged.
 
-`LinkCore` (edge/sender.py) is the protocol without I/O; `Downlink` is the thread with the socket.
+`LinkCore` (edge/sender.py) is the protocol without I/O; `Downlink` is the thread with the socket. Over radios
+on which TCP starves the same batches go as datagrams (edge/datagram_port.py).
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from collections.abc import Callable
 import structlog
 import zmq
 
+from edge.datagram_port import DatagramChannel, PathChooser
 from edge.link_config import LinkConfig
 from edge.outbox import RecordSource
 from edge.sender import LinkCore, LinkState
@@ -65,6 +67,7 @@ class Downlink:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = threading.Event()
         self._was_up = False
+        self._paths = PathChooser(config.transport)
         self._patience_s = _REOPEN_MIN_S
         self._down_since_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="edge.downlink", daemon=True)
@@ -102,6 +105,11 @@ class Downlink:
         with self._lock:
             self._core.offer_newest(topic, key, time_ns, body)
         self.notify()
+
+    @property
+    def path(self) -> str:
+        """What carries the batches now: "tcp" or "datagram"."""
+        return self._paths.path
 
     def state(self) -> LinkState:
         """Counters and measurements of the link."""
@@ -156,9 +164,14 @@ class Downlink:
         wait_s = 0.2
         while not self._stopping.is_set():
             try:
-                self._session(context)
+                if self._paths.path == "datagram":
+                    self._datagram_session()
+                else:
+                    self._session(context)
+                self._paths.turn()
                 wait_s = 0.2
             except Exception as error:  # noqa: BLE001 - the outermost loop: nothing may end the link
+                self._paths.turn()
                 _log.error("downlink failed, opened again", error=str(error), kind=type(error).__name__)
                 self._stopping.wait(wait_s * random.uniform(0.75, 1.25))
                 wait_s = min(5.0, wait_s * 2)
@@ -187,9 +200,72 @@ class Downlink:
                 self._note_state(now_s)
                 if self._was_up:
                     self._patience_s = _REOPEN_MIN_S
+                    if self._is_starved(now_s):
+                        return
                 elif now_s - max(opened_s, self._down_since_s) > patience_s:
                     self._patience_s = min(_REOPEN_MAX_S, 1.5 * self._patience_s)
                     return
+
+    def _is_starved(self, now_s: float) -> bool:
+        with self._lock:
+            state = self._core.state(now_s)
+        is_starved = self._paths.must_leave_tcp(
+            now_s, is_up=state.is_up, silent_s=state.silent_s, delay_s=state.delay_s
+        )
+        if is_starved:
+            _log.warning("TCP starves, datagrams are tried", delay_s=state.delay_s, silent_s=state.silent_s)
+        return is_starved
+
+    def _datagram_session(self) -> None:
+        """One UDP socket's life; ends when stopping, unanswered, or when TCP would do again."""
+        host, _, port = self._endpoint.removeprefix("tcp://").rpartition(":")
+        cap = float(self._config.rate_cap_bytes_per_s)
+        with DatagramChannel(host.strip("[]"), int(port), self._keys, self._server_key, cap=cap) as channel:
+            poller = zmq.Poller()
+            poller.register(self._wake, zmq.POLLIN)
+            poller.register(channel.fileno(), zmq.POLLIN)
+            opened_s, was_answered = self._now_s(), False
+            while not self._stopping.is_set():
+                now_s = self._now_s()
+                self._send_datagrams(channel, now_s)
+                with self._lock:
+                    wait_s = min(self._core.wait_s(now_s), channel.wait_s(now_s))
+                poller.poll(math.ceil(wait_s * 1000))
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
+                self._receive_datagrams(channel)
+                now_s = self._now_s()
+                self._note_state(now_s)
+                if channel.dial.flow is not None and not was_answered:
+                    was_answered = True
+                    _log.info("datagrams reach the ground", ground=self._config.ground)
+                if was_answered and not self._was_up and now_s - max(opened_s, self._down_since_s) > 3.0:
+                    channel.dial.hang_up()
+                    opened_s, was_answered = now_s, False
+                if self._paths.must_leave_datagrams(
+                    now_s,
+                    opened_s=opened_s,
+                    is_answered=was_answered,
+                    is_refused=channel.is_refused,
+                    loss=channel.loss,
+                ):
+                    return
+
+    def _send_datagrams(self, channel: DatagramChannel, now_s: float) -> None:
+        while channel.has_room and not self._stopping.is_set():
+            with self._lock:
+                payload = self._core.next_batch(now_s, self._clock.utc_ns())
+            if payload is None:
+                break
+            channel.send(KIND_BATCH, payload)
+        channel.tend(now_s)
+
+    def _receive_datagrams(self, channel: DatagramChannel) -> None:
+        for kind, payload in channel.receive(self._now_s()):
+            try:
+                self._handle(kind, payload)
+            except (WireError, StoreError) as error:
+                _log.warning("message from the ground dropped", reason=str(error))
 
     def _connected(self, context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
         socket = context.socket(zmq.DEALER)

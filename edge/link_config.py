@@ -1,7 +1,7 @@
 """How a platform reaches its ground station: the `link` section of the edge's file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -17,6 +17,8 @@ class LinkConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ground: address and port, such as 10.0.0.5:5690; empty sends nothing (records wait in the outbox).
         ground_public_key: the station's key, `swpub1:...`, as `skywarden ground status` shows it; or the path
             of a file that holds it.
+        transport: "tcp"; "datagram" (UDP, same port: for radios that lose much); "auto" begins with TCP and
+            changes over when that starves.
         key_file: this platform's key; empty for `keys/link.key` in the state folder, made on first use. The
             evidence key lies beside it (`link.evidence.key`).
         rate_cap_bytes_per_s: at most so many bytes a second on average; 0 for no cap.
@@ -31,6 +33,7 @@ class LinkConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     ground: Annotated[str, Meta(max_length=255)] = ""
     ground_public_key: Annotated[str, Meta(max_length=4096)] = ""
+    transport: Literal["auto", "tcp", "datagram"] = "auto"
     key_file: Annotated[str, Meta(max_length=4096)] = ""
     rate_cap_bytes_per_s: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
     batch_bytes: Annotated[int, Meta(ge=512, le=65_536)] = 32_768

@@ -43,6 +43,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
             `$XDG_STATE_HOME/skywarden/ground` (under systemd its state folder).
         http: address and port of console and API; port 0 takes a free one.
         link: address and port where platforms connect; 0.0.0.0:5690 for all networks; port 0 a free one.
+        datagrams: take platforms in over UDP too, on the port of `link`: for radios on which TCP starves.
         layers: folder of map layers (`NAME.geojson`; images with a `NAME.json`); empty for `layers` in
             `state`.
         console: folder of the built console; empty for the one that came with the package.
@@ -56,6 +57,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     state: Annotated[str, Meta(max_length=4096)] = ""
     http: HostPort = "127.0.0.1:8600"
     link: HostPort = "127.0.0.1:5690"
+    datagrams: bool = True
     layers: Annotated[str, Meta(max_length=4096)] = ""
     console: Annotated[str, Meta(max_length=4096)] = ""
     evidence: Literal["quarantine", "accept"] = "quarantine"

@@ -13,6 +13,7 @@ import zmq
 
 from ground.admission import Sessions
 from ground.authenticator import KEY_PROPERTY, AllowList
+from ground.datagram_port import DatagramMessage, DatagramPort, DatagramRoute
 from ground.door import Door
 from ground.intake import EvidencePolicy, Intake, Parcel, ReceiverCounts
 from ground.live import LivePicture
@@ -26,6 +27,9 @@ from skywarden.topics import TOPICS
 from skywarden.wire import encode
 
 _log = structlog.get_logger("ground.receiver")
+
+Route = bytes | DatagramRoute
+"""The way back to a platform: ZeroMQ's routing id, or its session over datagrams."""
 
 _POLL_MS = 100
 _MAX_DRAIN_MESSAGES = 256
@@ -41,7 +45,8 @@ _MAX_SHOWN = 1_000
 class Receiver:
     """Thread `ground.receiver` with the ROUTER socket; it is the only writer of the store.
 
-    `policy` says what becomes of records that no enrolled evidence key signed. Raises `LinkError` from `bind`
+    `policy` says what becomes of records that no enrolled evidence key signed; `datagrams` is the second way
+    in (stopped by its owner). Raises `LinkError` from `bind`
     when the address is in use.
     """
 
@@ -54,8 +59,15 @@ class Receiver:
         picture: LivePicture,
         clock: Clock,
         policy: EvidencePolicy = "quarantine",
+        *,
+        datagrams: DatagramPort | None = None,
     ) -> None:
         self._socket = _router(context, server_key)
+        self._datagrams = datagrams
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        if datagrams is not None:
+            self._poller.register(datagrams.fileno(), zmq.POLLIN)
         self._allow_list = allow_list
         self.sessions = Sessions()
         self.door = Door(self._socket)
@@ -65,7 +77,7 @@ class Receiver:
         self._clock = clock
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ground.receiver", daemon=True)
-        self._routes: dict[str, bytes] = {}
+        self._routes: dict[str, Route] = {}
         self._taskings: deque[Tasking] = deque(maxlen=_MAX_TASKINGS)
         self._heard: dict[str, tuple[int, str | None]] = {}
         self._unsettled: list[str] = []
@@ -144,8 +156,8 @@ class Receiver:
             self._socket.close(linger=0)
 
     def _turn(self) -> None:
-        if self._socket.poll(_POLL_MS):
-            parcels = self._drain()
+        if self._poller.poll(_POLL_MS):
+            parcels: list[tuple[Route, Parcel]] = [*self._drain(), *self._drain_datagrams()]
             self._take_in(parcels)
         self._cut_revoked()
         self._send_taskings()
@@ -173,6 +185,25 @@ class Receiver:
             if total > _MAX_DRAIN_BYTES:
                 break
         return parcels
+
+    def _drain_datagrams(self) -> list[tuple[Route, Parcel]]:
+        """What came whole over datagrams; their keys were checked a moment ago."""
+        parcels: list[tuple[Route, Parcel]] = []
+        for message in self._datagrams.take() if self._datagrams is not None else ():
+            self.counts.messages += 1
+            self.counts.bytes += len(message.payload)
+            parcel = self._opened_datagram(message)
+            if parcel is not None:
+                self._routes[parcel.platform_id] = message.route
+                parcels.append((message.route, parcel))
+        return parcels
+
+    def _opened_datagram(self, message: DatagramMessage) -> Parcel | None:
+        if message.kind != KIND_BATCH or len(message.payload) > MAX_BATCH_BYTES:
+            self.intake.complain(message.platform_id, "not a batch", "undecodable")
+            return None
+        size, now_ns = len(message.payload), self._clock.utc_ns()
+        return self.intake.open(message.platform_id, message.payload, size, now_ns)
 
     def _opened(self, frames: list[zmq.Frame], size: int) -> Parcel | None:
         """The batch in a message, its records decoded; `None` when it is refused as a whole."""
@@ -210,7 +241,7 @@ class Receiver:
             for platform_id in self.sessions.cut_revoked(self._allow_list.platform_of):
                 self._routes.pop(platform_id, None)
 
-    def _take_in(self, parcels: list[tuple[bytes, Parcel]]) -> None:
+    def _take_in(self, parcels: list[tuple[Route, Parcel]]) -> None:
         is_committed = self.intake.commit([parcel for _, parcel in parcels])
         for routing_id, parcel in parcels:
             payload = self.intake.reply(parcel, is_committed=is_committed, ground_ns=self._clock.utc_ns())
@@ -220,7 +251,11 @@ class Receiver:
             self._show(parcel, now_s)
         self._picture.publish()
 
-    def _send(self, routing_id: bytes, kind: bytes, payload: bytes) -> None:
+    def _send(self, routing_id: Route, kind: bytes, payload: bytes) -> None:
+        if isinstance(routing_id, DatagramRoute):
+            if self._datagrams is not None:
+                self._datagrams.send(routing_id, kind, payload)
+            return
         try:
             self._socket.send_multipart([routing_id, kind, payload], zmq.DONTWAIT)
         except zmq.Again:

@@ -1,5 +1,6 @@
 """Puts the ground station together: keys, store, link, picture, web; starts and stops all of it in order."""
 
+import os
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from ground.api import Station, create_app
 from ground.authenticator import AllowList, Authenticator, enrol, prove_refusal
 from ground.config import GroundConfig, host_and_port, is_loopback
 from ground.contacts import ContactBook
+from ground.datagram_port import DatagramPort
 from ground.intake import EvidencePolicy
 from ground.live import LivePicture
 from ground.metrics import GroundMetrics
@@ -23,6 +25,7 @@ from ground.store import SqliteStore, Store
 from ground.views import LINK_STALE_S, POSE_STALE_S
 from skywarden import keys
 from skywarden.clock import Clock, SystemClock
+from skywarden.datagram_session import Gate
 from skywarden.errors import ConfigError, LinkError
 from skywarden.evidence import public_keys_in
 
@@ -158,7 +161,7 @@ def _started(
     store.settle(picture.next_revision())
     picture.restore(store.platforms(), store.health())
     receiver, authenticator, link_address = _start_link(
-        server_key, allow_list, store, picture, clock, link, config.evidence, parts
+        server_key, allow_list, store, picture, clock, link, config, parts
     )
     station_problems = _problems(receiver, authenticator)
     metrics = GroundMetrics(receiver, authenticator, picture, store, clock)
@@ -202,7 +205,7 @@ def _start_link(
     picture: LivePicture,
     clock: Clock,
     link: tuple[str, int],
-    policy: EvidencePolicy,
+    config: GroundConfig,
     parts: _Parts,
 ) -> tuple[Receiver, Authenticator, str]:
     """Authenticator first, then the proof that a stranger is refused, then the port, then reception."""
@@ -212,10 +215,17 @@ def _start_link(
     authenticator = Authenticator(context, allow_list)
     parts.add("authenticator", authenticator.stop)
     authenticator.start()
-    receiver = Receiver(context, server_key, allow_list, store, picture, clock, policy)
+    datagrams = _datagram_port(server_key, allow_list) if config.datagrams else None
+    if datagrams is not None:
+        parts.add("datagrams", datagrams.stop)
+    policy: EvidencePolicy = config.evidence
+    receiver = Receiver(context, server_key, allow_list, store, picture, clock, policy, datagrams=datagrams)
     parts.add("receiver", receiver.stop)
     _prove_door(context, receiver, server_key, authenticator)
     address = receiver.bind(*link)
+    port = address.rpartition(":")[2]
+    if datagrams is not None:
+        _bind_datagrams(datagrams, link, int(port))
     receiver.start()
     return receiver, authenticator, address
 
@@ -230,6 +240,28 @@ def _prove_door(
     address = receiver.bind("127.0.0.1", 0)
     prove_refusal(context, f"tcp://{address}", server_key.public, authenticator)
     receiver.unbind(address)
+
+
+def _datagram_port(server_key: keys.KeyPair, allow_list: AllowList) -> DatagramPort:
+    gate = Gate(
+        secret=server_key.secret,
+        public=server_key.public,
+        platform_of=allow_list.platform_of,
+        entropy=os.urandom,
+    )
+    return DatagramPort(gate)
+
+
+def _bind_datagrams(datagrams: DatagramPort, link: tuple[str, int], port: int) -> None:
+    """Listen for datagrams on the same port number; one that was chosen freely may be taken there."""
+    try:
+        datagrams.bind(link[0], port)
+    except LinkError as error:
+        if link[1]:
+            raise
+        _log.warning("no datagrams", reason=str(error))
+        return
+    datagrams.start()
 
 
 def _problems(receiver: Receiver, authenticator: Authenticator) -> Callable[[], list[str]]:
