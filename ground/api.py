@@ -1,11 +1,13 @@
 """The HTTP API of the ground station (version 1) and the console's files.
 
 Read-only: nothing here changes the store. Every answer, errors too, has a declared model, so that
-/openapi.json is complete. Without accounts and TLS (they are to come) the station answers on loopback only.
+/openapi.json is complete. Every route names the permission it needs; `ground.http.gate` asks for it.
 """
 
 import asyncio
+import hashlib
 import html
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +23,11 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ground import views
+from ground.accounts.doorkeeper import Doorkeeper
+from ground.accounts.roles import Permission
+from ground.accounts.sessions import Identity
+from ground.http.gate import Caller, Gate, needs, open_to_all, require_permissions
+from ground.http.session_routes import Cookie, add_session_routes
 from ground.layers import find_layers
 from ground.live import LivePicture, PlatformState, TrackState
 from ground.reading import Filter, StoreCounts, StoredContact, StoredSighting, StoreReader
@@ -31,15 +38,22 @@ from skywarden.errors import InputError, SkywardenError, StoreError
 from skywarden.times import rfc3339
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; worker-src 'self' blob:; img-src 'self' data: blob:; "
-    "style-src 'self' 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
-    "form-action 'none'; object-src 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; "
+    "img-src 'self' data: blob:; worker-src 'self' blob:; manifest-src 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'none'"
 )
 _MAX_PAGE = 1_000
 _MAX_EXPORT = 50_000
 _COUNTS_AGE_S = 2.0
+_MAX_STREAMS = 12
+_STILL_ALLOWED_S = 1.0
+_ASK_FIRST = "private, no-cache"
+"""A browser may keep an image, but asks each time, so that nobody sees it from the cache of another."""
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": views.ErrorView, "description": "A value of the request cannot be read."},
+    401: {"model": views.ErrorView, "description": "Not signed in, or not any more."},
+    403: {"model": views.ErrorView, "description": "This role may not do this."},
+    429: {"model": views.ErrorView, "description": "Too many requests; Retry-After says how long to wait."},
     422: {"model": views.ErrorView, "description": "A value of the request is out of its range."},
     503: {"model": views.ErrorView, "description": "The store does not answer."},
 }
@@ -66,6 +80,8 @@ class Station:
     layers_dir: Path
     console_dir: Path
     allowed_hosts: frozenset[str] | None
+    doorkeeper: Doorkeeper
+    cookie: Cookie
     link_address: str
     server_public_key: str
     started_ns: int
@@ -136,10 +152,12 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
         description="What the platforms see, as the station has it. Times UTC, map coordinates [lon, lat].",
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
         lifespan=lifespan,
         responses=_ERRORS,
     )
     _add_error_handlers(app)
+    add_session_routes(app, station.doorkeeper, station.cookie)
     _add_station_routes(app, station, questions)
     _add_picture_routes(app, station, questions, stream)
     _add_contact_routes(app, station)
@@ -147,6 +165,8 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     _add_export_routes(app, station)
     _add_layer_routes(app, station)
     _add_console(app, station)
+    require_permissions(app)
+    app.add_middleware(Gate, web=app, doorkeeper=station.doorkeeper, cookie_name=station.cookie.name)
     app.add_middleware(_Guard, allowed_hosts=station.allowed_hosts)
     return app, stream
 
@@ -235,6 +255,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 def _add_station_routes(app: FastAPI, station: Station, questions: _Questions) -> None:
     @app.get("/healthz", response_model=views.HealthzView, tags=["station"])
+    @needs(Permission.PUBLIC)
     def healthz() -> views.HealthzView:
         """The process lives."""
         return views.HealthzView(ok=True, reasons=[])
@@ -245,30 +266,89 @@ def _add_station_routes(app: FastAPI, station: Station, questions: _Questions) -
         responses={503: {"model": views.HealthzView, "description": "Not ready."}},
         tags=["station"],
     )
-    def readyz() -> Response:
-        """The station takes records in and can store them."""
+    @needs(Permission.PUBLIC)
+    def readyz(request: Request) -> Response:
+        """The station takes records in and can store them; why not, is told to those who are signed in."""
         reasons = station.problems()
-        view = views.HealthzView(ok=not reasons, reasons=reasons)
+        is_known = isinstance(_caller(request).who, Identity)
+        view = views.HealthzView(
+            ok=not reasons, reasons=reasons if is_known or not reasons else ["sign in to read the reasons"]
+        )
         return JSONResponse(view.model_dump(), 503 if reasons else 200)
 
     @app.get("/metrics", response_class=Response, tags=["station"], responses=_content("text/plain"))
+    @needs(Permission.MONITOR)
     def metrics() -> Response:
         """For Prometheus."""
         return Response(station.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    @app.get("/openapi.json", include_in_schema=False)
+    @needs(Permission.SEE_PICTURE)
+    def description() -> Response:
+        """What this API can do, in OpenAPI's words."""
+        return JSONResponse(app.openapi())
+
     @app.get("/api/v1/status", response_model=views.StatusView, tags=["station"])
+    @needs(Permission.SEE_PICTURE)
     def status() -> views.StatusView:
         """The station itself."""
         return questions.status()
 
 
+class _LiveReaders:
+    """Live streams as long as their readers are let in, and not too many of one session."""
+
+    def __init__(self, keeper: Doorkeeper) -> None:
+        self._keeper = keeper
+        self._open: Counter[str] = Counter()
+
+    def events(self, caller: Caller, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The same events, ended within `_STILL_ALLOWED_S` of the end of the session or of its right."""
+        who = caller.who
+        assert isinstance(who, Identity), "the gate lets no stranger to a stream"
+        if self._open[who.session_id] >= _MAX_STREAMS:
+            raise HTTPException(429, f"this session has {_MAX_STREAMS} live streams open already")
+        return self._guarded(who.session_id, caller, events)
+
+    async def _guarded(
+        self, session_id: str, caller: Caller, events: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        is_granted = self._keeper.watch(
+            cookie=caller.cookie, bearer=caller.bearer, needs=Permission.SEE_PICTURE
+        )
+        self._open[session_id] += 1
+        checked_s = asyncio.get_running_loop().time()
+        try:
+            async for event in events:
+                now_s = asyncio.get_running_loop().time()
+                if now_s - checked_s >= _STILL_ALLOWED_S:
+                    checked_s = now_s
+                    if not is_granted():
+                        return
+                yield event
+        finally:
+            self._open[session_id] -= 1
+            if self._open[session_id] <= 0:
+                del self._open[session_id]
+
+
+def _caller(request: Request) -> Caller:
+    caller = request.scope["state"]["caller"]
+    assert isinstance(caller, Caller), "the gate stands before every route"
+    return caller
+
+
 def _add_picture_routes(app: FastAPI, station: Station, questions: _Questions, stream: LiveStream) -> None:
+    readers = _LiveReaders(station.doorkeeper)
+
     @app.get("/api/v1/platforms", response_model=views.PlatformList, tags=["picture"])
+    @needs(Permission.SEE_PICTURE)
     def platforms() -> views.PlatformList:
         """All platforms ever heard, by id."""
         return views.PlatformList(items=[questions.platform(one) for one in station.picture.platforms()])
 
     @app.get("/api/v1/tracks", response_model=views.TrackList, tags=["picture"])
+    @needs(Permission.SEE_PICTURE)
     def tracks() -> views.TrackList:
         """What the platforms follow now."""
         return views.TrackList(items=[questions.track(one) for one in station.picture.tracks()])
@@ -279,20 +359,22 @@ def _add_picture_routes(app: FastAPI, station: Station, questions: _Questions, s
         responses=_content("text/event-stream"),
         tags=["picture"],
     )
+    @needs(Permission.SEE_PICTURE)
     async def live(
+        request: Request,
         last_event_id: Annotated[str | None, Header(max_length=32)] = None,
         since: Annotated[
             str | None, Query(max_length=32, description="a revision, instead of the header")
         ] = None,
     ) -> Response:
         """Server-sent events `platform`, `contact`, `track`, `sighting`, `status`; after `resync` fetch the
-        lists anew."""
+        lists anew. The stream ends when its session does."""
         text = last_event_id or since
         if text is not None and not text.isdigit():
             text = "0"  # not one of ours: the reader is told to start anew
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(
-            stream.events(int(text) if text is not None else None),
+            readers.events(_caller(request), stream.events(int(text) if text is not None else None)),
             media_type="text/event-stream",
             headers=headers,
         )
@@ -300,6 +382,7 @@ def _add_picture_routes(app: FastAPI, station: Station, questions: _Questions, s
 
 def _add_contact_routes(app: FastAPI, station: Station) -> None:
     @app.get("/api/v1/contacts", response_model=views.ContactList, tags=["contacts"])
+    @needs(Permission.SEE_CONTACTS)
     def contacts(wanted: Wanted) -> views.ContactList:
         """Contacts, newest first."""
         found, matched = station.store.contacts(wanted)
@@ -315,6 +398,7 @@ def _add_contact_routes(app: FastAPI, station: Station) -> None:
         responses=_NOT_FOUND,
         tags=["contacts"],
     )
+    @needs(Permission.SEE_DETAILS)
     def contact(contact_id: str) -> views.ContactDetailView:
         """One contact with its newest 200 sightings."""
         found = station.store.contact(contact_id)
@@ -326,6 +410,7 @@ def _add_contact_routes(app: FastAPI, station: Station) -> None:
 
 def _add_sighting_routes(app: FastAPI, station: Station) -> None:
     @app.get("/api/v1/sightings", response_model=views.SightingList, tags=["sightings"])
+    @needs(Permission.SEE_CONTACTS)
     def sightings(wanted: Wanted) -> views.SightingList:
         """Sightings, newest first."""
         found, matched = station.store.sightings(wanted)
@@ -341,12 +426,15 @@ def _add_sighting_routes(app: FastAPI, station: Station) -> None:
         responses={**_NOT_FOUND, **_content("image/jpeg", "image/webp", "image/png")},
         tags=["sightings"],
     )
-    def chip(chip_id: str) -> Response:
-        """The image cut out around a detection; it never changes."""
+    @needs(Permission.SEE_DETAILS)
+    def chip(chip_id: str, if_none_match: Annotated[str | None, Header(max_length=200)] = None) -> Response:
+        """The image cut out around a detection; it never changes, but who may see it does."""
         found = station.store.chip(chip_id)
         if found is None:
             raise HTTPException(404, "there is no such chip")
-        headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+        headers = {"Cache-Control": _ASK_FIRST, "Vary": "Cookie, Authorization", "ETag": _etag(found.data)}
+        if if_none_match == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
         return Response(found.data, media_type=found.media_type, headers=headers)
 
 
@@ -357,6 +445,7 @@ def _add_export_routes(app: FastAPI, station: Station) -> None:
         response_model=views.FeatureCollectionView,
         tags=["export"],
     )
+    @needs(Permission.EXPORT)
     def sightings_geojson(
         wanted: Annotated[Filter, Depends(_wanted_export)],
     ) -> views.FeatureCollectionView:
@@ -370,6 +459,7 @@ def _add_export_routes(app: FastAPI, station: Station) -> None:
         response_model=views.FeatureCollectionView,
         tags=["export"],
     )
+    @needs(Permission.EXPORT)
     def contacts_geojson(
         wanted: Annotated[Filter, Depends(_wanted_export)],
     ) -> views.FeatureCollectionView:
@@ -392,6 +482,7 @@ def feature_collection(
 
 def _add_layer_routes(app: FastAPI, station: Station) -> None:
     @app.get("/api/v1/layers", response_model=views.LayerList, tags=["layers"])
+    @needs(Permission.SEE_PICTURE)
     def layers() -> views.LayerList:
         """The map layers that this station has."""
         return views.LayerList(
@@ -414,11 +505,12 @@ def _add_layer_routes(app: FastAPI, station: Station) -> None:
         responses={**_NOT_FOUND, **_content("application/geo+json", "image/png", "image/jpeg", "image/webp")},
         tags=["layers"],
     )
+    @needs(Permission.SEE_PICTURE)
     def layer_file(file: str) -> Response:
         """One layer's data."""
         for layer in find_layers(station.layers_dir):
             if layer.path.name == file:
-                headers = {"Cache-Control": "private, max-age=60"}
+                headers = {"Cache-Control": _ASK_FIRST, "Vary": "Cookie, Authorization"}
                 return FileResponse(layer.path, media_type=layer.media_type, headers=headers)
         raise HTTPException(404, "there is no such layer")
 
@@ -426,12 +518,18 @@ def _add_layer_routes(app: FastAPI, station: Station) -> None:
 def _add_console(app: FastAPI, station: Station) -> None:
     if (station.console_dir / "index.html").is_file():
         app.mount("/", StaticFiles(directory=station.console_dir, html=True), name="console")
+        open_to_all(app.routes[-1])
         return
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    @needs(Permission.PUBLIC)
     def without_console() -> str:
         """The console has not been built."""
         return _PLAIN_PAGE.format(version=html.escape(__version__))
+
+
+def _etag(data: bytes) -> str:
+    return f'"{hashlib.sha256(data).hexdigest()[:32]}"'
 
 
 def _content(*media_types: str) -> dict[int | str, dict[str, Any]]:
@@ -454,12 +552,12 @@ class _Guard:
             refusal = JSONResponse({"error": "this station does not answer to that host name"}, 400)
             await refusal(scope, receive, send)
             return
-        is_api = scope["path"].startswith("/api/")
+        is_api = scope["path"].startswith(_DATA)
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 names = {name.lower() for name, _ in message["headers"]}
-                extra = [*_HEADERS, (b"cache-control", b"no-store")] if is_api else _HEADERS
+                extra = [*_HEADERS, (b"cache-control", b"no-store" if is_api else b"no-cache")]
                 message["headers"] = [*message["headers"], *(one for one in extra if one[0] not in names)]
             await send(message)
 
@@ -475,6 +573,7 @@ class _Guard:
         return host.lower() in self._allowed_hosts
 
 
+_DATA = ("/api/", "/openapi.json", "/metrics", "/readyz")
 _HEADERS = [
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -482,14 +581,14 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=(), usb=()"),
 ]
 
 _PLAIN_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Skywarden ground station</title>
-<body style="font:16px/1.5 system-ui;max-width:42rem;margin:4rem auto;padding:0 1rem">
+<body>
 <h1>Skywarden ground station {version}</h1>
 <p>The station runs, but its console has not been built. In the project's folder run</p>
 <pre>cd ground/console &amp;&amp; npm ci &amp;&amp; npm run build</pre>
-<p>and start the station again (<code>make setup</code> does all of it). The API answers meanwhile:
-<a href="/api/v1/status">status</a>, <a href="/api/v1/platforms">platforms</a>,
-<a href="/api/v1/contacts">contacts</a>, <a href="/openapi.json">its description</a>.</p></body></html>
+<p>and start the station again (<code>make setup</code> does all of it). The API answers meanwhile to
+those who have a key: <code>skywarden ground users key administrator</code> makes one.</p></body></html>
 """

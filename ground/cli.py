@@ -1,13 +1,15 @@
 """`skywarden ground`: serve, let platforms in and out, look, export."""
 
 import json as json_module
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from skywarden.errors import UsageError
+from ground import accounts_cli
+from skywarden.errors import SkywardenError, UsageError
 
 if TYPE_CHECKING:
     from ground.config import GroundConfig
@@ -40,6 +42,9 @@ For example:
 """,
 )
 app.command(export)
+app.command(accounts_cli.users)
+app.command(accounts_cli.tls)
+app.command(accounts_cli.access_log, name="access-log")
 
 
 @app.command
@@ -80,7 +85,7 @@ def serve(
         TOML file with any of these and more; when not given, $XDG_CONFIG_HOME/skywarden/ground.toml or
         /etc/skywarden/ground.toml, where there is one.
     insecure_http
-        Serve on an address that others can reach, without accounts and TLS.
+        Serve on an address that others can reach without TLS: they can read passwords and pictures.
     verbose
         Log more.
     quiet
@@ -89,7 +94,7 @@ def serve(
         How log lines on stderr look: "console" for people, "json" for a log collector; "auto" decides by the
         terminal.
     json
-        Print console, link and station_key as one JSON object instead of lines.
+        Print console, link, station_key and sign_in_once as one JSON object instead of lines.
     """
     from ground.serve import start_ground
     from skywarden.logs import configure_logs
@@ -103,6 +108,7 @@ def serve(
     notifier = Notifier()
     try:
         _print_addresses(handle, as_json=json)
+        _print_certificate(handle)
         notifier.ready(f"console on {handle.http_url}")
         while not handle.wait(0.5):
             if not handle.problems():
@@ -119,11 +125,25 @@ def _print_addresses(handle: "GroundHandle", *, as_json: bool) -> None:
         "link": handle.link_address,
         "station_key": handle.server_public_key,
     }
+    if os.environ.get("JOURNAL_STREAM"):  # a code in the journal would be one for all its readers
+        if handle.doorkeeper.book.needs_first_sign_in():
+            name = handle.doorkeeper.book.first_administrator().name
+            print(f"nobody can sign in yet: run `skywarden ground users reset {name}`", file=sys.stderr)
+    elif (first := handle.first_sign_in()) is not None:
+        found["sign_in_once"] = handle.page(first[1])
     if as_json:
         print(json_module.dumps(found), flush=True)
         return
     for name, text in found.items():
         print(f"{name.replace('_', ' '):<13}{text}", flush=True)
+
+
+def _print_certificate(handle: "GroundHandle") -> None:
+    """On stderr: what people compare before they trust the page."""
+    if handle.is_tls:
+        from ground.tls import load_certificate
+
+        print(f"certificate  SHA-256 {load_certificate(handle.state_dir).fingerprint}", file=sys.stderr)
 
 
 @app.command
@@ -132,6 +152,7 @@ def enrol(
     public_key: str,
     *,
     replace: bool = False,
+    overlap_hours: float | None = None,
     state: Path | None = None,
     config: Path | None = None,
     json: bool = False,
@@ -151,7 +172,9 @@ def enrol(
         Its line of keys, `swpub1:... swev1:...` (link key and evidence key), or a file that holds it
         (`skywarden keys show` prints it).
     replace
-        Put this key in place of the one that is enrolled.
+        Put this key in place of the enrolled one; a line of `skywarden keys rotate` needs no such word.
+    overlap_hours
+        Let the keys that are replaced in for so long yet (default: 24 after `keys rotate`, else 0).
     state
         The station's state folder, as for `ground serve`.
     config
@@ -159,14 +182,23 @@ def enrol(
     json
         Print one JSON object: `platform_id`, `fingerprint` and `evidence_fingerprints`.
     """
-    from ground.authenticator import enrol as let_in
+    import time
+
+    from ground.enrolments import enrol_line
     from ground.serve import authorized_dir
-    from skywarden.evidence import read_public_keys
-    from skywarden.keys import fingerprint, read_public
+    from skywarden.keys import fingerprint
 
     folder = authorized_dir(_settings(config, state=state).state_dir())
-    signers = read_public_keys(public_key)
-    one = let_in(folder, platform, read_public(public_key), evidence_keys=signers, replace=replace)
+    if overlap_hours is not None and not 0.0 <= overlap_hours <= 24.0 * 366:
+        raise UsageError(f"--overlap-hours {overlap_hours:g} is not between 0 and a year")
+    one = enrol_line(
+        folder,
+        platform,
+        public_key,
+        now_ns=time.time_ns(),
+        replace=replace,
+        overlap_hours=overlap_hours,
+    )
     evidence_prints = [fingerprint(key) for key in one.evidence_keys]
     if json:
         found = {
@@ -272,13 +304,13 @@ def verify(*, state: Path | None = None, config: Path | None = None, json: bool 
     """
     import msgspec
 
-    from ground.authenticator import AllowList
+    from ground.authenticator import AllowList, evidence_keys_in
     from ground.serve import authorized_dir, store_path
     from ground.verify import verify_store
     from skywarden.errors import VerificationError
 
     folder = _settings(config, state=state).state_dir()
-    keys = {one.platform_id: one.evidence_keys for one in AllowList(authorized_dir(folder)).enrolled()}
+    keys = evidence_keys_in(AllowList(authorized_dir(folder)).enrolled())
     found = verify_store(store_path(folder), keys)
     if json:
         print(msgspec.json.encode(found).decode())
@@ -461,6 +493,7 @@ def _export(what: str, form: str, output: Path | None, limit: int, state_dir: Pa
     reader = SqliteReader(store_path(state_dir))
     data, count = _exported(what, form, reader, Filter(limit=limit))
     reader.close()
+    _note_export(state_dir, f"ground export {what} --format {form} --limit {limit}: {count}")
     if output is None or str(output) == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -470,6 +503,21 @@ def _export(what: str, form: str, output: Path | None, limit: int, state_dir: Pa
         part.replace(output)
         print(f"{count} {what} in {output}", file=sys.stderr)
     return 0
+
+
+def _note_export(state_dir: Path, what: str) -> None:
+    """An entry of the access log; whoever can read the files could take them without one, so a failure is
+    said and no more."""
+    from ground.accounts.doorkeeper import Doorkeeper
+
+    try:
+        keeper = Doorkeeper(state_dir)
+        try:
+            keeper.note_local("export", what)
+        finally:
+            keeper.close()
+    except SkywardenError as error:
+        print(f"this export is not in the access log: {error}", file=sys.stderr)
 
 
 def _exported(what: str, form: str, reader: "StoreReader", wanted: "Filter") -> tuple[bytes, int]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from ground.accounts.doorkeeper import AccountsConfig
 from skywarden.config import Config
 from skywarden.errors import ConfigError
 
@@ -50,7 +51,9 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         evidence: what becomes of records that no enrolled evidence key signed: "quarantine" keeps them aside
             and leaves them aboard too; "accept" stores them unsigned, for platforms that have no such key
             enrolled.
-        insecure_http: allow `http` on an address that others can reach, without accounts and TLS.
+        insecure_http: allow `http` on an address that others can reach without TLS: passwords and the picture
+            then go over the network for everybody to read.
+        accounts: how long people stay signed in, and how much one of them may ask.
         contacts: when tracks become one contact.
     """
 
@@ -62,6 +65,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     console: Annotated[str, Meta(max_length=4096)] = ""
     evidence: Literal["quarantine", "accept"] = "quarantine"
     insecure_http: bool = False
+    accounts: AccountsConfig = AccountsConfig()
     contacts: ContactsConfig = ContactsConfig()
 
     def state_dir(self) -> Path:

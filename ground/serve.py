@@ -11,6 +11,9 @@ import structlog
 import uvicorn
 import zmq
 
+from ground import tls
+from ground.accounts.doorkeeper import Doorkeeper
+from ground.accounts.roles import Role, Scope
 from ground.admission import allow_many_connections
 from ground.api import Station, create_app
 from ground.authenticator import AllowList, Authenticator, enrol, prove_refusal
@@ -68,6 +71,8 @@ class GroundHandle:
         authenticator: Authenticator,
         problems: Callable[[], list[str]],
         parts: "_Parts",
+        doorkeeper: Doorkeeper,
+        is_tls: bool,
     ) -> None:
         self.state_dir = state_dir
         self.http_address = http_address
@@ -79,11 +84,32 @@ class GroundHandle:
         self.authenticator = authenticator
         self.problems = problems
         self._parts = parts
+        self.doorkeeper = doorkeeper
+        self.is_tls = is_tls
 
     @property
     def http_url(self) -> str:
         """Where the console and the API are."""
-        return f"http://{self.http_address}"
+        return f"{'https' if self.is_tls else 'http'}://{self.http_address}"
+
+    def first_sign_in(self) -> tuple[str, str] | None:
+        """Name and one-time code of the first administrator; `None` when an administrator can sign in.
+
+        A code of before ends; show it to the person who starts the station and keep it nowhere.
+        """
+        return self.doorkeeper.first_code()
+
+    def page(self, code: str) -> str:
+        """The console's address that uses a one-time code; after `#` it never leaves the browser."""
+        return f"{self.http_url}/#once={code}"
+
+    def sign_in_page(self, name: str, role: Role) -> str:
+        """The console's address that opens one session of `name` without a password, for a demo."""
+        return self.page(self.doorkeeper.session_code(name, role))
+
+    def program_key(self, name: str = "program", role: Role = Role.ADMINISTRATOR) -> str:
+        """An API key for this program's own questions, good for a day: `Authorization: Bearer KEY`."""
+        return self.doorkeeper.program_key(name, role, frozenset(Scope), 86_400.0)
 
     def enrol(self, platform_id: str, public_key: str) -> None:
         """Let a platform in (`swpub1:... swev1:...`), as `skywarden ground enrol` does."""
@@ -134,11 +160,7 @@ def start_ground(config: GroundConfig, clock: Clock | None = None) -> GroundHand
     clock = clock or SystemClock()
     http_host, http_port = host_and_port(config.http, "http")
     link_host, link_port = host_and_port(config.link, "link")
-    if not is_loopback(http_host) and not config.insecure_http:
-        raise ConfigError(
-            f"http = {config.http!r} can be reached by others, and there are no accounts and no TLS yet: use "
-            "127.0.0.1 with a tunnel, or say --insecure-http if the network itself is trusted"
-        )
+    _check_reach(config, http_host)
     parts = _Parts()
     try:
         return _started(config, clock, (http_host, http_port), (link_host, link_port), parts)
@@ -148,6 +170,22 @@ def start_ground(config: GroundConfig, clock: Clock | None = None) -> GroundHand
 
 
 def _started(
+def _check_reach(config: GroundConfig, host: str) -> None:
+    """Passwords and pictures go over a network only with TLS, or when somebody said otherwise."""
+    if tls.has_certificate(config.state_dir()):
+        tls.check_files(config.state_dir())
+        return
+    if is_loopback(host):
+        return
+    if not config.insecure_http:
+        raise ConfigError(
+            f"http = {config.http!r} can be reached by others, and this station has no certificate: run "
+            "`skywarden ground tls create --name HOST`, or use 127.0.0.1 with a tunnel, or say "
+            "--insecure-http if everybody on the network may read passwords"
+        )
+    _log.warning("no TLS: passwords and pictures go over the network for all to read", http=config.http)
+
+
     config: GroundConfig, clock: Clock, http: tuple[str, int], link: tuple[str, int], parts: _Parts
 ) -> GroundHandle:
     state_dir = config.state_dir()
@@ -166,6 +204,9 @@ def _started(
     station_problems = _problems(receiver, authenticator)
     metrics = GroundMetrics(receiver, authenticator, picture, store, clock)
     web_socket = _listening(*http)
+    doorkeeper = Doorkeeper(state_dir, config.accounts, clock=clock)
+    parts.add("accounts", doorkeeper.close)
+    is_tls = tls.has_certificate(state_dir)
     parts.add("web socket", web_socket.close)
     station = Station(
         store=store,
@@ -177,10 +218,12 @@ def _started(
         console_dir=config.console_dir(),
         allowed_hosts=_LOOPBACK_NAMES if is_loopback(http[0]) else None,
         link_address=link_address,
+        doorkeeper=doorkeeper,
+        cookie=_cookie(server_key.fingerprint, is_tls=is_tls, longest_s=config.accounts.session_s),
         server_public_key=server_key.public_text,
         started_ns=clock.utc_ns(),
     )
-    _start_web(station, web_socket, parts)
+    _start_web(station, web_socket, state_dir if is_tls else None, parts)
     _start_ticker(picture, clock, parts)
     http_address = _shown_address(http[0], web_socket.getsockname()[1])
     _log.info("ground station runs", http=http_address, link=link_address, state=str(state_dir))
@@ -195,10 +238,18 @@ def _started(
         authenticator=authenticator,
         problems=station_problems,
         parts=parts,
+        doorkeeper=doorkeeper,
+        is_tls=is_tls,
     )
 
 
 def _start_link(
+def _cookie(fingerprint: str, *, is_tls: bool, longest_s: float) -> Cookie:
+    """Its name tells stations on one machine apart: browsers do not look at ports."""
+    name = f"skywarden-{fingerprint.replace('-', '')[:8]}"
+    return Cookie(f"__Host-{name}" if is_tls else name, is_tls, longest_s)
+
+
     server_key: keys.KeyPair,
     allow_list: AllowList,
     store: Store,
@@ -228,18 +279,6 @@ def _start_link(
         _bind_datagrams(datagrams, link, int(port))
     receiver.start()
     return receiver, authenticator, address
-
-
-def _prove_door(
-    context: zmq.Context[zmq.Socket[bytes]],
-    receiver: Receiver,
-    server_key: keys.KeyPair,
-    authenticator: Authenticator,
-) -> None:
-    """The very socket that will serve refuses a stranger on an address that only this machine reaches."""
-    address = receiver.bind("127.0.0.1", 0)
-    prove_refusal(context, f"tcp://{address}", server_key.public, authenticator)
-    receiver.unbind(address)
 
 
 def _datagram_port(server_key: keys.KeyPair, allow_list: AllowList) -> DatagramPort:
@@ -290,7 +329,7 @@ def _problems(receiver: Receiver, authenticator: Authenticator) -> Callable[[], 
     return problems
 
 
-def _start_web(station: Station, listening: socket.socket, parts: _Parts) -> None:
+def _start_web(station: Station, listening: socket.socket, tls_state_dir: Path | None, parts: _Parts) -> None:
     app, stream = create_app(station)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -310,6 +349,9 @@ def _start_web(station: Station, listening: socket.socket, parts: _Parts) -> Non
     )
 
     def stop() -> None:
+            proxy_headers=False,
+            ssl_certfile=tls.certificate_path(tls_state_dir) if tls_state_dir else None,
+            ssl_keyfile=tls.private_key_path(tls_state_dir) if tls_state_dir else None,
         stream.close()
         server.should_exit = True
         thread.join(3.0)

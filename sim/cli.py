@@ -506,7 +506,10 @@ def demo(
         running = Demo(folder, http)
         try:
             url = running.start(flights, layers)
-            say(f"\n  The console is at {url}\n  Contacts appear within a minute. Ctrl-C stops everything.\n")
+            say(
+                f"\n  The console is at {url}\n  (this address signs in once)\n"
+                "  Contacts appear within a minute. Ctrl-C stops everything.\n"
+            )
             if (
                 open_browser
                 and not headless

@@ -23,6 +23,7 @@ import structlog
 
 from edge.environment import clean_environment
 from edge.supervisor import python_module
+from ground.accounts.roles import Role
 from ground.config import GroundConfig
 from ground.serve import GroundHandle, start_ground
 from sim.edge_toml import edge_toml
@@ -91,14 +92,16 @@ class Demo:
         self._stack = ExitStack()
         self._edges: list[subprocess.Popen[bytes]] = []
         self._ground: GroundHandle | None = None
+        self._key = ""
 
     def start(self, flights: dict[str, Path], layers: Path) -> str:
-        """Start ground, edges and replays; the address of the console."""
+        """Start ground, edges and replays; the address of the console, good for signing in once."""
         state = str(self._folder / "ground")
         ground = start_ground(
             GroundConfig(state=state, http=self._http, link="127.0.0.1:0", layers=str(layers))
         )
         self._ground = ground
+        self._key = ground.program_key()
         self._stack.callback(ground.stop)
         stop = threading.Event()
         for platform_id, flight in sorted(flights.items()):
@@ -108,14 +111,14 @@ class Demo:
             self._start_edge(ground, platform_id, flight, inbox, port)
             self._start_replay(platform_id, flight, inbox, port, stop)
         self._stack.callback(stop.set)
-        return ground.http_url
+        return ground.sign_in_page("demo", Role.SUPERVISOR)
 
     def tally(self) -> Tally:
         """What the ground's own API says now."""
         assert self._ground is not None, "the demo was started"
         url = self._ground.http_url
-        counts = _get(f"{url}/api/v1/status", _Status).counts
-        contacts = _get(f"{url}/api/v1/contacts?limit=500", _Contacts).items
+        counts = _get(f"{url}/api/v1/status", self._key, _Status).counts
+        contacts = _get(f"{url}/api/v1/contacts?limit=500", self._key, _Contacts).items
         return Tally(
             platforms=counts.platforms,
             contacts=counts.contacts,
@@ -243,6 +246,7 @@ def _free_udp_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _get(url: str, kind: type[AnswerT]) -> AnswerT:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+def _get(url: str, key: str, kind: type[AnswerT]) -> AnswerT:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=5) as answer:
         return msgspec.json.decode(answer.read(), type=kind)

@@ -64,3 +64,11 @@ class LinkError(SkywardenError):
 
 class StoreError(SkywardenError):
     """The store is locked, damaged, from a newer version, or not durable."""
+
+
+class AccessError(SkywardenError):
+    """Somebody is not let in: a wrong or expired proof, or too many tries; `wait_s` says for how long."""
+
+    def __init__(self, text: str, *, wait_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.wait_s = wait_s

@@ -38,6 +38,7 @@ class Chain:
         self.ground: GroundHandle = start_ground(
             GroundConfig(state=str(folder / "ground"), http="127.0.0.1:0", link="127.0.0.1:0")
         )
+        self._key = self.ground.program_key()
         pair = keys.create_key_file(self.state / "keys" / "link.key")
         signer = create_evidence_key(evidence_key_path(self.state / "keys" / "link.key"))
         self.ground.enrol(PLATFORM, enrolment_line(pair, signer))
@@ -85,7 +86,10 @@ class Chain:
 
     def get(self, path: str) -> Any:
         """What the ground's API answers."""
-        with urllib.request.urlopen(f"{self.ground.http_url}/api/v1/{path}", timeout=5) as answer:
+        request = urllib.request.Request(
+            f"{self.ground.http_url}/api/v1/{path}", headers={"Authorization": f"Bearer {self._key}"}
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return msgspec.json.decode(answer.read())
 
     def sightings(self) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ import msgspec
 import pytest
 from playwright.sync_api import sync_playwright
 
+from ground.accounts.roles import Role
+from ground.serve import GroundHandle
 from sim.analyze import analyze
 from sim.importers import import_flight
 from tests.e2e.live import PLATFORM, Chain, wait_until
@@ -76,7 +78,7 @@ def test_the_flight_live_puts_what_analysis_finds_into_the_grounds_store_and_ont
     }
     chain.play(start_s=FIRST_IMAGE_S - BEFORE_S, seconds=LENGTH_S)
     wait_until(lambda: len(chain.get("contacts")["items"]) >= 3, 60, "three contacts on the ground")
-    _read_the_contact_off_the_page(chain.ground.http_url)
+    _read_the_contact_off_the_page(chain.ground)
     chain.wait_for_play(60)
     wait_until(lambda: len(chain.sightings()) >= len(offline) - 2, 20, "as many sightings as offline")
 
@@ -93,7 +95,8 @@ def test_the_flight_live_puts_what_analysis_finds_into_the_grounds_store_and_ont
     assert len({sighting["track_id"] for sighting in near_a}) == 1
 
 
-def _read_the_contact_off_the_page(url: str) -> None:
+def _read_the_contact_off_the_page(ground: GroundHandle) -> None:
+    url = ground.http_url
     foreign: list[str] = []
     problems: list[str] = []
     with sync_playwright() as playwright:
@@ -101,7 +104,7 @@ def _read_the_contact_off_the_page(url: str) -> None:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.on("request", lambda request: foreign.append(request.url))
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(url)
+        page.goto(ground.sign_in_page("operator", Role.OPERATOR))
         located = "[data-testid=contact-row]:has-text('CE90')"
         row = page.wait_for_selector(located, timeout=30_000)
         assert row is not None

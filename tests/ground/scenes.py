@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from edge.downlink import Downlink, LinkConfig
@@ -130,6 +131,12 @@ def running_ground(folder: Path, link: str = "127.0.0.1:0") -> Iterator[GroundHa
         yield handle
     finally:
         handle.stop()
+
+
+@lru_cache(maxsize=8)
+def authorization(ground: GroundHandle) -> tuple[str, str]:
+    """The header that opens a station's API, with everything that an administrator may do."""
+    return "Authorization", f"Bearer {ground.program_key()}"
 
 
 @contextmanager

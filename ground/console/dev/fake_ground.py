@@ -41,8 +41,9 @@ TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 POLICY = (
-    "default-src 'self'; worker-src 'self' blob:; img-src 'self' data: blob:; "
-    "style-src 'self' 'unsafe-inline'; connect-src 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; "
+    "img-src 'self' data: blob:; worker-src 'self' blob:; manifest-src 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'none'"
 )
 HOSTILE_LABEL = "<img src=x onerror=\"document.title='owned'\"><b>vessel</b>"
 
@@ -673,12 +674,42 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(parts.path)
         if self.server.is_down and path.startswith("/api/"):
             self._send(503, b'{"error": "down"}', "application/json")
+        elif path == "/api/v1/session":
+            self._session()
+        elif not self.server.is_signed_in and path.startswith("/api/"):
+            self._send(401, b'{"error": "sign in first"}', "application/json")
         elif path == "/api/v1/live":
             self._live()
         elif path.startswith("/api/v1/"):
             self._api(path.removeprefix("/api/v1/"), parse_qs(parts.query))
         else:
             self._file(path)
+
+    def do_POST(self) -> None:
+        """Signs anybody in whose password is not "wrong"."""
+        given = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        if given.get("password") == "wrong":
+            self._send(401, b'{"error": "the name or the password is wrong"}', "application/json")
+            return
+        self.server.is_signed_in = True
+        self._session()
+
+    def do_DELETE(self) -> None:
+        """Signs out."""
+        self.server.is_signed_in = False
+        self._session()
+
+    def _session(self) -> None:
+        nobody: Json = {"account": None, "role": None, "permissions": [], "token": None, "expires": None}
+        somebody: Json = {
+            "account": "maria",
+            "role": "operator",
+            "permissions": ["see_contacts", "see_details", "see_picture"],
+            "token": "token",
+            "expires": stamp(time.time() + 3_600),
+        }
+        body = {**(somebody if self.server.is_signed_in else nobody), "is_new": False}
+        self._send(200, json.dumps(body).encode(), "application/json")
 
     def _api(self, path: str, query: dict[str, list[str]]) -> None:
         image = self.server.ground.image(path)
@@ -751,6 +782,7 @@ class Server(ThreadingHTTPServer):
         self.ground = ground
         self.requested: list[str] = []
         self.is_down = False
+        self.is_signed_in = True
         self.is_closing = False
         self._stop = threading.Event()
         self._workers = [
@@ -781,6 +813,11 @@ class Server(ThreadingHTTPServer):
     def go_down(self) -> None:
         """The API answers 503 and the live feeds end."""
         self.is_down = True
+        self.ground.hang_up()
+
+    def end_session(self) -> None:
+        """The page's session ends, and its live feed with it."""
+        self.is_signed_in = False
         self.ground.hang_up()
 
     def come_back(self) -> None:

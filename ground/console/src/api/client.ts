@@ -6,6 +6,13 @@ const LIMIT_MS = 15_000;
 const PAGE = 500;
 const MOST_CONTACTS = 20_000;
 
+/** Told when the ground wants to know anew who asks. */
+let onRefused: () => void = () => undefined;
+
+export function whenRefused(tell: () => void): void {
+  onRefused = tell;
+}
+
 const BASE = new URL('.', document.baseURI);
 const ORIGIN = BASE.origin;
 
@@ -23,6 +30,7 @@ async function ask(path: string): Promise<Record<string, unknown>> {
     headers: { Accept: 'application/json' },
     signal: AbortSignal.timeout(LIMIT_MS),
   });
+  if (response.status === 401 || response.status === 403) onRefused();
   if (!response.ok) throw new Error(`${path} answered ${response.status}`);
   const body: unknown = await response.json();
   if (typeof body !== 'object' || body === null) throw new Error(`${path} answered with no object`);

@@ -12,6 +12,8 @@ export interface LiveHandlers {
   /** Anything at all arrived from the ground. */
   onAlive(): void;
   onLost(): void;
+  /** The ground asks who this is. */
+  onRefused(): void;
 }
 
 export class LiveFeed {
@@ -67,6 +69,7 @@ export class LiveFeed {
         cache: 'no-store',
         signal: request.signal,
       });
+      if (response.status === 401 || response.status === 403) this.handlers.onRefused();
       if (!response.ok || !response.body) throw new Error(`the live feed answered ${response.status}`);
       const parser = new EventStreamParser();
       parser.lastId = this.#lastId;

@@ -1,6 +1,7 @@
 // Keeps the picture alive: loads it whole, follows the live feed, loads it again when the feed says so.
-import { address, fetchSnapshot } from '../api/client';
+import { address, fetchSnapshot, whenRefused } from '../api/client';
 import { LiveFeed } from '../api/live';
+import { account } from './account.svelte';
 import type { Picture } from './picture.svelte';
 
 const RETRY_MS = 2_000;
@@ -19,6 +20,7 @@ export class Session {
 
   start(): void {
     window.addEventListener('online', this.retryNow);
+    whenRefused(() => void account.check());
     void this.#load();
   }
 
@@ -53,7 +55,7 @@ export class Session {
         this.#follow(snapshot.status.revision);
       } catch {
         if (!this.#feed) this.picture.phase = this.picture.heardMs === null ? 'loading' : 'lost';
-        await this.#pause(RETRY_MS);
+        await Promise.all([this.#pause(RETRY_MS), account.whenIn()]);
         this.#again = true;
       }
     } while (this.#again && !this.#stopped);
@@ -68,6 +70,7 @@ export class Session {
         this.picture.heard();
         this.picture.phase = 'live';
       },
+      onRefused: () => void this.#signedOut(feed),
       onLost: () => {
         if (feed === this.#feed) this.picture.phase = 'lost';
       },
@@ -77,6 +80,16 @@ export class Session {
     });
     this.#feed = feed;
     feed.start();
+  }
+
+  /** The session ended: nothing is asked until somebody signs in; then the picture is loaded whole. */
+  async #signedOut(feed: LiveFeed): Promise<void> {
+    if (feed !== this.#feed) return;
+    feed.stop();
+    this.picture.phase = 'lost';
+    await account.check();
+    await account.whenIn();
+    if (!this.#stopped && feed === this.#feed) void this.#load();
   }
 
   #pause(forMs: number): Promise<void> {
