@@ -20,6 +20,7 @@ from ground.authenticator import AllowList, Authenticator, enrol, prove_refusal
 from ground.config import GroundConfig, host_and_port, is_loopback
 from ground.contacts import ContactBook
 from ground.datagram_port import DatagramPort
+from ground.http.session_routes import Cookie
 from ground.intake import EvidencePolicy
 from ground.live import LivePicture
 from ground.metrics import GroundMetrics
@@ -70,9 +71,9 @@ class GroundHandle:
         receiver: Receiver,
         authenticator: Authenticator,
         problems: Callable[[], list[str]],
-        parts: "_Parts",
         doorkeeper: Doorkeeper,
         is_tls: bool,
+        parts: "_Parts",
     ) -> None:
         self.state_dir = state_dir
         self.http_address = http_address
@@ -83,9 +84,9 @@ class GroundHandle:
         self.receiver = receiver
         self.authenticator = authenticator
         self.problems = problems
-        self._parts = parts
         self.doorkeeper = doorkeeper
         self.is_tls = is_tls
+        self._parts = parts
 
     @property
     def http_url(self) -> str:
@@ -169,7 +170,6 @@ def start_ground(config: GroundConfig, clock: Clock | None = None) -> GroundHand
         raise
 
 
-def _started(
 def _check_reach(config: GroundConfig, host: str) -> None:
     """Passwords and pictures go over a network only with TLS, or when somebody said otherwise."""
     if tls.has_certificate(config.state_dir()):
@@ -186,6 +186,7 @@ def _check_reach(config: GroundConfig, host: str) -> None:
     _log.warning("no TLS: passwords and pictures go over the network for all to read", http=config.http)
 
 
+def _started(
     config: GroundConfig, clock: Clock, http: tuple[str, int], link: tuple[str, int], parts: _Parts
 ) -> GroundHandle:
     state_dir = config.state_dir()
@@ -203,10 +204,10 @@ def _check_reach(config: GroundConfig, host: str) -> None:
     )
     station_problems = _problems(receiver, authenticator)
     metrics = GroundMetrics(receiver, authenticator, picture, store, clock)
-    web_socket = _listening(*http)
     doorkeeper = Doorkeeper(state_dir, config.accounts, clock=clock)
     parts.add("accounts", doorkeeper.close)
     is_tls = tls.has_certificate(state_dir)
+    web_socket = _listening(*http)
     parts.add("web socket", web_socket.close)
     station = Station(
         store=store,
@@ -217,9 +218,9 @@ def _check_reach(config: GroundConfig, host: str) -> None:
         layers_dir=config.layers_dir(),
         console_dir=config.console_dir(),
         allowed_hosts=_LOOPBACK_NAMES if is_loopback(http[0]) else None,
-        link_address=link_address,
         doorkeeper=doorkeeper,
         cookie=_cookie(server_key.fingerprint, is_tls=is_tls, longest_s=config.accounts.session_s),
+        link_address=link_address,
         server_public_key=server_key.public_text,
         started_ns=clock.utc_ns(),
     )
@@ -237,19 +238,19 @@ def _check_reach(config: GroundConfig, host: str) -> None:
         receiver=receiver,
         authenticator=authenticator,
         problems=station_problems,
-        parts=parts,
         doorkeeper=doorkeeper,
         is_tls=is_tls,
+        parts=parts,
     )
 
 
-def _start_link(
 def _cookie(fingerprint: str, *, is_tls: bool, longest_s: float) -> Cookie:
     """Its name tells stations on one machine apart: browsers do not look at ports."""
     name = f"skywarden-{fingerprint.replace('-', '')[:8]}"
     return Cookie(f"__Host-{name}" if is_tls else name, is_tls, longest_s)
 
 
+def _start_link(
     server_key: keys.KeyPair,
     allow_list: AllowList,
     store: Store,
@@ -303,6 +304,18 @@ def _bind_datagrams(datagrams: DatagramPort, link: tuple[str, int], port: int) -
     datagrams.start()
 
 
+def _prove_door(
+    context: zmq.Context[zmq.Socket[bytes]],
+    receiver: Receiver,
+    server_key: keys.KeyPair,
+    authenticator: Authenticator,
+) -> None:
+    """The very socket that will serve refuses a stranger on an address that only this machine reaches."""
+    address = receiver.bind("127.0.0.1", 0)
+    prove_refusal(context, f"tcp://{address}", server_key.public, authenticator)
+    receiver.unbind(address)
+
+
 def _problems(receiver: Receiver, authenticator: Authenticator) -> Callable[[], list[str]]:
     def problems() -> list[str]:
         found = []
@@ -336,6 +349,9 @@ def _start_web(station: Station, listening: socket.socket, tls_state_dir: Path |
             app,
             log_config=None,
             access_log=False,
+            proxy_headers=False,
+            ssl_certfile=tls.certificate_path(tls_state_dir) if tls_state_dir else None,
+            ssl_keyfile=tls.private_key_path(tls_state_dir) if tls_state_dir else None,
             server_header=False,
             timeout_graceful_shutdown=2,
             timeout_keep_alive=15,
@@ -349,9 +365,6 @@ def _start_web(station: Station, listening: socket.socket, tls_state_dir: Path |
     )
 
     def stop() -> None:
-            proxy_headers=False,
-            ssl_certfile=tls.certificate_path(tls_state_dir) if tls_state_dir else None,
-            ssl_keyfile=tls.private_key_path(tls_state_dir) if tls_state_dir else None,
         stream.close()
         server.should_exit = True
         thread.join(3.0)
