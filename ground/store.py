@@ -30,6 +30,7 @@ from ground.schema import as_store_errors, open_for_writing
 from ground.sequences import SequenceSet
 from ground.spatial import PlaceWriter
 from ground.streams import (
+    FORKED,
     FragmentHeader,
     PartialRecord,
     Stream,
@@ -317,11 +318,25 @@ class SqliteStore(SqliteReader):
             return "duplicate"
         if arrival.seal is not None:
             commit.forks[arrival.seal, arrival.record.seq] = arrival.leaf
+        record = arrival.record
+        self._keep_branch(commit, self._stream(record.platform_id, record.boot_id), record.seq)
         if not self._is_quarantined(commit.db, arrival):
-            self._quarantine(commit.db, arrival, "another record with this number is stored")
-            record = arrival.record
+            self._quarantine(commit.db, arrival, FORKED)
             commit.alarms.append(f"another record came as number {record.seq} of {record.boot_id}: a fork")
         return "fork"
+
+    def _keep_branch(self, commit: _Commit, stream: Stream, seq: int) -> None:
+        """Two outboxes use one name: from now on the head of the one that was first at `seq` is shown."""
+        if stream.is_broken:
+            return
+        stream.is_broken = True
+        row = commit.db.execute(
+            "SELECT s.head_seq, s.head FROM records r JOIN seals s USING(seal_key) "
+            "WHERE r.stream_key = ? AND r.seq = ?",
+            (stream.key, seq),
+        ).get
+        if row is not None:
+            stream.head = Head(seq=row[0], chain=row[1])
 
     def _seal_key(self, commit: _Commit, seal: Seal | None) -> int | None:
         """The row that `seal` will have; it is written when the whole commit is known."""

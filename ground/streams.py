@@ -16,6 +16,9 @@ from skywarden import evidence
 from skywarden.link import MAX_PARTIAL, MAX_PARTIAL_RANGES, Head, Partial, units_of
 from skywarden.wire import Record
 
+FORKED = "another record with this number is stored"
+"""Why a record went to quarantine whose number was taken."""
+
 _MAX_CLAIMS = 50_000
 _MAX_FOLD = 20_000
 
@@ -84,7 +87,13 @@ class Stream:
         return True
 
     def note_head(self, seal: Seal) -> str | None:
-        """Take in a signed head; what is wrong with it, in words."""
+        """Take in a signed head; what is wrong with it, in words.
+
+        Of a chain that is broken the head that was known stays: a sender on the other branch sees by it that
+        the station holds another's records.
+        """
+        if self.is_broken:
+            return None
         known = self.chain if seal.head_seq == self.chain_seq else self.claims.get(seal.head_seq)
         if self.head is not None and seal.head_seq == self.head.seq:
             known = self.head.chain
@@ -139,10 +148,11 @@ def load_stream(db: Any, platform_id: str, boot_id: str) -> Stream:
 
 
 def is_broken(db: Any, platform_id: str, boot_id: str) -> bool:
-    """Whether a break of this chain was found before."""
+    """Whether a break of this chain, or a fork, was found before."""
     found = db.execute(
-        "SELECT 1 FROM quarantine WHERE topic = 'chain' AND platform_id = ? AND boot_id = ? LIMIT 1",
-        (platform_id, boot_id),
+        "SELECT 1 FROM quarantine WHERE platform_id = ? AND boot_id = ? AND (topic = 'chain' OR reason = ?) "
+        "LIMIT 1",
+        (platform_id, boot_id, FORKED),
     ).get
     return found is not None
 

@@ -426,7 +426,7 @@ class World:
         problems += [f"ground verify: {problem}" for problem in found.problems]
         if found.unsigned:
             problems.append(f"{found.unsigned} stored records are not signed")
-        if self.ground.totals.get("forks", 0):
+        if self.ground.totals.get("forks", 0) and not may_resend:
             problems.append(f"{self.ground.totals['forks']} forks of numbers, though nobody forked")
         self.sometimes["record given up"] += verdict.given_up
         self.sometimes["record acknowledged"] += sum(

@@ -301,6 +301,22 @@ def test_a_gap_record_cannot_give_up_what_comes_after_it(tmp_path: Path) -> None
     store.close()
 
 
+def test_a_fork_keeps_the_head_of_whoever_was_first_so_that_the_other_finds_out(tmp_path: Path) -> None:
+    one, two, store = _source(10), SignedSource("uav07", BOOT, KEY), _store(tmp_path)
+    two.grow(14, tag="twin-")
+    intake = _intake(store, KEY.public)
+    _deliver(intake, one.batch(range(1, 11)))
+    _deliver(intake, two.batch([12, 13]))  # nobody can tell yet
+    _deliver(intake, two.batch([9, 10, 14]))
+    for opened in (store, None):
+        store = opened or _store(tmp_path)
+        head = store.standing("uav07", BOOT, []).head
+        assert head is not None
+        assert (head.seq, head.chain) == (10, one.chain[-1])
+        store.close()
+    assert intake.counts.forks == 2
+
+
 def test_two_chains_signed_with_one_key_raise_an_alarm_once(tmp_path: Path) -> None:
     one, two, store = _source(20), SignedSource("uav07", BOOT, KEY), _store(tmp_path)
     two.grow(20, tag="twin-")
