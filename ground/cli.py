@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from ground import accounts_cli
+from ground import accounts_cli, invite_cli
 from skywarden.errors import SkywardenError, UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ For example:
 """,
 )
 app.command(export)
+app.command(invite_cli.invite)
 app.command(accounts_cli.users)
 app.command(accounts_cli.tls)
 app.command(accounts_cli.access_log, name="access-log")

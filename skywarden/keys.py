@@ -181,6 +181,31 @@ def read_public(text_or_path: str) -> bytes:
     return parse_public(found[0])
 
 
+def keep_public(path: Path, line: str) -> None:
+    """Write a line of public keys to `path` (mode 0644), synced and in one step.
+
+    Raises `LinkError` when another key is there already: take the file away first if that is meant.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        if path.exists():
+            if (
+                path.stat().st_size <= MAX_FILE_BYTES
+                and path.read_text(encoding="ascii").split() == line.split()
+            ):
+                return
+            raise LinkError(f"{path} holds another key; remove it if this one takes its place")
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise LinkError(f"{path}: key cannot be written") from error
+
+
 def key_text(key: bytes) -> str:
     """43 characters of base64url of the 32 bytes of a key."""
     return base64.urlsafe_b64encode(key).decode("ascii").rstrip("=")

@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App, Parameter
 
+from skywarden.errors import UsageError
+
 if TYPE_CHECKING:
     from skywarden.evidence import EvidenceKey
     from skywarden.keys import KeyPair
 
 app = App(
     name="keys",
-    help="""Make and show the keys of the encrypted link.
+    help="""Make, enrol, rotate and revoke the keys of the encrypted link.
 
-For example, make the platform's key, then hand its public line to the ground:
+For example, make the platform's keys, then enrol them with the code that `skywarden ground invite` shows:
 
     skywarden keys create /etc/skywarden/keys/edge.key
-    skywarden ground enrol uav07 "swpub1:... swev1:..."
+    skywarden keys enrol 10.0.0.5:5691 uav07 --key /etc/skywarden/keys/edge.key
 """,
     default_parameter=Parameter(negative=()),
 )
+app.command("ground.cli:revoke", name="revoke")
 
 
 @app.command
@@ -71,6 +74,126 @@ def show(path: Path, *, json: bool = False) -> int:
     beside = evidence_key_path(path)
     _show(pair, load_evidence_key(beside) if beside.exists() else None, as_json=json)
     return 0
+
+
+@app.command
+def enrol(
+    station: str, platform: str, *, key: Path, station_file: Path | None = None, json: bool = False
+) -> int:
+    """Enrol this platform: at a waiting station with its one-time code, or with a stick.
+
+    The code is asked for at the terminal, or read from the first line of standard input; it is never an
+    argument. With the path of a station's key (on a stick) that key is taken, and this platform's public
+    keys are written beside it for `skywarden ground enrol`. Compare the fingerprints either way.
+
+    For example:
+
+        skywarden keys enrol 10.0.0.5:5691 uav07 --key /etc/skywarden/keys/edge.key
+        skywarden keys enrol /media/stick/station.pub uav07 --key /etc/skywarden/keys/edge.key
+
+    Parameters
+    ----------
+    station
+        HOST:PORT that `skywarden ground invite` shows, or the file of the station's public key.
+    platform
+        This platform's id, as in its edge.toml.
+    key
+        This platform's key file; the evidence key lies beside it.
+    station_file
+        Where the station's public key is kept (default: station.pub beside KEY); put its path into
+        `link.ground_public_key`.
+    json
+        Print one JSON object: `station_fingerprint`, `station_file`, `fingerprint`, `evidence_fingerprint`.
+    """
+    from skywarden import evidence, keys
+
+    pair, signer = keys.load_key_file(key), evidence.load_evidence_key(evidence.evidence_key_path(key))
+    place = station_file or key.parent / "station.pub"
+    if station.startswith("/") or station.startswith(".") or Path(station).is_file():
+        station_key = keys.read_public(station)
+        keys.keep_public(place, keys.public_text(station_key))
+        line = evidence.enrolment_line(pair, signer)
+        keys.keep_public(Path(station).parent / f"{_file_name(platform)}.pub", line)
+    else:
+        from skywarden.enrolment import read_code
+        from skywarden.enrolment_call import call_station
+
+        station_key = call_station(_address(station), read_code(_ask_code()), platform, pair, signer)
+        keys.keep_public(place, keys.public_text(station_key))
+    found = {
+        "station_fingerprint": keys.fingerprint(station_key),
+        "station_file": str(place),
+        "fingerprint": pair.fingerprint,
+        "evidence_fingerprint": signer.fingerprint,
+    }
+    if json:
+        sys.stdout.write(json_module.dumps(found) + "\n")
+        return 0
+    sys.stdout.write(f"station's fingerprint  {found['station_fingerprint']}\n")
+    sys.stdout.write(f"our fingerprint        {found['fingerprint']}\n")
+    sys.stdout.write(f"our evidence key       {found['evidence_fingerprint']}\n")
+    sys.stdout.write(f'edge.toml, section link: ground_public_key = "{place}"\n')
+    return 0
+
+
+@app.command
+def rotate(path: Path, *, finish: bool = False, json: bool = False) -> int:
+    """Make the next pair of keys, vouched for by the evidence key of today; --finish begins to use it.
+
+    First without --finish: it prints a line for `skywarden ground enrol PLATFORM "LINE"`, which lets in old
+    and new keys for a day (see --overlap-hours there). Then with --finish aboard, and restart the worker:
+    what waits in its outbox goes on with the new keys.
+
+    For example:
+
+        skywarden keys rotate /etc/skywarden/keys/edge.key
+        skywarden keys rotate /etc/skywarden/keys/edge.key --finish
+
+    Parameters
+    ----------
+    path
+        The key file in use.
+    finish
+        Put the next keys in place of those in use, which stay beside them as `.old`.
+    json
+        Print one JSON object: `line`, `fingerprint` and `is_finished`.
+    """
+    from skywarden import rotation
+
+    if finish:
+        pair, line = rotation.finish(path), None
+    else:
+        pair, line = rotation.prepare(path)
+    if json:
+        found = {"line": line, "fingerprint": pair.fingerprint, "is_finished": finish}
+        sys.stdout.write(json_module.dumps(found) + "\n")
+        return 0
+    if line is not None:
+        sys.stdout.write(line + "\n")
+    sys.stdout.write(f"fingerprint of the {'key in use' if finish else 'next key'} {pair.fingerprint}\n")
+    return 0
+
+
+def _ask_code() -> str:
+    """The code from a person or a pipe; it is not shown while it is typed."""
+    if sys.stdin is not None and sys.stdin.isatty():
+        from getpass import getpass
+
+        return getpass("one-time code: ")
+    return (sys.stdin.readline(200) if sys.stdin is not None else "").strip()
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise UsageError(f"{text[:80]!r} is neither HOST:PORT, such as 10.0.0.5:5691, nor a file of a key")
+    return host.strip("[]"), int(port)
+
+
+def _file_name(platform: str) -> str:
+    if not platform or not all(one.isalnum() or one in "_.:-" for one in platform) or platform[0] in ".-":
+        raise UsageError(f"{platform[:60]!r} is not a platform id: letters, digits, _ . : - and at most 127")
+    return platform
 
 
 def _show(pair: "KeyPair", signer: "EvidenceKey | None", *, as_json: bool) -> None:
