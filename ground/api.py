@@ -28,10 +28,12 @@ from ground.accounts.roles import Permission
 from ground.accounts.sessions import Identity
 from ground.http.gate import Caller, Gate, needs, open_to_all, require_permissions
 from ground.http.session_routes import Cookie, add_session_routes
+from ground.http.tasking_routes import add_tasking_routes
 from ground.layers import find_layers
 from ground.live import LivePicture, PlatformState, TrackState
 from ground.reading import Filter, StoreCounts, StoredContact, StoredSighting, StoreReader
 from ground.stream import LiveStream
+from ground.tasking import TaskingDesk
 from skywarden import __version__
 from skywarden.clock import Clock
 from skywarden.errors import InputError, SkywardenError, StoreError
@@ -81,6 +83,7 @@ class Station:
     console_dir: Path
     allowed_hosts: frozenset[str] | None
     doorkeeper: Doorkeeper
+    desk: TaskingDesk
     cookie: Cookie
     link_address: str
     server_public_key: str
@@ -163,6 +166,7 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     _add_contact_routes(app, station)
     _add_sighting_routes(app, station)
     _add_export_routes(app, station)
+    add_tasking_routes(app, station.desk, station.store, station.picture, station.clock)
     _add_layer_routes(app, station)
     _add_console(app, station)
     require_permissions(app)

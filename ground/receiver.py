@@ -7,6 +7,7 @@ payload. What is checked, stored and answered is `Intake`'s (ground/intake.py).
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 import structlog
 import zmq
@@ -22,7 +23,7 @@ from skywarden import keys
 from skywarden.clock import Clock
 from skywarden.errors import LinkError, StoreError
 from skywarden.link import KIND_BATCH, KIND_REPLY, KIND_TASKING, MAX_BATCH_BYTES, ZAP_DOMAIN
-from skywarden.messages import Chip, FrameInfo, PlatformPose, Sighting, Tasking
+from skywarden.messages import Chip, FrameInfo, PlatformPose, Sighting, Tasking, TaskingReceipt
 from skywarden.topics import TOPICS
 from skywarden.wire import encode
 
@@ -79,6 +80,7 @@ class Receiver:
         self._thread = threading.Thread(target=self._run, name="ground.receiver", daemon=True)
         self._routes: dict[str, Route] = {}
         self._taskings: deque[Tasking] = deque(maxlen=_MAX_TASKINGS)
+        self.on_receipt: Callable[[str, TaskingReceipt], None] | None = None
         self._heard: dict[str, tuple[int, str | None]] = {}
         self._unsettled: list[str] = []
         self._illustrated: set[str] = set()
@@ -284,6 +286,8 @@ class Receiver:
                     self._unsettled.append(arrival.message.sighting_id)
                 elif isinstance(arrival.message, Chip):
                     self._illustrated.add(arrival.message.sighting_id)
+                elif isinstance(arrival.message, TaskingReceipt) and self.on_receipt is not None:
+                    self.on_receipt(platform_id, arrival.message)
         if outcomes or parcel.refused:
             _, missing, last_seq = self._store.sequence_state(platform_id)
             picture.note_records(

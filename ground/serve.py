@@ -26,12 +26,14 @@ from ground.live import LivePicture
 from ground.metrics import GroundMetrics
 from ground.receiver import Receiver
 from ground.store import SqliteStore, Store
+from ground.tasking import TaskingCourier, TaskingDesk
 from ground.views import LINK_STALE_S, POSE_STALE_S
 from skywarden import keys
 from skywarden.clock import Clock, SystemClock
 from skywarden.datagram_session import Gate
-from skywarden.errors import ConfigError, LinkError
+from skywarden.errors import ConfigError, LinkError, StoreError
 from skywarden.evidence import public_keys_in
+from skywarden.messages import TaskingReceipt
 
 _log = structlog.get_logger("ground.serve")
 
@@ -72,6 +74,7 @@ class GroundHandle:
         authenticator: Authenticator,
         problems: Callable[[], list[str]],
         doorkeeper: Doorkeeper,
+        desk: TaskingDesk,
         is_tls: bool,
         parts: "_Parts",
     ) -> None:
@@ -85,6 +88,7 @@ class GroundHandle:
         self.authenticator = authenticator
         self.problems = problems
         self.doorkeeper = doorkeeper
+        self.desk = desk
         self.is_tls = is_tls
         self._parts = parts
 
@@ -206,6 +210,7 @@ def _started(
     metrics = GroundMetrics(receiver, authenticator, picture, store, clock)
     doorkeeper = Doorkeeper(state_dir, config.accounts, clock=clock)
     parts.add("accounts", doorkeeper.close)
+    desk = _start_desk(state_dir, receiver, picture, clock, parts)
     is_tls = tls.has_certificate(state_dir)
     web_socket = _listening(*http)
     parts.add("web socket", web_socket.close)
@@ -219,6 +224,7 @@ def _started(
         console_dir=config.console_dir(),
         allowed_hosts=_LOOPBACK_NAMES if is_loopback(http[0]) else None,
         doorkeeper=doorkeeper,
+        desk=desk,
         cookie=_cookie(server_key.fingerprint, is_tls=is_tls, longest_s=config.accounts.session_s),
         link_address=link_address,
         server_public_key=server_key.public_text,
@@ -239,9 +245,35 @@ def _started(
         authenticator=authenticator,
         problems=station_problems,
         doorkeeper=doorkeeper,
+        desk=desk,
         is_tls=is_tls,
         parts=parts,
     )
+
+
+def _start_desk(
+    state_dir: Path, receiver: Receiver, picture: LivePicture, clock: Clock, parts: _Parts
+) -> TaskingDesk:
+    """The desk of requests: what is asked goes out by the receiver, receipts come in by it."""
+    desk = TaskingDesk(state_dir / "taskings.sqlite")
+    parts.add("tasking desk", desk.close)
+
+    def age_s(platform_id: str) -> float | None:
+        now_s, now_ns = clock.monotonic_ns() / 1e9, clock.utc_ns()
+        found = [one for one in picture.platforms() if one.platform_id == platform_id]
+        return found[0].age_s(now_s, now_ns) if found else None
+
+    def note(platform_id: str, receipt: TaskingReceipt) -> None:
+        try:
+            desk.note_receipt(platform_id, receipt, clock.utc_ns())
+        except StoreError as error:  # asked again, and answered again
+            _log.error("a receipt was not kept", tasking_id=receipt.tasking_id, reason=str(error))
+
+    receiver.on_receipt = note
+    courier = TaskingCourier(desk, receiver.send_tasking, age_s, clock)
+    parts.add("tasking courier", courier.stop)
+    courier.start()
+    return desk
 
 
 def _cookie(fingerprint: str, *, is_tls: bool, longest_s: float) -> Cookie:

@@ -19,6 +19,8 @@ class Permission(StrEnum):
     """One contact with its sightings, and images cut out around detections; every look is logged."""
     EXPORT = "export"
     """Files for other programs and other people; every one is logged."""
+    TASK_PLATFORMS = "task_platforms"
+    """Ask platforms for something: a picture, another threshold; every request is logged."""
     MONITOR = "monitor"
     """Figures about the station itself, for Prometheus."""
     READ_ACCESS_LOG = "read_access_log"
@@ -40,31 +42,36 @@ class Scope(StrEnum):
 
     VIEW = "view"
     EXPORT = "export"
+    TASK = "task"
     MONITOR = "monitor"
     ACCESS_LOG = "access-log"
 
 
 _SEE = frozenset({Permission.SEE_PICTURE, Permission.SEE_CONTACTS, Permission.SEE_DETAILS})
+_WORK = frozenset({Permission.EXPORT, Permission.TASK_PLATFORMS})
 _ANYBODY = frozenset({Permission.PUBLIC, Permission.OWN_SESSION})
 
 GRANTED: Mapping[Role, frozenset[Permission]] = {
     Role.PARTNER: _ANYBODY,  # until sharing exists, and then only what was shared
     Role.VIEWER: _ANYBODY | _SEE,
-    Role.OPERATOR: _ANYBODY | _SEE | {Permission.EXPORT},
-    Role.SUPERVISOR: _ANYBODY | _SEE | {Permission.EXPORT, Permission.MONITOR, Permission.READ_ACCESS_LOG},
-    Role.ADMINISTRATOR: _ANYBODY | _SEE | {Permission.EXPORT, Permission.MONITOR, Permission.READ_ACCESS_LOG},
+    Role.OPERATOR: _ANYBODY | _SEE | _WORK,
+    Role.SUPERVISOR: _ANYBODY | _SEE | _WORK | {Permission.MONITOR, Permission.READ_ACCESS_LOG},
+    Role.ADMINISTRATOR: _ANYBODY | _SEE | _WORK | {Permission.MONITOR, Permission.READ_ACCESS_LOG},
 }
 """The table. Accounts themselves are kept on the station's own machine (`skywarden ground users`)."""
 
 OPENED: Mapping[Scope, frozenset[Permission]] = {
     Scope.VIEW: _SEE | {Permission.PUBLIC},
     Scope.EXPORT: frozenset({Permission.PUBLIC, Permission.EXPORT}),
+    Scope.TASK: frozenset({Permission.PUBLIC, Permission.TASK_PLATFORMS}),
     Scope.MONITOR: frozenset({Permission.PUBLIC, Permission.MONITOR}),
     Scope.ACCESS_LOG: frozenset({Permission.PUBLIC, Permission.READ_ACCESS_LOG}),
 }
 """A key is no session: it cannot sign out or change a password."""
 
-LOGGED = frozenset({Permission.SEE_DETAILS, Permission.EXPORT, Permission.READ_ACCESS_LOG})
+LOGGED = frozenset(
+    {Permission.SEE_DETAILS, Permission.EXPORT, Permission.TASK_PLATFORMS, Permission.READ_ACCESS_LOG}
+)
 """What is written down before it is answered."""
 
 
