@@ -1,8 +1,9 @@
 """Which measurement belongs to which track: near pairs, costs, the one-to-one choice of least cost.
 
-Pairs are found by a sorted column of eastings, so that the work grows with the number of neighbours and not
-with tracks times measurements. Costs are squared Mahalanobis distances plus penalties, as sparse columns.
-What has only one possible partner needs no solver; the rest goes to `lap`, in pieces that are connected.
+Pairs of many are found by a sorted column of eastings, so that the work grows with the number of neighbours
+and not with tracks times measurements; of few by the whole table. Costs are squared Mahalanobis distances
+plus penalties, as sparse columns. What has only one possible partner needs no solver; the rest goes to `lap`,
+in pieces that are connected.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ IndexArray = npt.NDArray[np.intp]
 
 MAX_SCANNED = 2_000_000
 MAX_PAIRS = 50_000
+FEW_PAIRS = 5000
+"""Up to so many pairs the whole table is quicker."""
+
 _ONE_SOLVE = 48
 _REFUSED_COST = 1e6
 
@@ -55,9 +59,10 @@ def near_pairs(
 ) -> tuple[IndexArray, IndexArray]:
     """Rows (track, measurement) of all pairs nearer than the sum of their reaches in east and in north.
 
-    In the order of tracks, then of eastings. Bounded: in a crowd beyond all measure a track keeps only those
-    nearest to it.
+    In the order of tracks. Bounded: in a crowd beyond all measure a track keeps only those nearest to it.
     """
+    if len(track_m) * len(seen_m) <= FEW_PAIRS:
+        return _by_table(track_m, track_reach_m, seen_m, seen_reach_m)
     order = seen_m[:, 0].argsort(kind="stable")
     east, at = seen_m[order, 0], track_m[:, 0]
     window = track_reach_m + seen_reach_m.max()
@@ -84,6 +89,20 @@ def near_pairs(
     return track, measurement
 
 
+def _by_table(
+    track_m: FloatArray, track_reach_m: FloatArray, seen_m: FloatArray, seen_reach_m: FloatArray
+) -> tuple[IndexArray, IndexArray]:
+    """Boxes about tracks and about measurements that overlap, each held against each."""
+    reach, seen_reach = track_reach_m[:, None], seen_reach_m[:, None]
+    low, high = track_m - reach, track_m + reach
+    seen_low, seen_high = (seen_m - seen_reach).T, (seen_m + seen_reach).T
+    near = low[:, :1] <= seen_high[0]
+    near &= high[:, :1] >= seen_low[0]
+    near &= low[:, 1:] <= seen_high[1]
+    near &= high[:, 1:] >= seen_low[1]
+    return np.divmod(near.ravel().nonzero()[0], len(seen_m))
+
+
 def _narrowed(
     east: FloatArray, at: FloatArray, first: IndexArray, last: IndexArray
 ) -> tuple[IndexArray, IndexArray]:
@@ -108,7 +127,7 @@ def _nearest(
 def chosen(pairs: Pairs, limit: float) -> Pairs:
     """The one-to-one choice of least total cost, where a miss costs `limit`."""
     is_alone = pairs.alone()
-    if is_alone.all():
+    if np.count_nonzero(is_alone) == len(is_alone):
         return pairs
     return pairs.where(is_alone | _solved(pairs, np.flatnonzero(~is_alone), limit))
 

@@ -4,8 +4,13 @@ State of a track, shape (4 + K,): east, north (m), their rates (m/s), and K shar
 (see `edge.track.measurements`). Motion is of constant velocity with white acceleration; shared errors are
 first-order Gauss-Markov. It is an augmented Kalman filter: shared errors are estimated with the state, so far
 as the geometry lets them be, and where it does not, position and velocity keep the uncertainty they cause.
-All functions work on all tracks at once, in place: x (N, 4 + K), p (N, 4 + K, 4 + K).
+
+All functions work on all tracks at once, in place. State x and covariance P stand side by side in one array,
+z = [x P] of shape (N, 4 + K, 5 + K): what a matrix from the left does to x it does to P in the same call,
+and the gain that takes an innovation into x takes H P out of P.
 """
+
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -25,47 +30,45 @@ MANOEUVRE_GATE = 18.0
 above which an object is taken to have turned; by chance once in 8000 independent looks."""
 
 
-def predict(
-    x: FloatArray, p: FloatArray, dt_s: float, steady_m2ps3: float, keep: FloatArray, is_idle: BoolArray
-) -> None:
-    """Carry all tracks on by `dt_s`; `keep` (K,) is what is left of each shared error."""
-    count, size = x.shape
-    lasts = np.ones(size)
-    lasts[4:] = keep
-    x[:, :2] += dt_s * x[:, 2:4]
-    x *= lasts
-    rows = p.reshape(count, size * size)
-    rows[:, : 2 * size] += dt_s * rows[:, 2 * size : 4 * size]
-    p[:, :2, :2] += dt_s * p[:, :2, 2:4]
-    p[:, 2:, :2] = p[:, :2, 2:].transpose(0, 2, 1)
-    if is_idle.any():
-        _let_fade(x, p, dt_s, is_idle)
-    p *= np.outer(lasts, lasts)
-    p += _process_noise(dt_s, steady_m2ps3, lasts)
+def predict(z: FloatArray, dt_s: float, steady_m2ps3: float, keep: FloatArray, idle: IndexArray) -> None:
+    """Carry all tracks on by `dt_s`; `keep` (K,) is what is left of each shared error, `idle` the rows of
+    tracks that stand and are out of sight."""
+    count, size = z.shape[:2]
+    if len(idle):
+        _let_fade(z, dt_s, idle)
+    onward = np.zeros((size + 1, size + 1))
+    diagonal = onward.reshape(-1)[:: size + 2]
+    diagonal[:5] = 1.0
+    diagonal[5:] = keep
+    onward[1, 3] = onward[2, 4] = dt_s
+    turned = z.reshape(count * size, size + 1) @ onward.T
+    np.matmul(onward[1:, 1:], turned.reshape(z.shape), out=z)
+    z += _process_noise(dt_s, steady_m2ps3, keep)
 
 
-def _process_noise(dt_s: float, steady_m2ps3: float, lasts: FloatArray) -> FloatArray:
-    q = np.diag(1.0 - lasts * lasts)
-    q[0, 0] = q[1, 1] = steady_m2ps3 * dt_s**3 / 3
-    q[0, 2] = q[2, 0] = q[1, 3] = q[3, 1] = steady_m2ps3 * dt_s**2 / 2
-    q[2, 2] = q[3, 3] = steady_m2ps3 * dt_s
+def _process_noise(dt_s: float, steady_m2ps3: float, keep: FloatArray) -> FloatArray:
+    size = 4 + len(keep)
+    q = np.zeros((size, size + 1))
+    q[0, 1] = q[1, 2] = steady_m2ps3 * dt_s**3 / 3
+    q[0, 3] = q[2, 1] = q[1, 4] = q[3, 2] = steady_m2ps3 * dt_s**2 / 2
+    q[2, 3] = q[3, 4] = steady_m2ps3 * dt_s
+    q.reshape(-1)[4 * size + 9 :: size + 2] = 1.0 - keep * keep
     return q
 
 
-def _let_fade(x: FloatArray, p: FloatArray, dt_s: float, is_idle: BoolArray) -> None:
-    """Take back what an unabated velocity did to idle tracks, and let it die away instead."""
-    fade = float(np.exp(-dt_s / IDLE_S))
-    too_far_s = IDLE_S * (1.0 - fade) - dt_s
-    rows = np.flatnonzero(is_idle)
-    change = np.eye(x.shape[1])
-    change[[0, 1], [2, 3]] = too_far_s
+def _let_fade(z: FloatArray, dt_s: float, idle: IndexArray) -> None:
+    """Take back, before it happens, what an unabated velocity does to idle tracks: it dies away instead."""
+    fade = math.exp(-dt_s / IDLE_S)
+    change = np.eye(z.shape[1])
+    change[[0, 1], [2, 3]] = IDLE_S * (1.0 - fade) - dt_s * fade
     change[[2, 3], [2, 3]] = fade
-    x[rows] = x[rows] @ change.T
-    p[rows] = change @ p[rows] @ change.T
+    faded = change @ z[idle]
+    faded[:, :, 1:] = faded[:, :, 1:] @ change.T
+    z[idle] = faded
 
 
 def reach_m(
-    x: FloatArray, p: FloatArray, points: FloatArray, own: FloatArray, factor: FloatArray, sigmas: float
+    z: FloatArray, points: FloatArray, own: FloatArray, factor: FloatArray, sigmas: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """About where tracks are expected to be seen (N, 2), and how far from there, in metres, tracks (N,) and
     measurements (M,) may be from each other at so many sigmas.
@@ -74,22 +77,22 @@ def reach_m(
     are looked at; each measurement answers for its own difference from it. By the triangle inequality that
     bounds the gate, where shared errors have a variance of one, and of two after they were drawn anew.
     """
-    count, size = x.shape
+    count, size = z.shape[:2]
     middle, columns = _plane(points, factor)
     centred = np.ones((count, 3))
-    centred[:, 1:] = x[:, :2] - middle
+    centred[:, 1:] = z[:, :2, 0] - middle
     h = np.zeros((count, 2, size))
     h[:, 0, 0] = h[:, 1, 1] = 1.0
     h[:, :, 4:] = (centred @ columns).reshape(count, 2, size - 4)
-    trace = np.einsum("nij,nij->n", h @ p, h)
-    centre = (h @ x[:, :, None])[:, :, 0]
+    hz = h @ z
+    trace = np.einsum("nij,nij->n", hz[:, :, 1:], h)
     centred = np.ones((len(points), 3))
     centred[:, 1:] = points - middle
     other = factor.reshape(len(points), -1) - centred @ columns
     differs = np.sqrt(np.einsum("ij,ij->i", other, other))
-    largest = float(np.sqrt(np.einsum("ij,ij->i", x[:, 4:], x[:, 4:]).max()))
+    largest = float(np.sqrt(np.einsum("ij,ij->i", z[:, 4:, 0], z[:, 4:, 0]).max()))
     seen = sigmas * np.sqrt(own[:, 0, 0] + own[:, 1, 1]) + (sigmas * 2.0**0.5 + largest) * differs
-    return centre, sigmas * np.sqrt(np.maximum(trace, 0.0)), seen
+    return hz[:, :, 0], sigmas * np.sqrt(np.maximum(trace, 0.0)), seen
 
 
 def _plane(points: FloatArray, factor: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -109,65 +112,111 @@ def _plane(points: FloatArray, factor: FloatArray) -> tuple[FloatArray, FloatArr
     return middle, coefficients
 
 
+def upper(matrices: FloatArray) -> FloatArray:
+    """(3, M): the elements 00, 01, 11 of symmetric matrices (M, 2, 2)."""
+    return matrices.reshape(len(matrices), 4).T[[0, 1, 3]]
+
+
+def add_products(total: FloatArray, a: FloatArray, b: FloatArray) -> None:
+    """Add A B^T, where that is symmetric, to `total` (3, M) as `upper` has it; A, B (M, 2, K)."""
+    diagonal = np.vecdot(a, b)
+    total[0] += diagonal[:, 0]
+    total[1] += np.vecdot(a[:, 0], b[:, 1])
+    total[2] += diagonal[:, 1]
+
+
 def innovations(
-    x: FloatArray, p: FloatArray, points: FloatArray, own: FloatArray, factor: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """What M measurements differ from what M tracks predict (M, 2), the covariance S of that (M, 2, 2), and
-    H P (M, 2, 4 + K), with H = [1 0 B] and B the shared errors' columns (M, 2, K)."""
-    hp = factor @ p[:, 4:]
-    hp += p[:, :2]
-    s = hp[:, :, 4:] @ factor.transpose(0, 2, 1)
-    s += hp[:, :, :2]
-    s += own
-    away = points - x[:, :2]
-    away -= (factor @ x[:, 4:, None])[:, :, 0]
-    return away, s, hp
+    z: FloatArray, points: FloatArray, own: FloatArray, factor: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """What M tracks predict against M measurements: [H x - measured, H P] (M, 2, 5 + K), and the covariance S
+    of the difference, `upper` (3, M) as `own` is; H = [1 0 B] with B the shared errors' columns (M, 2, K)."""
+    hz = factor @ z[:, 4:]
+    hz += z[:, :2]
+    s = own.copy()
+    add_products(s, hz[:, :, 5:], factor)
+    s[0] += hz[:, 0, 1]
+    s[1] += hz[:, 0, 2]
+    s[2] += hz[:, 1, 2]
+    hz[:, :, 0] -= points
+    return hz, s
 
 
-def correct(
-    x: FloatArray, p: FloatArray, rows: IndexArray, away: FloatArray, s: FloatArray, hp: FloatArray
-) -> FloatArray:
-    """Take one measurement per row of `rows`, as `innovations` gives it; answers with the whitened (M, 2).
+def roots(s: FloatArray) -> FloatArray:
+    """(3, M): the lower triangular L with S = L L^T, as l00, l10, l11."""
+    root = np.empty_like(s)
+    l00, l10, l11 = root
+    np.sqrt(s[0], out=l00)
+    np.divide(s[1], l00, out=l10)
+    np.multiply(l10, l10, out=l11)
+    np.subtract(s[2], l11, out=l11)
+    np.maximum(l11, 1e-12, out=l11)
+    np.sqrt(l11, out=l11)
+    return root
 
-    With S = L L^T and W = L^-1 H P the covariance falls by W^T W, which keeps it symmetric.
+
+def squared_distances(hz: FloatArray, root: FloatArray) -> FloatArray:
+    """Squared Mahalanobis distances (M,) of innovations with these roots."""
+    l00, l10, l11 = root
+    first = hz[:, 0, 0] / l00
+    second = hz[:, 1, 0] - l10 * first
+    second /= l11
+    squared: FloatArray = first * first
+    second *= second
+    squared += second
+    return squared
+
+
+def correct(z: FloatArray, rows: IndexArray, hz: FloatArray, root: FloatArray) -> FloatArray:
+    """Take one innovation per row of `rows`; `hz` is used up. Answers with them whitened (M, 2), sign turned.
+
+    With S = L L^T and W = L^-1 [H x - measured, H P], z falls by (W's P part)^T W, which keeps P symmetric.
     """
-    l00 = np.sqrt(s[:, 0, 0])
-    l10 = s[:, 1, 0] / l00
-    l11 = np.sqrt(np.maximum(s[:, 1, 1] - l10 * l10, 1e-12))
-    unroot = np.zeros((len(rows), 2, 2))  # L^-1
-    unroot[:, 0, 0] = 1.0 / l00
-    unroot[:, 1, 1] = 1.0 / l11
-    unroot[:, 1, 0] = -l10 / (l00 * l11)
-    w = unroot @ hp
-    white: FloatArray = unroot @ away[:, :, None]
-    w_t = w.transpose(0, 2, 1)
-    x[rows] += (w_t @ white)[:, :, 0]
-    p[rows] -= w_t @ w
-    return white[:, :, 0]
+    l00, l10, l11 = root[:, :, None]
+    first, second = hz[:, 0], hz[:, 1]
+    first /= l00
+    second -= l10 * first
+    second /= l11
+    if 2 * len(rows) > len(z):
+        w = np.zeros((len(z), *hz.shape[1:]))
+        w[rows] = hz
+        z -= w[:, :, 1:].transpose(0, 2, 1) @ w
+    else:
+        z[rows] -= hz[:, :, 1:].transpose(0, 2, 1) @ hz
+    white: FloatArray = hz[:, :, 0]
+    return white
 
 
-def remember_surprise(surprise: FloatArray, white: FloatArray, dt_s: float) -> BoolArray:
-    """Smooth whitened innovations into `surprise` (M, 2), and say which objects have turned.
+def remember_surprise(surprise: FloatArray, white: FloatArray, dt_s: float) -> IndexArray:
+    """Smooth whitened innovations into `surprise` (M, 2), and say in which rows objects have turned.
 
     While the model holds, a smoothed value has variance one per axis whatever the frame rate; an object that
     turns pushes it steadily to one side.
     """
-    keep = float(np.exp(-dt_s / MANOEUVRE_MEMORY_S))
+    keep = math.exp(-dt_s / MANOEUVRE_MEMORY_S)
     surprise *= keep
-    surprise += np.sqrt(1.0 - keep * keep) * white
-    turned: BoolArray = np.einsum("ij,ij->i", surprise, surprise) > MANOEUVRE_GATE
-    return turned
+    surprise += math.sqrt(1.0 - keep * keep) * white
+    squared = surprise * surprise
+    return (squared[:, 0] + squared[:, 1] > MANOEUVRE_GATE).nonzero()[0]
 
 
-def motion_log_odds(x: FloatArray, p: FloatArray, prior_mps: float) -> FloatArray:
+def motion_log_odds(z: FloatArray, prior_mps: float) -> FloatArray:
     """Logarithm of how much better "it moves" explains what was seen than "it stands", (N,).
 
     "It stands" is "it moves" with a velocity of zero, so the ratio of their evidences is the density of
     the velocity at zero before (normal, `prior_mps` per axis) over that after all looks (Dickey 1971).
     """
-    ee, en, nn = p[:, 2, 2], p[:, 2, 3], p[:, 3, 3]
-    determinant = np.maximum(ee * nn - en * en, 1e-12)
-    ve, vn = x[:, 2], x[:, 3]
-    squared = (nn * ve * ve - 2.0 * en * ve * vn + ee * vn * vn) / determinant
-    odds: FloatArray = 0.5 * (squared + np.log(determinant)) - 2.0 * np.log(prior_mps)
+    ve, vn, ee, en = z[:, 2, 0], z[:, 3, 0], z[:, 2, 3], z[:, 2, 4]
+    slope = en / ee
+    determinant = z[:, 3, 4] - slope * en  # over ee: what is left of north's variance once east is known
+    np.maximum(determinant, 1e-12, out=determinant)
+    across = vn - slope * ve
+    odds = ve * ve
+    odds /= ee
+    across *= across
+    across /= determinant
+    odds += across
+    determinant *= ee
+    odds += np.log(determinant, out=determinant)
+    odds *= 0.5
+    odds -= 2.0 * math.log(prior_mps)
     return odds

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.track import motion
-from edge.track.association import NO_PAIRS, Pairs, chosen, near_pairs
+from edge.track.association import FEW_PAIRS, NO_PAIRS, Pairs, chosen, near_pairs
 from edge.track.book import Book
 from edge.track.config import TrackerConfig
-from edge.track.measurements import MAX_LABELS, Measurements
-from edge.track.states import COASTING, CONFIRMED, DROPPED, TENTATIVE, Tracks
+from edge.track.measurements import MAX_LABELS, Measurements, least, most
+from edge.track.states import COASTING, CONFIRMED, DROPPED, MEMORY, TENTATIVE, Tracks
 from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError
 
@@ -23,23 +23,49 @@ MAX_TRACKS = 4096
 _SCORE_MEMORY = 0.7
 _SAME_PLACE_M = 0.02
 _LOOKS_TO_MOVE = 3
-_FEW_PAIRS = 5000
+_BY_FALSE = np.array([TENTATIVE, DROPPED], dtype=np.int8)
 _BY_HIT = np.array([COASTING, CONFIRMED], dtype=np.int8)
 _WIDE = 4.0
 """The wide gate over the gate, as squared distances."""
 
+_NOTHING = np.zeros(0)
+_ALL = slice(None)
+_SQUARE = np.array([[0, 1], [1, 2]])
+
 
 @dataclass(slots=True, eq=False)
 class _Frame:
-    """One frame's measurements with labels as our own numbers, and what was computed of its near pairs."""
+    """One frame at work.
+
+    Attributes:
+        labels: (M,), the measurements' labels as our own numbers.
+        own_m2, total_m2: (3, M), covariances of what is theirs alone and of their whole error, as
+            `edge.track.motion.upper` has them.
+        is_sure: (M,), of a score that may begin tracks.
+        is_taken: (M,), given to a track.
+        is_young: (N,), tracks that were tentative before.
+        is_hit: (N,), tracks that have been given a measurement.
+        spread_m2: (N,), the sum of their variances in east and north as predicted.
+        reach_m, seen_reach_m: (N,), (M,), how far from where it is each may be found, all errors together.
+        hz, s, root: of the pairs that were looked at last (`edge.track.motion.innovations`, `roots`).
+    """
 
     time_ns: int
     dt_s: float
     seen: Measurements
     labels: IndexArray
-    away: FloatArray
+    own_m2: FloatArray
+    total_m2: FloatArray
+    is_sure: BoolArray
+    is_taken: BoolArray
+    is_young: BoolArray
+    is_hit: BoolArray
+    spread_m2: FloatArray
+    reach_m: FloatArray
+    seen_reach_m: FloatArray
+    hz: FloatArray
     s: FloatArray
-    hp: FloatArray
+    root: FloatArray
 
 
 class Tracker:
@@ -53,13 +79,21 @@ class Tracker:
         self._config.check()
         self._gate = -2.0 * math.log(1.0 - self._config.gate_probability)
         certainty = self._config.moving_probability
-        self._moving_odds = math.log(certainty / (1.0 - certainty))
+        self._odds_to_move = np.array([math.log(certainty / (1.0 - certainty)), 0.0])  # it stood, it moved
+        self._coast_ns = round(self._config.coast_s * NS_PER_S)
+        self._least_coast_ns = min(self._coast_ns, round(self._config.coast_static_s * NS_PER_S))
+        self._newborn = np.zeros((), dtype=MEMORY)
+        for name in ("look_count", "recent", "frames"):
+            self._newborn[name] = 1
+        is_sure_at_once = self._config.confirm_hits == 1
+        self._newborn["status"] = CONFIRMED if is_sure_at_once else TENTATIVE
+        self._newborn["was_confirmed"] = is_sure_at_once
         self._time_ns: int | None = None
         self._next_number = 1
         self._labels: tuple[str, ...] = ()
         self._forget_per_s = np.zeros(0)
         self._lost_frames = 0
-        self._book = Book(0, 0)
+        self._book, self._unknown = self._blank(0)
 
     def update(self, time_ns: int, seen: Measurements) -> Tracks:
         """Take one frame and answer with every track, in the order of their numbers.
@@ -73,20 +107,43 @@ class Tracker:
         seen.check()
         self._accept_sources(seen)
         labels = self._accept_labels(seen)
-        if len(seen) and seen.score.min() < self._config.low_score:
+        if len(seen) and least(seen.score) < self._config.low_score:
             kept = np.flatnonzero(seen.score >= self._config.low_score)
             seen, labels = seen.taken(kept), labels[kept]
         dt_s = 0.0 if self._time_ns is None else (time_ns - self._time_ns) / NS_PER_S
         self._time_ns = time_ns
-        none = np.zeros(0)
-        frame = _Frame(time_ns, dt_s, seen, labels, none, none, none)
         self._predict(dt_s)
-        self._book.memory["detection_index"] = -1
-        taken = self._match(frame)
-        self._count_frame(time_ns)
-        self._begin(frame, taken)
+        frame = self._begin_frame(time_ns, dt_s, seen, labels)
+        self._match(frame)
+        is_any_dropped = self._count_frame(frame)
+        self._begin(frame)
         self._judge_motion()
-        return self._report(time_ns)
+        return self._report(time_ns, is_any_dropped)
+
+    def _begin_frame(self, time_ns: int, dt_s: float, seen: Measurements, labels: IndexArray) -> _Frame:
+        memory, z = self._book.memory, self._book.z
+        memory["detection_index"] = -1
+        own, spread = motion.upper(seen.own_m2), z[:, 0, 1] + z[:, 1, 2]
+        total = own.copy()
+        motion.add_products(total, seen.shared_m, seen.shared_m)
+        return _Frame(
+            time_ns,
+            dt_s,
+            seen,
+            labels,
+            own_m2=own,
+            total_m2=total,
+            is_sure=seen.score >= self._config.high_score,
+            is_taken=np.zeros(len(seen), dtype=bool),
+            is_young=memory["status"] == TENTATIVE,
+            is_hit=np.zeros(len(memory), dtype=bool),
+            spread_m2=spread,
+            reach_m=np.sqrt(self._gate * spread),
+            seen_reach_m=np.sqrt(self._gate * (total[0] + total[2])),
+            hz=_NOTHING,
+            s=_NOTHING,
+            root=_NOTHING,
+        )
 
     def _accept_sources(self, seen: Measurements) -> None:
         if not len(seen):
@@ -95,8 +152,14 @@ class Tracker:
         if sources != before and len(self._book):
             raise InputError(f"measurements with {sources} shared errors after some with {before}")
         if sources != before:
-            self._book = Book(sources, len(self._labels))
+            self._book, self._unknown = self._blank(sources)
         self._forget_per_s = seen.forget_per_s
+
+    def _blank(self, sources: int) -> tuple[Book, FloatArray]:
+        """A book without tracks, and [x P] of what has not been seen."""
+        z = np.eye(4 + sources, 5 + sources, 1)
+        z[2, 3] = z[3, 4] = self._config.initial_speed_mps**2
+        return Book(sources, len(self._labels)), z
 
     def _accept_labels(self, seen: Measurements) -> IndexArray:
         """The measurements' labels as numbers of our own table, which is in the order of the alphabet."""
@@ -114,138 +177,115 @@ class Tracker:
     def _predict(self, dt_s: float) -> None:
         book = self._book
         if len(book) and dt_s > 0.0:
-            is_idle = (book.memory["status"] == COASTING) & ~book.memory["is_moving"]
+            is_idle = book.memory["status"] == COASTING
+            is_idle &= ~book.memory["is_moving"]
             keep = np.exp(-dt_s * self._forget_per_s)
-            motion.predict(book.x, book.p, dt_s, self._config.steady_m2ps3, keep, is_idle)
+            motion.predict(book.z, dt_s, self._config.steady_m2ps3, keep, is_idle.nonzero()[0])
 
-    def _match(self, frame: _Frame) -> IndexArray:
-        """Give tracks their measurements; answers with the rows of those that were given.
+    def _match(self, frame: _Frame) -> None:
+        """Give tracks their measurements.
 
         Where for the second frame running most of what was followed is not where it should be, all shared
         errors are drawn anew and the frame is looked at again: the attitude has jumped.
         """
         book, seen = self._book, frame.seen
         if not len(book) or not len(seen):
-            return np.zeros(0, dtype=np.intp)
-        status = book.memory["status"]
-        pairs = self._rounds(self._all_pairs(frame), seen)
-        followed = int(np.count_nonzero(status == CONFIRMED))
-        found = int(np.count_nonzero(status[pairs.track] == CONFIRMED))
-        is_lost = 2 * found < followed and len(pairs.track) < len(seen)
+            return
+        pairs = self._rounds(self._all_pairs(frame), frame)
+        is_lost = len(pairs.track) < len(seen) and self._are_few(pairs)
         self._lost_frames = self._lost_frames + 1 if is_lost else 0
         if self._lost_frames >= 2:
             self._lost_frames = 0
-            shared = np.arange(4, book.x.shape[1])
-            book.p[:, shared, shared] += 1.0
-            pairs = self._rounds(self._all_pairs(frame), seen)
+            shared = np.arange(4, book.z.shape[1])
+            book.z[:, shared, shared + 1] += 1.0
+            pairs = self._rounds(self._all_pairs(frame), frame)
         self._correct(frame, pairs)
-        return self._match_far(frame, pairs.measurement)
+        self._match_far(frame)
 
-    def _match_far(self, frame: _Frame, taken: IndexArray) -> IndexArray:
+    def _are_few(self, pairs: Pairs) -> bool:
+        """Less than half of the confirmed tracks have a pair."""
+        status = self._book.memory["status"]
+        followed = int(np.count_nonzero(status == CONFIRMED))
+        if 2 * (len(pairs.track) - len(status) + followed) >= followed:
+            return False
+        return 2 * int(np.count_nonzero(status[pairs.track] == CONFIRMED)) < followed
+
+    def _match_far(self, frame: _Frame) -> None:
         """What is left, up to twice as far off: for errors that are larger than stated, and so count less."""
-        is_free = frame.seen.score >= self._config.high_score
-        is_free[taken] = False
-        memory = self._book.memory
-        is_open = (memory["detection_index"] < 0) & (memory["status"] != TENTATIVE)
-        rows, columns = is_open.nonzero()[0], is_free.nonzero()[0]
+        rows = (~(frame.is_hit | frame.is_young)).nonzero()[0]
+        columns = (frame.is_sure > frame.is_taken).nonzero()[0]
         if not len(rows) or not len(columns):
-            return taken
+            return
+        near = self._near(frame, math.sqrt(_WIDE), rows, columns)
+        if not len(near[0]):
+            return
         gate = _WIDE * self._gate
-        pairs = self._pairs(frame, gate, *self._candidates(frame.seen, gate, rows, columns))
+        pairs = self._pairs(frame, gate, rows[near[0]], columns[near[1]])
         if not len(pairs.track):
-            return taken
+            return
         pairs = chosen(pairs, gate)
         more = _WIDE * pairs.cost / self._gate
-        frame.s[pairs.row] += more[:, None, None] * frame.seen.own_m2[pairs.measurement]
+        frame.s[:, pairs.row] += more * frame.own_m2[:, pairs.measurement]
+        frame.root = motion.roots(frame.s)
         self._correct(frame, pairs)
-        return np.concatenate([taken, pairs.measurement])
 
-    def _rounds(self, pairs: Pairs, seen: Measurements) -> Pairs:
+    def _rounds(self, pairs: Pairs, frame: _Frame) -> Pairs:
         """Sure with confirmed, sure with tentative; then unsure with confirmed and with tentative."""
-        young = (self._book.memory["status"] == TENTATIVE)[pairs.track]
-        sure = (seen.score >= self._config.high_score)[pairs.measurement]
         alone = pairs.alone()
-        rest = ~alone
-        if not rest.any():
-            return pairs.where(alone)
-        found = [pairs.where(alone)]
-        is_open = np.ones(len(self._book), dtype=bool)
-        is_free = np.ones(len(seen), dtype=bool)
-        for mask in (sure & ~young, sure & young, ~sure & ~young, ~sure & young):
-            left = rest & mask & is_open[pairs.track] & is_free[pairs.measurement]
-            if left.any():
-                match = chosen(pairs.where(left), self._gate)
-                is_open[match.track] = False
-                is_free[match.measurement] = False
-                found.append(match)
+        if np.count_nonzero(alone) == len(alone):
+            return pairs
+        found, rest = [pairs.where(alone)], pairs.where(~alone)
+        turn = frame.is_young[rest.track] + 2 * ~frame.is_sure[rest.measurement]
+        is_hit, is_taken = np.zeros_like(frame.is_hit), np.zeros_like(frame.is_taken)
+        for rank in np.flatnonzero(np.bincount(turn)).tolist():
+            is_open = ~(is_hit[rest.track] | is_taken[rest.measurement])
+            match = chosen(rest.where(is_open & (turn == rank)), self._gate)
+            is_hit[match.track] = True
+            is_taken[match.measurement] = True
+            found.append(match)
         return Pairs(*(np.concatenate(columns) for columns in zip(*map(Pairs.columns, found), strict=True)))
 
     def _all_pairs(self, frame: _Frame) -> Pairs:
-        book, seen = self._book, frame.seen
-        if len(book) * len(seen) <= _FEW_PAIRS:
-            return self._pairs(frame, self._gate, *self._by_table(seen, self._gate, None, None))
-        centre, reach, seen_reach = motion.reach_m(
-            book.x, book.p, seen.points_m, seen.own_m2, seen.shared_m, math.sqrt(self._gate)
-        )
-        return self._pairs(frame, self._gate, *near_pairs(centre, reach, seen.points_m, seen_reach))
+        return self._pairs(frame, self._gate, *self._near(frame, 1.0))
 
-    def _candidates(
-        self, seen: Measurements, gate: float, rows: IndexArray, columns: IndexArray
+    def _near(
+        self,
+        frame: _Frame,
+        wide: float,
+        rows: IndexArray | slice = _ALL,
+        columns: IndexArray | slice = _ALL,
     ) -> tuple[IndexArray, IndexArray]:
-        """Pairs of these tracks and measurements that are near enough to look closer: a few by the table."""
-        if len(rows) * len(columns) > _FEW_PAIRS:
-            book = self._book
-            x, p, points = book.x[rows], book.p[rows], seen.points_m[columns]
-            own, factor = seen.own_m2[columns], seen.shared_m[columns]
-            centre, reach, seen_reach = motion.reach_m(x, p, points, own, factor, math.sqrt(gate))
-            track, measurement = near_pairs(centre, reach, points, seen_reach)
-            return rows[track], columns[measurement]
-        return self._by_table(seen, gate, rows, columns)
-
-    def _by_table(
-        self, seen: Measurements, gate: float, rows: IndexArray | None, columns: IndexArray | None
-    ) -> tuple[IndexArray, IndexArray]:
-        """The same by the whole table and the whole error, for few."""
-        p, place, points = self._book.p, self._book.x, seen.points_m
-        factor, own = seen.shared_m, seen.own_m2
-        if rows is not None and columns is not None:
-            p, place, points, factor, own = (
-                p[rows],
-                place[rows],
-                points[columns],
-                factor[columns],
-                own[columns],
-            )
-        flat = factor.reshape(len(points), factor.shape[1] * factor.shape[2])
-        seen_m = np.sqrt(gate * (own[:, 0, 0] + own[:, 1, 1] + np.einsum("ij,ij->i", flat, flat)))
-        reach_m = np.sqrt(gate * (p[:, 0, 0] + p[:, 1, 1]))[:, None] + seen_m
-        is_near = np.abs(place[:, 0, None] - points[:, 0]) <= reach_m
-        is_near &= np.abs(place[:, 1, None] - points[:, 1]) <= reach_m
-        track, measurement = is_near.nonzero()
-        if rows is None or columns is None:
-            return track, measurement
-        return rows[track], columns[measurement]
+        """Pairs of these tracks and measurements, counted among these, that are near enough to look closer:
+        where they are few, by their whole errors."""
+        seen = frame.seen
+        points, reach, seen_reach = seen.points_m[columns], frame.reach_m[rows], frame.seen_reach_m[columns]
+        if len(reach) * len(points) > FEW_PAIRS:
+            z, own, factor = self._book.z[rows], seen.own_m2[columns], seen.shared_m[columns]
+            centre, reach, seen_reach = motion.reach_m(z, points, own, factor, wide * math.sqrt(self._gate))
+            return near_pairs(centre, reach, points, seen_reach)
+        return near_pairs(self._book.z[rows, :2, 0], wide * reach, points, wide * seen_reach)
 
     def _pairs(self, frame: _Frame, gate: float, track: IndexArray, measurement: IndexArray) -> Pairs:
         """Of these pairs those inside the gate, with their costs; their innovations stay in the frame."""
-        book, seen = self._book, frame.seen
         if not len(track):
             return NO_PAIRS
-        own, factor = seen.own_m2[measurement], seen.shared_m[measurement]
-        points = seen.points_m[measurement]
-        away, s, hp = motion.innovations(book.x[track], book.p[track], points, own, factor)
-        s00, s01, s11 = s[:, 0, 0], s[:, 0, 1], s[:, 1, 1]
-        determinant = s00 * s11 - s01 * s01
-        east, north = away.T
-        cost = (s11 * east * east - 2.0 * s01 * east * north + s00 * north * north) / determinant
+        seen, z = frame.seen, self._book.z.take(track, axis=0)
+        points, factor = (each.take(measurement, axis=0) for each in (seen.points_m, seen.shared_m))
+        own = frame.own_m2.take(measurement, axis=1)
+        frame.hz, frame.s = motion.innovations(z, points, own, factor)
+        frame.root = root = motion.roots(frame.s)
+        cost = motion.squared_distances(frame.hz, root)
         # A vague track pays for it, so that in a row of similar objects each keeps its own.
-        total = own + factor @ factor.transpose(0, 2, 1)
-        measured = total[:, 0, 0] * total[:, 1, 1] - total[:, 0, 1] ** 2
-        cost += np.log(np.maximum(determinant / measured, 1.0))
+        total = frame.total_m2
+        measured = total[0] * total[2] - total[1] * total[1]
+        vague = root[0] * root[2]
+        vague *= vague
+        vague /= measured[measurement]
+        np.maximum(vague, 1.0, out=vague)
+        cost += np.log(vague, out=vague)
         if len(self._labels) > 1:
-            is_other = book.memory["label"][track] != frame.labels[measurement]
+            is_other = self._book.memory["label"][track] != frame.labels[measurement]
             cost += self._config.label_mismatch_cost * is_other
-        frame.away, frame.s, frame.hp = away, s, hp
         inside = (cost <= gate).nonzero()[0]
         return Pairs(track[inside], measurement[inside], cost[inside], inside)
 
@@ -253,15 +293,18 @@ class Tracker:
         book, seen, rows, columns = self._book, frame.seen, pairs.track, pairs.measurement
         if not len(rows):
             return
-        at = pairs.row
-        white = motion.correct(book.x, book.p, rows, frame.away[at], frame.s[at], frame.hp[at])
+        frame.is_hit[rows] = True
+        frame.is_taken[columns] = True
+        white = motion.correct(
+            book.z, rows, frame.hz.take(pairs.row, axis=0), frame.root.take(pairs.row, axis=1)
+        )
         surprise = book.surprise[rows]
-        has_turned = motion.remember_surprise(surprise, white, frame.dt_s)
-        if has_turned.any():
-            surprise[has_turned] = 0.0
-            turned = rows[has_turned]
-            book.p[turned, 2, 2] += self._config.manoeuvre_mps**2
-            book.p[turned, 3, 3] += self._config.manoeuvre_mps**2
+        turned = motion.remember_surprise(surprise, white, frame.dt_s)
+        if len(turned):
+            surprise[turned] = 0.0
+            turned = rows[turned]
+            book.z[turned, 2, 3] += self._config.manoeuvre_mps**2
+            book.z[turned, 3, 4] += self._config.manoeuvre_mps**2
         book.surprise[rows] = surprise
         score, memory = seen.score[columns], book.memory
         memory["score"][rows] = _SCORE_MEMORY * memory["score"][rows] + (1.0 - _SCORE_MEMORY) * score
@@ -272,81 +315,78 @@ class Tracker:
             book.label_scores[rows, frame.labels[columns]] += score
             memory["label"][rows] = book.label_scores[rows].argmax(axis=1)
 
-    def _count_frame(self, time_ns: int) -> None:
-        """Count hits and misses of this frame and let tracks rise, coast and fall."""
-        book, config = self._book, self._config
-        if not len(book):
-            return
-        memory = book.memory
-        is_hit = memory["detection_index"] >= 0
-        recent = memory["recent"]
-        recent <<= 1
-        recent |= is_hit
-        recent &= (1 << config.confirm_window) - 1
-        memory["frames"] += 1
-        young = (memory["status"] == TENTATIVE).nonzero()[0]
-        new = _BY_HIT[is_hit.view(np.int8)]
-        missed = (~is_hit).nonzero()[0]
-        limit_s = np.where(memory["is_moving"][missed], config.coast_s, config.coast_static_s)
-        unseen_s = (time_ns - memory["last_match_ns"][missed]) / NS_PER_S
-        new[missed[unseen_s > limit_s]] = DROPPED
-        is_vague = np.maximum(book.p[:, 0, 0], book.p[:, 1, 1]) > config.max_sigma_m**2
-        if is_vague.any():
-            new[is_vague] = DROPPED
+    def _count_frame(self, frame: _Frame) -> bool:
+        """Let tracks rise, coast and fall by this frame's hits and misses; answers whether any falls."""
+        memory, config = self._book.memory, self._config
+        if not len(memory):
+            return False
+        new = _BY_HIT[frame.is_hit.view(np.int8)]
+        is_any_late = frame.time_ns - least(memory["last_match_ns"]) > self._least_coast_ns
+        if is_any_late:
+            limit_s = np.where(memory["is_moving"], config.coast_s, config.coast_static_s)
+            unseen_s = (frame.time_ns - memory["last_match_ns"]) / NS_PER_S
+            new[unseen_s > limit_s] = DROPPED
+        if not most(frame.spread_m2) <= config.max_sigma_m**2:
+            z = self._book.z
+            new[np.maximum(z[:, 0, 1], z[:, 1, 2]) > config.max_sigma_m**2] = DROPPED
+        young = frame.is_young.nonzero()[0]
         if len(young):
-            new[young] = self._fate(memory[young], time_ns)
+            new[young] = self._fate(frame, young)
         memory["status"] = new
-        memory["was_confirmed"] |= new == CONFIRMED
+        return int(np.count_nonzero(new == DROPPED)) > 0
 
-    def _fate(self, memory: npt.NDArray[np.void], time_ns: int) -> npt.NDArray[np.int8]:
-        """What becomes of tentative tracks."""
-        config = self._config
-        hits = np.bitwise_count(memory["recent"])
-        misses = np.minimum(memory["frames"], config.confirm_window) - hits
+    def _fate(self, frame: _Frame, young: IndexArray) -> npt.NDArray[np.int8]:
+        """Count hits and misses of tentative tracks; answers what becomes of them."""
+        config, memory = self._config, self._book.memory
+        recent = memory["recent"][young] << 1
+        recent |= frame.is_hit[young]
+        recent &= (1 << config.confirm_window) - 1
+        memory["recent"][young] = recent
+        memory["frames"][young] = frames = memory["frames"][young] + 1
+        hits = np.bitwise_count(recent)
+        misses = np.minimum(frames, config.confirm_window) - hits
         is_false = misses > config.confirm_window - config.confirm_hits
-        is_false |= (time_ns - memory["last_match_ns"]) / NS_PER_S > config.coast_s
-        fate = np.where(is_false, DROPPED, TENTATIVE).astype(np.int8)
+        is_false |= memory["last_match_ns"][young] < frame.time_ns - self._coast_ns
+        fate: npt.NDArray[np.int8] = _BY_FALSE[is_false.view(np.int8)]
         fate[hits >= config.confirm_hits] = CONFIRMED
+        memory["was_confirmed"][young] = fate == CONFIRMED
         return fate
 
-    def _begin(self, frame: _Frame, taken: IndexArray) -> None:
+    def _begin(self, frame: _Frame) -> None:
         seen, book = frame.seen, self._book
-        is_new = seen.score >= self._config.high_score
-        is_new[taken] = False
-        new = is_new.nonzero()[0]
+        new = (frame.is_sure > frame.is_taken).nonzero()[0]
         if not len(new):
             return
-        new = self._distinct(seen.points_m, new, taken)
+        new = self._distinct(frame, new)
         room = MAX_TRACKS - len(book)
         if len(new) > room:
             new = np.sort(new[np.argsort(-seen.score[new], kind="stable")[: max(room, 0)]])
         if not len(new):
             return
         rows, factor = book.begin(len(new)), seen.shared_m[new]
-        book.x[rows, :2] = seen.points_m[new]
-        p = book.p[rows]
-        p[:, :2, :2] = seen.own_m2[new] + factor @ factor.transpose(0, 2, 1)
-        p[:, 2, 2] = p[:, 3, 3] = self._config.initial_speed_mps**2
-        p[:, 4:, 4:] = np.eye(factor.shape[2])
-        p[:, :2, 4:] = -factor  # place = measured - shared error - own error
-        p[:, 4:, :2] = -factor.transpose(0, 2, 1)
-        memory = book.memory[rows]
+        z, memory = book.z[rows], book.memory[rows]
+        z[:] = self._unknown
+        z[:, :2, 0] = seen.points_m[new]
+        z[:, :2, 1:3] = frame.total_m2[_SQUARE][:, :, new].transpose(2, 0, 1)
+        np.negative(factor, out=factor)  # place = measured - shared error - own error
+        z[:, :2, 5:] = factor
+        z[:, 4:, 1:3] = factor.transpose(0, 2, 1)
+        memory[:] = self._newborn
         memory["number"] = np.arange(self._next_number, self._next_number + len(new))
         self._next_number += len(new)
         memory["first_ns"] = memory["last_match_ns"] = frame.time_ns
         memory["score"] = score = seen.score[new]
-        memory["look_count"] = memory["recent"] = memory["frames"] = 1
         memory["detection_index"] = seen.detection_index[new]
         memory["label"] = labels = frame.labels[new]
-        is_sure_at_once = self._config.confirm_hits == 1
-        memory["status"] = CONFIRMED if is_sure_at_once else TENTATIVE
-        memory["was_confirmed"] = is_sure_at_once
-        book.label_scores[np.arange(rows.start, rows.stop), labels] = score
+        book.surprise[rows] = 0.0
+        book.label_scores[rows] = score[:, None] * (labels[:, None] == np.arange(len(self._labels)))
 
-    def _distinct(self, points_m: FloatArray, new: IndexArray, taken: IndexArray) -> IndexArray:
+    def _distinct(self, frame: _Frame, new: IndexArray) -> IndexArray:
         """Those of `new` that do not repeat, within 2 cm, what is matched or stands before them."""
-        cells = (points_m * (1.0 / _SAME_PLACE_M)).round().view(np.complex128)[:, 0].tolist()
-        known = {cells[row] for row in taken.tolist()}
+        cells = (frame.seen.points_m * (1.0 / _SAME_PLACE_M)).round().view(np.complex128)[:, 0].tolist()
+        if len(set(cells)) == len(cells):
+            return new
+        known = {cells[row] for row in frame.is_taken.nonzero()[0].tolist()}
         kept = []
         for row in new.tolist():
             if cells[row] not in known:
@@ -359,20 +399,19 @@ class Tracker:
         book = self._book
         if not len(book):
             return
-        memory = book.memory
-        odds = motion.motion_log_odds(book.x, book.p, self._config.initial_speed_mps)
-        speed2 = book.x[:, 2] ** 2 + book.x[:, 3] ** 2
-        is_moving = odds > np.where(memory["is_moving"], 0.0, self._moving_odds)
-        is_moving &= speed2 > self._config.min_speed_mps**2
+        memory, z = book.memory, book.z
+        odds = motion.motion_log_odds(z, self._config.initial_speed_mps)
+        is_moving = odds > self._odds_to_move[memory["is_moving"].view(np.int8)]
+        speed2 = z[:, 2:4, 0] ** 2
+        is_moving &= speed2[:, 0] + speed2[:, 1] > self._config.min_speed_mps**2
         is_moving &= memory["look_count"] >= _LOOKS_TO_MOVE
         memory["is_moving"] = is_moving
 
-    def _report(self, time_ns: int) -> Tracks:
+    def _report(self, time_ns: int, is_any_dropped: bool) -> Tracks:
         book = self._book
         tracks = Tracks(
-            time_ns, book.memory.copy(), book.x[:, :4].copy(), book.p[:, :4, :4].copy(), self._labels
+            time_ns, book.copied_memory(), book.z[:, :4, 0].copy(), book.z[:, :4, 1:5].copy(), self._labels
         )
-        dropped = (book.memory["status"] == DROPPED).nonzero()[0]
-        if len(dropped):
-            book.drop(dropped)
+        if is_any_dropped:
+            book.drop((book.memory["status"] == DROPPED).nonzero()[0])
         return tracks
