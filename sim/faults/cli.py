@@ -18,6 +18,7 @@ SCENARIOS: dict[str, tuple[str, str]] = {
     "S1B": ("sim.faults.every_write", "death and refusal at every single write of one delivery"),
     "S2": ("sim.faults.power", "power loss on outbox and store"),
     "S7": ("sim.faults.duplicates", "every record up to five times, shuffled, and all of it again"),
+    "S8": ("sim.faults.forged_clients", "forged clients, a thousand strangers, the ZAP handler killed"),
     "S9": ("sim.faults.replays", "replays, forks, outboxes restored from old images"),
     "S10": ("sim.faults.poisoned_mavlink", "MAVLink cut, bent, made up, unknown, unsigned and forged"),
     "S24": ("sim.faults.simulation", "the deterministic simulation, all faults mixed"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim.faults import poisoned_mavlink
+from sim.faults import forged_clients, poisoned_mavlink
 from sim.faults.cli import table
 from sim.faults.result import Result
 
@@ -19,3 +19,10 @@ def _passes(result: Result, *but: str) -> None:
 @pytest.mark.timeout(240)
 def test_s10_poisoned_mavlink_costs_no_good_frame_no_memory_and_no_exception() -> None:
     _passes(poisoned_mavlink.run("quick", 1), "messages/s")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # it kills a thread
+def test_s8_nobody_gets_in_who_must_not_and_the_handler_comes_back() -> None:
+    _passes(forged_clients.run("quick", 1), "p99", "worst s")
