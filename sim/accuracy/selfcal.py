@@ -32,16 +32,21 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 SPLITS = 5
-CASES = 200
-FEW = 50
-
+CASES = 90
+FEW = 30
+FIRST_SEED = 50_000
+"""Rules were made on flights of smaller seeds."""
 
 BIASES = ("heading_deg", "boresight_pitch_deg", "boresight_roll_deg", "time_offset_s")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
-    """One flight calibrated: errors of the biases, misses of silent vessels, and what was said."""
+    """One flight calibrated: errors of the biases, misses of silent vessels, and what was said.
+
+    `height_sigma_m` is that of the platform's height, estimated with the rest; `height_like_pitch` the
+    correlation of its error with that of the elevation.
+    """
 
     errors: FloatArray
     sigmas: FloatArray
@@ -53,6 +58,8 @@ class Outcome:
     spoofed: str | None
     named: tuple[str, ...]
     is_accepted: bool
+    height_sigma_m: float
+    height_like_pitch: float
 
 
 def outcome(flight: AisFlight, config: SolverConfig | None = None) -> Outcome:
@@ -82,7 +89,17 @@ def outcome(flight: AisFlight, config: SolverConfig | None = None) -> Outcome:
         and is_significant(found)
         and one_sided(looks) is None
         and len(np.unique(looks.thing)) > 2,
+        height_sigma_m=found.sigma("down_m"),
+        height_like_pitch=_correlation(found, "down_m", "boresight_pitch_deg"),
     )
+
+
+def _correlation(found: Estimate, first: str, second: str) -> float:
+    """Of the errors of two parameters; NaN where one was not open."""
+    if first not in found.names or second not in found.names:
+        return float("nan")
+    row, column = found.names.index(first), found.names.index(second)
+    return float(found.covariance[row, column]) / (found.sigma(first) * found.sigma(second))
 
 
 def _as_recorded(found: Estimate, proof: Proof, config: SolverConfig) -> Calibration:
@@ -118,12 +135,12 @@ def _stated_m(flown: SimulatedFlight, calibration: Calibration | None) -> FloatA
 def flights(count: int, config: SolverConfig | None = None, **kind: Any) -> list[Outcome]:
     """Seeded flights of one kind; those whose vessels never come into view are flown with the next seed."""
     found: list[Outcome] = []
-    seed = 0
+    seed = FIRST_SEED
     while len(found) < count:
         try:
             found.append(outcome(AisFlight(seed=seed, **kind), config))
         except GeometryError:
-            if seed > 3 * count:
+            if seed > FIRST_SEED + 3 * count:
                 raise
         seed += 1
     return found
@@ -188,12 +205,15 @@ def _ais_text() -> list[str]:
         "drawn from set A (heading 2, boresight with attitude 0.58 deg, time 100 ms), GNSS of the platform "
         "1.5 and 3 m held for the flight, attitude noise 0.2 deg a look, 2 px; reports every 6 to 10 s at "
         "1/10000 min, whole seconds, 0.1 kn, 0.1 deg, 4 m GNSS (half of the variance slow) and 2 m antenna. "
-        "5 vessels of 20 looks, one spoofed by 40 to 400 m. Errors of what was estimated, against truth.\n",
+        "5 vessels of 20 looks, one spoofed by 40 to 400 m. Errors of what was estimated, against truth. "
+        f"Seeds start at {FIRST_SEED}: the rules were made on other flights.\n",
         "| flights | | heading [deg] | elevation [deg] | roll [deg] | time [ms] |",
         "|---|---|---|---|---|---|",
         "| | goal, rms | 0.15 | 0.06 | | 10 |",
         *_error_rows(f"{len(main)}, set A", main),
         *_error_rows(f"{len(level)}, height of the platform known to 0.3 m", level),
+        "",
+        *_height_text(main),
         "",
         *_silent_text(main),
         "",
@@ -230,6 +250,17 @@ def _error_rows(name: str, found: list[Outcome]) -> list[str]:
         f"| {name} | {what} | {row[0]:.3f} | {row[1]:.3f} | {row[2]:.3f} | {row[3]:.1f} |"
         for what, row in rows
     ]
+
+
+def _height_text(found: list[Outcome]) -> str:
+    height = np.median([each.height_sigma_m for each in found])
+    alike = np.nanmedian([each.height_like_pitch for each in found])
+    return (
+        f"The platform's height is estimated with the rest: {PRIOR_SIGMAS['down_m']:.0f} m before, "
+        f"{height:.1f} m after (median sigma), its error still correlated by {alike:+.2f} with that of the "
+        "elevation. Five vessels with 4 m of AIS cannot part the two further; a better height can "
+        "(rows below set A)."
+    )
 
 
 def _silent_text(found: list[Outcome]) -> list[str]:
