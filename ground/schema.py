@@ -138,7 +138,7 @@ def open_for_reading(path: Path, vfs: str | None = None) -> Any:
             ) from error
         try:
             db.set_busy_timeout(5_000)
-            db.execute("PRAGMA query_only = 1; PRAGMA cache_size = -8192")
+            db.execute("PRAGMA query_only = 1; PRAGMA cache_size = -32768")
             version = _check_ours(db, path)
             if version < SCHEMA_VERSION:
                 raise StoreError(

@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from sim.bench import decode, infer, locate, pipeline, tlog, track
+from sim.bench import decode, infer, ingest, locate, pipeline, tlog, track
 
 Figures = dict[str, Any]
 
@@ -102,12 +102,26 @@ def locate_lines(found: Figures) -> list[Line]:
     ]
 
 
+def ingest_lines(found: Figures) -> list[Line]:
+    """The ground's intake and its answers."""
+    rtree, scan = "R*Tree row by row", "all rows looked at"
+    return [
+        Line("intake, sightings/s per core", "pyzmq recv", found["intake_ratio"], found["goal_intake"], True),
+        Line("commit after reception, s", "(longest)", found["durability_lag_s"], 1.0, False),
+        Line("insertion with places", rtree, found["insert_ratio"], found["goal_insert"], True),
+        Line("2,000 newest in a box, p99 ms", "a million", found["viewport_p99_ms"], 10.0, False),
+        Line("answers that differ from a full look", scan, found["viewport_wrong"], 0, False),
+        Line("few in a small box", scan, found["scan_ratio"], found["goal_scan"], True),
+    ]
+
+
 BENCHES: dict[str, tuple[Callable[[], Figures], Callable[[Figures], list[Line]]]] = {
     "tlog": (tlog.run, tlog_lines),
     "locate": (locate.run, locate_lines),
     "decode": (decode.run, decode_lines),
     "detector": (infer.run, detector_lines),
     "track": (track.run, track_lines),
+    "ingest": (ingest.run, ingest_lines),
     "chain": (pipeline.run, chain_lines),
 }
 
