@@ -213,7 +213,7 @@ def _ais_text() -> list[str]:
         *_error_rows(f"{len(main)}, set A", main),
         *_error_rows(f"{len(level)}, height of the platform known to 0.3 m", level),
         "",
-        *_height_text(main),
+        _height_text(main),
         "",
         *_silent_text(main),
         "",
@@ -259,7 +259,7 @@ def _height_text(found: list[Outcome]) -> str:
         f"The platform's height is estimated with the rest: {PRIOR_SIGMAS['down_m']:.0f} m before, "
         f"{height:.1f} m after (median sigma), its error still correlated by {alike:+.2f} with that of the "
         "elevation. Five vessels with 4 m of AIS cannot part the two further; a better height can "
-        "(rows below set A)."
+        "(the last rows above)."
     )
 
 
