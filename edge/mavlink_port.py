@@ -15,7 +15,6 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from edge.mavlink_transports import FileTransport, Transport, open_transport
 from skywarden.clock import NS_PER_S, Clock, SystemClock
 from skywarden.config import Config
 from skywarden.errors import ConfigError, InputError, LinkError
@@ -25,6 +24,7 @@ from skywarden.mavlink.connection import parse_connection
 from skywarden.mavlink.framing import Frame, Framer, FramingCounts
 from skywarden.mavlink.signing import KEY_BYTES, SigningGuard
 from skywarden.mavlink.synth import MessageMaker
+from skywarden.mavlink.transports import FileTransport, Transport, open_transport
 from skywarden.messages import HealthState
 
 log = logging.getLogger(__name__)
