@@ -20,6 +20,7 @@ from ground.authenticator import AllowList, Authenticator, enrol, prove_refusal
 from ground.config import GroundConfig, host_and_port, is_loopback
 from ground.contacts import ContactBook
 from ground.datagram_port import DatagramPort
+from ground.http.gate import Rule, rules_of
 from ground.http.session_routes import Cookie
 from ground.intake import EvidencePolicy
 from ground.live import LivePicture
@@ -76,6 +77,8 @@ class GroundHandle:
         doorkeeper: Doorkeeper,
         desk: TaskingDesk,
         is_tls: bool,
+        rules: list[Rule],
+        cookie_name: str,
         parts: "_Parts",
     ) -> None:
         self.state_dir = state_dir
@@ -90,6 +93,8 @@ class GroundHandle:
         self.doorkeeper = doorkeeper
         self.desk = desk
         self.is_tls = is_tls
+        self.rules = rules
+        self.cookie_name = cookie_name
         self._parts = parts
 
     @property
@@ -230,7 +235,7 @@ def _started(
         server_public_key=server_key.public_text,
         started_ns=clock.utc_ns(),
     )
-    _start_web(station, web_socket, state_dir if is_tls else None, parts)
+    rules = _start_web(station, web_socket, state_dir if is_tls else None, parts)
     _start_ticker(picture, clock, parts)
     http_address = _shown_address(http[0], web_socket.getsockname()[1])
     _log.info("ground station runs", http=http_address, link=link_address, state=str(state_dir))
@@ -247,6 +252,8 @@ def _started(
         doorkeeper=doorkeeper,
         desk=desk,
         is_tls=is_tls,
+        rules=rules,
+        cookie_name=station.cookie.name,
         parts=parts,
     )
 
@@ -374,7 +381,9 @@ def _problems(receiver: Receiver, authenticator: Authenticator) -> Callable[[], 
     return problems
 
 
-def _start_web(station: Station, listening: socket.socket, tls_state_dir: Path | None, parts: _Parts) -> None:
+def _start_web(
+    station: Station, listening: socket.socket, tls_state_dir: Path | None, parts: _Parts
+) -> list[Rule]:
     app, stream = create_app(station)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -411,6 +420,7 @@ def _start_web(station: Station, listening: socket.socket, tls_state_dir: Path |
         if not thread.is_alive() or time.monotonic() > end_s:
             raise LinkError("the web server did not start within 5 s")
         time.sleep(0.005)
+    return rules_of(app)
 
 
 def _start_ticker(picture: LivePicture, clock: Clock, parts: _Parts) -> None:
@@ -432,7 +442,8 @@ def _start_ticker(picture: LivePicture, clock: Clock, parts: _Parts) -> None:
 
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Named TCP: asyncio switches Nagle's delay (40 ms an answer) off only where the socket says so.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))

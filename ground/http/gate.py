@@ -64,6 +64,28 @@ def require_permissions(app: FastAPI) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A route with what it asks for."""
+
+    path: str
+    methods: tuple[str, ...]
+    permission: Permission
+
+
+def rules_of(app: FastAPI) -> list[Rule]:
+    """Every route of the application, for those who prove the table; raises `ConfigError` as above."""
+    require_permissions(app)
+    return [
+        Rule(
+            getattr(route, "path", ""),
+            tuple(sorted(getattr(route, "methods", None) or {"GET"})),
+            permission_of(route) or Permission.PUBLIC,
+        )
+        for route in app.routes
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """What the gate hands on in `scope["state"]["caller"]`: who asks, from where, with what."""
 
