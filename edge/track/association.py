@@ -54,6 +54,36 @@ _NONE = np.zeros(0, dtype=np.intp)
 NO_PAIRS = Pairs(_NONE, _NONE, np.zeros(0), _NONE)
 
 
+class Table:
+    """How far each of N tracks is from each of M measurements: `away_m` (N, M), the larger of east and north,
+    beside `reach_m` (N, M), the sum of their reaches."""
+
+    def __init__(
+        self, track_m: FloatArray, track_reach_m: FloatArray, seen_m: FloatArray, seen_reach_m: FloatArray
+    ) -> None:
+        left, right = np.ones((3, len(track_m), 2)), np.ones((3, 2, len(seen_m)))
+        left[:2, :, 0] = track_m.T
+        left[2, :, 0] = track_reach_m
+        np.negative(seen_m.T, out=right[:2, 1])
+        right[2, 1] = seen_reach_m
+        sums = left @ right  # of two numbers each, east, north, reach: quicker so than by broadcasting
+        np.abs(sums[:2], out=sums[:2])
+        self.away_m, self.reach_m = np.maximum(sums[0], sums[1], out=sums[0]), sums[2]
+
+    def near(self) -> tuple[IndexArray, IndexArray]:
+        """Rows (track, measurement) of pairs within reach."""
+        near = self.away_m <= self.reach_m
+        return np.divmod(near.ravel().nonzero()[0], near.shape[1])
+
+    def near_among(
+        self, tracks: IndexArray, measurements: IndexArray, wide: float
+    ) -> tuple[IndexArray, IndexArray]:
+        """The same of these only, and at so many times the reach."""
+        at = (tracks[:, None], measurements)
+        track, measurement = (self.away_m[at] <= wide * self.reach_m[at]).nonzero()
+        return tracks[track], measurements[measurement]
+
+
 def near_pairs(
     track_m: FloatArray, track_reach_m: FloatArray, seen_m: FloatArray, seen_reach_m: FloatArray
 ) -> tuple[IndexArray, IndexArray]:
@@ -62,7 +92,7 @@ def near_pairs(
     In the order of tracks. Bounded: in a crowd beyond all measure a track keeps only those nearest to it.
     """
     if len(track_m) * len(seen_m) <= FEW_PAIRS:
-        return _by_table(track_m, track_reach_m, seen_m, seen_reach_m)
+        return Table(track_m, track_reach_m, seen_m, seen_reach_m).near()
     order = seen_m[:, 0].argsort(kind="stable")
     east, at = seen_m[order, 0], track_m[:, 0]
     window = track_reach_m + seen_reach_m.max()
@@ -87,20 +117,6 @@ def near_pairs(
     if len(track) > MAX_PAIRS:
         track, measurement = _nearest(track, measurement, away[near], len(track_m))
     return track, measurement
-
-
-def _by_table(
-    track_m: FloatArray, track_reach_m: FloatArray, seen_m: FloatArray, seen_reach_m: FloatArray
-) -> tuple[IndexArray, IndexArray]:
-    """Boxes about tracks and about measurements that overlap, each held against each."""
-    reach, seen_reach = track_reach_m[:, None], seen_reach_m[:, None]
-    low, high = track_m - reach, track_m + reach
-    seen_low, seen_high = (seen_m - seen_reach).T, (seen_m + seen_reach).T
-    near = low[:, :1] <= seen_high[0]
-    near &= high[:, :1] >= seen_low[0]
-    near &= low[:, 1:] <= seen_high[1]
-    near &= high[:, 1:] >= seen_low[1]
-    return np.divmod(near.ravel().nonzero()[0], len(seen_m))
 
 
 def _narrowed(

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.track import motion
-from edge.track.association import FEW_PAIRS, NO_PAIRS, Pairs, chosen, near_pairs
+from edge.track.association import FEW_PAIRS, NO_PAIRS, Pairs, Table, chosen, near_pairs
 from edge.track.book import Book
 from edge.track.config import TrackerConfig
 from edge.track.measurements import MAX_LABELS, Measurements, least, most
@@ -46,7 +46,7 @@ class _Frame:
         is_young: (N,), tracks that were tentative before.
         is_hit: (N,), tracks that have been given a measurement.
         spread_m2: (N,), the sum of their variances in east and north as predicted.
-        reach_m, seen_reach_m: (N,), (M,), how far from where it is each may be found, all errors together.
+        table: of all pairs where they are few.
         hz, s, root: of the pairs that were looked at last (`edge.track.motion.innovations`, `roots`).
     """
 
@@ -61,11 +61,10 @@ class _Frame:
     is_young: BoolArray
     is_hit: BoolArray
     spread_m2: FloatArray
-    reach_m: FloatArray
-    seen_reach_m: FloatArray
     hz: FloatArray
     s: FloatArray
     root: FloatArray
+    table: Table | None = None
 
 
 class Tracker:
@@ -138,8 +137,6 @@ class Tracker:
             is_young=memory["status"] == TENTATIVE,
             is_hit=np.zeros(len(memory), dtype=bool),
             spread_m2=spread,
-            reach_m=np.sqrt(self._gate * spread),
-            seen_reach_m=np.sqrt(self._gate * (total[0] + total[2])),
             hz=_NOTHING,
             s=_NOTHING,
             root=_NOTHING,
@@ -216,11 +213,15 @@ class Tracker:
         columns = (frame.is_sure > frame.is_taken).nonzero()[0]
         if not len(rows) or not len(columns):
             return
-        near = self._near(frame, math.sqrt(_WIDE), rows, columns)
-        if not len(near[0]):
-            return
         gate = _WIDE * self._gate
-        pairs = self._pairs(frame, gate, rows[near[0]], columns[near[1]])
+        if frame.table is not None:
+            track, measurement = frame.table.near_among(rows, columns, math.sqrt(_WIDE))
+        else:
+            track, measurement = self._near(frame, gate, rows, columns)
+            track, measurement = rows[track], columns[measurement]
+        if not len(track):
+            return
+        pairs = self._pairs(frame, gate, track, measurement)
         if not len(pairs.track):
             return
         pairs = chosen(pairs, gate)
@@ -246,24 +247,25 @@ class Tracker:
         return Pairs(*(np.concatenate(columns) for columns in zip(*map(Pairs.columns, found), strict=True)))
 
     def _all_pairs(self, frame: _Frame) -> Pairs:
-        return self._pairs(frame, self._gate, *self._near(frame, 1.0))
+        """Pairs inside the gate; where they are few, found by their whole errors."""
+        book, seen = self._book, frame.seen
+        if len(book) * len(seen) > FEW_PAIRS:
+            near = self._near(frame, self._gate, _ALL, _ALL)
+        else:
+            spread, total = frame.spread_m2, frame.total_m2
+            reach, seen_reach = np.sqrt(self._gate * spread), np.sqrt(self._gate * (total[0] + total[2]))
+            frame.table = Table(book.z[:, :2, 0], reach, seen.points_m, seen_reach)
+            near = frame.table.near()
+        return self._pairs(frame, self._gate, *near)
 
     def _near(
-        self,
-        frame: _Frame,
-        wide: float,
-        rows: IndexArray | slice = _ALL,
-        columns: IndexArray | slice = _ALL,
+        self, frame: _Frame, gate: float, rows: IndexArray | slice, columns: IndexArray | slice
     ) -> tuple[IndexArray, IndexArray]:
-        """Pairs of these tracks and measurements, counted among these, that are near enough to look closer:
-        where they are few, by their whole errors."""
-        seen = frame.seen
-        points, reach, seen_reach = seen.points_m[columns], frame.reach_m[rows], frame.seen_reach_m[columns]
-        if len(reach) * len(points) > FEW_PAIRS:
-            z, own, factor = self._book.z[rows], seen.own_m2[columns], seen.shared_m[columns]
-            centre, reach, seen_reach = motion.reach_m(z, points, own, factor, wide * math.sqrt(self._gate))
-            return near_pairs(centre, reach, points, seen_reach)
-        return near_pairs(self._book.z[rows, :2, 0], wide * reach, points, wide * seen_reach)
+        """Pairs of these tracks and measurements, counted among these, near enough to look closer."""
+        seen, z = frame.seen, self._book.z[rows]
+        points, own, factor = seen.points_m[columns], seen.own_m2[columns], seen.shared_m[columns]
+        centre, reach, seen_reach = motion.reach_m(z, points, own, factor, math.sqrt(gate))
+        return near_pairs(centre, reach, points, seen_reach)
 
     def _pairs(self, frame: _Frame, gate: float, track: IndexArray, measurement: IndexArray) -> Pairs:
         """Of these pairs those inside the gate, with their costs; their innovations stay in the frame."""
@@ -367,7 +369,7 @@ class Tracker:
         z, memory = book.z[rows], book.memory[rows]
         z[:] = self._unknown
         z[:, :2, 0] = seen.points_m[new]
-        z[:, :2, 1:3] = frame.total_m2[_SQUARE][:, :, new].transpose(2, 0, 1)
+        z[:, :2, 1:3] = frame.total_m2.T[new][:, _SQUARE]
         np.negative(factor, out=factor)  # place = measured - shared error - own error
         z[:, :2, 5:] = factor
         z[:, 4:, 1:3] = factor.transpose(0, 2, 1)
