@@ -87,21 +87,20 @@ def fly(
     rng = np.random.default_rng([seed, PATHS.index(path), ord(errors.name)])
     truth = _Truth(rng, path)
     drawn = draw_errors(rng, errors, is_sea=True)
-    believed = _Beliefs(rng, errors, drawn, truth, 1.0 / frames_per_s)
+    times_s = np.arange(int(seconds * frames_per_s) + 1) / frames_per_s
+    believed = _Beliefs(rng, errors, drawn, truth, times_s)
     locator = Locator(CAMERA, LevelSurface(0.0, sigma_m=errors.sea_m))
     config = config or TrackerConfig()
     tracker, plane = Tracker(config), LocalPlane(*_ORIGIN)
     numbers: list[set[int]] = [set(), set()]
     moving = [0, 0]
     last: list[TrackState | None] = [None, None]
-    frames = int(seconds * frames_per_s) + 1
-    for frame in range(frames):
-        t = frame / frames_per_s
-        pixels = believed.pixels(t)
-        locations = locator.locate(believed.pose(t), pixels, np.full(2, errors.pixel_px))
+    for frame, t in enumerate(times_s.tolist()):
+        pixels, pose = believed.pixels(frame), believed.pose(frame)
+        locations = locator.locate(pose, pixels, np.full(2, errors.pixel_px))
         seen = measurements_of(
             plane,
-            believed.pose_of_last,
+            pose,
             locations,
             pixel_rad=np.full(2, errors.pixel_px / FOCAL_PX),
             score=np.full(2, 0.9),
@@ -115,7 +114,7 @@ def fly(
                 numbers[which].add(state.number)
                 last[which] = state
                 moving[which] += state.is_moving and t > 10.0
-    late = max(1, sum(frame / frames_per_s > 10.0 for frame in range(frames)))
+    late = max(1, int(np.count_nonzero(times_s > 10.0)))
     velocities = (truth.vessel_mps, np.zeros(2))
     return [
         VesselResult(
@@ -131,7 +130,7 @@ def fly(
 
 
 class _Truth:
-    """Where everything is at a time: metres east and north of the origin."""
+    """Where everything is at times (T,): metres east and north of the origin."""
 
     def __init__(self, rng: np.random.Generator, path: Path_) -> None:
         self._path = path
@@ -141,87 +140,101 @@ class _Truth:
         self._anchored = rng.uniform(-1.0, 1.0, 2) * 20.0 + 30.0 * np.array([1.0, 1.0])
         self._side = 1.0 if rng.random() < 0.5 else -1.0
 
-    def vessels(self, t: float) -> FloatArray:
-        """(2, 2): the one under way, which crosses the origin halfway, and the one at anchor."""
-        return np.array([self.vessel_mps * (t - SECONDS / 2), self._anchored])
+    def vessels(self, t: FloatArray) -> FloatArray:
+        """(T, 2, 2): the one under way, which crosses the origin halfway, and the one at anchor."""
+        under_way = self.vessel_mps * (t[:, None] - SECONDS / 2)
+        return np.stack([under_way, np.broadcast_to(self._anchored, under_way.shape)], axis=1)
 
-    def platform(self, t: float) -> tuple[FloatArray, FloatArray]:
-        """Place and velocity, east and north."""
+    def platform(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Place and velocity, east and north, both (T, 2)."""
         since = t - SECONDS / 2
         if self._path == "circling":
             turn = self._side * PLATFORM_MPS / GROUND_RANGE_M
             angle = self._azimuth + turn * since
-            place = GROUND_RANGE_M * np.array([math.sin(angle), math.cos(angle)])
-            return place, GROUND_RANGE_M * turn * np.array([math.cos(angle), -math.sin(angle)])
+            place = GROUND_RANGE_M * np.stack([np.sin(angle), np.cos(angle)], axis=1)
+            return place, turn * np.stack([place[:, 1], -place[:, 0]], axis=1)
         ahead = np.array([math.sin(self._azimuth), math.cos(self._azimuth)])
         across = np.array([ahead[1], -ahead[0]])
-        along = ahead if self._path == "closing" else across
-        return -GROUND_RANGE_M * ahead + PLATFORM_MPS * since * along, PLATFORM_MPS * along
+        velocity = PLATFORM_MPS * (ahead if self._path == "closing" else across)
+        return since[:, None] * velocity - GROUND_RANGE_M * ahead, np.broadcast_to(velocity, (len(t), 2))
 
-    def rotation(self, t: float) -> FloatArray:
-        """`rotation_ned_from_camera` of a gimbal that follows the vessel under way, its image upright."""
-        away = self.vessels(t)[0] - self.platform(t)[0]
-        forward = np.array([away[1], away[0], HEIGHT_M])
-        forward /= np.linalg.norm(forward)
-        right = np.array([-forward[1], forward[0], 0.0])
-        right /= np.linalg.norm(right)
-        return np.stack([right, np.cross(forward, right), forward], axis=1)
+    def rotation(self, t: FloatArray) -> FloatArray:
+        """(T, 3, 3), `rotation_ned_from_camera` of a gimbal that follows the vessel under way, its image
+        upright."""
+        away = self.vessels(t)[:, 0] - self.platform(t)[0]
+        level_m = np.hypot(away[:, 0], away[:, 1])
+        slant_m = np.hypot(level_m, HEIGHT_M)
+        north, east = away[:, 1] / level_m, away[:, 0] / level_m
+        level, down, zero = level_m / slant_m, HEIGHT_M / slant_m, np.zeros(len(t))
+        right = np.stack([-east, north, zero], axis=1)
+        below = np.stack([-down * north, -down * east, level], axis=1)  # forward cross right
+        forward = np.stack([level * north, level * east, down], axis=1)
+        return np.stack([right, below, forward], axis=2)
 
 
 class _Beliefs:
     """What the platform says of itself, frame by frame in order, and the pixels it sees."""
 
     def __init__(
-        self, rng: np.random.Generator, errors: ErrorSet, drawn: Errors, truth: _Truth, step_s: float
+        self, rng: np.random.Generator, errors: ErrorSet, drawn: Errors, truth: _Truth, times_s: FloatArray
     ) -> None:
-        self._rng, self._set, self._drawn, self._truth = rng, errors, drawn, truth
+        self._rng, self._set, self._drawn, self._times_s = rng, errors, drawn, times_s
         self._plane = LocalPlane(*_ORIGIN)
+        step_s = float(times_s[1] - times_s[0])
         heading = np.array([drawn.heading_rad])
         self._tilt = _Wander(rng, drawn.tilt_rad, _WANDER_S["tilt"], step_s)
         self._heading = _Wander(rng, heading, _WANDER_S["heading"], step_s)
         self._gnss = _Wander(rng, drawn.gnss_ned_m, _WANDER_S["gnss"], step_s)
+        self._pixels = self._exact_pixels(truth)
+        told = times_s + drawn.time_s
+        self._place, self._velocity = truth.platform(told)
+        self._rotation = truth.rotation(told)
+        before = truth.rotation(told - _RATE_STEP_S)
+        self._rate = _rotation_vectors(self._rotation @ before.transpose(0, 2, 1)) / _RATE_STEP_S
+        self._boresight = rotations.matrix_from_vector_rad(drawn.boresight_rad)
 
-    def pixels(self, t: float) -> FloatArray:
+    def _exact_pixels(self, truth: _Truth) -> FloatArray:
+        """(T, 2, 2): where both vessels stand in the image."""
+        places, vessels = truth.platform(self._times_s)[0].tolist(), truth.vessels(self._times_s).tolist()
+        heights_m = np.full(2, self._drawn.surface_m)
+        ned = np.empty((len(places), 2, 3))
+        for frame, (place, seen) in enumerate(zip(places, vessels, strict=True)):
+            latitudes, longitudes = np.array([self._plane.geodetic(*vessel) for vessel in seen]).T
+            there = (latitudes, longitudes, heights_m)
+            ned[frame] = geodesy.ned_from_geodetic(there, *self._plane.geodetic(*place), HEIGHT_M)
+        x, y, z = (ned @ truth.rotation(self._times_s)).transpose(2, 0, 1)
+        focal = FOCAL_PX * (1.0 + self._drawn.focal_share)
+        return np.stack([CAMERA.cx + focal * x / z, CAMERA.cy + focal * y / z], axis=2)
+
+    def pixels(self, frame: int) -> FloatArray:
         """(2, 2): where both vessels stand in the image, to the error of a pixel."""
-        place = self._plane.geodetic(*self._truth.platform(t)[0])
-        rotation = self._truth.rotation(t)
-        out = []
-        for vessel in self._truth.vessels(t):
-            there = (*self._plane.geodetic(*vessel), self._drawn.surface_m)
-            ned = np.asarray(geodesy.ned_from_geodetic(there, *place, HEIGHT_M))
-            x, y, z = rotation.T @ ned
-            focal = FOCAL_PX * (1.0 + self._drawn.focal_share)
-            out.append([CAMERA.cx + focal * x / z, CAMERA.cy + focal * y / z])
-        return np.array(out) + self._rng.normal(0.0, self._set.pixel_px, (2, 2))
+        noise = self._rng.normal(0.0, self._set.pixel_px, (2, 2))
+        seen: FloatArray = self._pixels[frame] + noise
+        return seen
 
-    def pose(self, t: float) -> CameraPose:
-        """What is believed of the pose at `t`; also kept as `pose_of_last`."""
+    def pose(self, frame: int) -> CameraPose:
+        """What is believed of the pose."""
         sigmas = self._set.pose
-        told = t + self._drawn.time_s
-        place, velocity = self._truth.platform(told)
         gnss = self._gnss.next([sigmas.horizontal_m, sigmas.horizontal_m, sigmas.vertical_m])
         tilt = self._tilt.next(np.full(3, math.radians(sigmas.tilt_deg)))
         heading = float(self._heading.next(math.radians(sigmas.heading_deg))[0])
-        true = self._truth.rotation(told)
-        camera = true @ rotations.matrix_from_vector_rad(self._drawn.boresight_rad)
-        turned = rotations.matrix_from_vector_rad(_level(tilt, true[:, 2])) @ camera
-        latitude_deg, longitude_deg = self._plane.geodetic(place[0] + gnss[1], place[1] + gnss[0])
-        before = self._truth.rotation(told - _RATE_STEP_S)
-        rate = _rotation_vector(true @ before.T) / _RATE_STEP_S
-        self.pose_of_last = CameraPose(
-            time_ns=START_NS + round(t * NS_PER_S),
+        true, rate = self._rotation[frame], self._rate[frame]
+        turned = rotations.matrix_from_vector_rad(_level(tilt, true[:, 2])) @ true @ self._boresight
+        east, north = self._place[frame]
+        latitude_deg, longitude_deg = self._plane.geodetic(east + gnss[1], north + gnss[0])
+        return CameraPose(
+            time_ns=START_NS + round(self._times_s[frame] * NS_PER_S),
             latitude_deg=latitude_deg,
             longitude_deg=longitude_deg,
             alt_hae_m=HEIGHT_M + gnss[2],
             rotation_ned_from_camera=rotations.matrix_from_vector_rad([0.0, 0.0, heading]) @ turned,
-            velocity_ned_mps=np.array([velocity[1], velocity[0], 0.0]),
+            velocity_ned_mps=np.array([self._velocity[frame, 1], self._velocity[frame, 0], 0.0]),
             angular_rate_dps=float(np.degrees(np.linalg.norm(rate))),
             sigmas=sigmas,
             level_alt_hae_m=None,
             source="truth with drawn errors",
             angular_velocity_ned_dps=np.degrees(rate),
         )
-        return self.pose_of_last
 
 
 def _level(vector: FloatArray, axis: FloatArray) -> FloatArray:
@@ -230,8 +243,8 @@ def _level(vector: FloatArray, axis: FloatArray) -> FloatArray:
     return across
 
 
-def _rotation_vector(matrix: FloatArray) -> FloatArray:
-    """Of a small rotation."""
-    return 0.5 * np.array(
-        [matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]]
-    )
+def _rotation_vectors(matrices: FloatArray) -> FloatArray:
+    """(T, 3), of small rotations (T, 3, 3)."""
+    m = matrices
+    pairs = [m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]]
+    return 0.5 * np.stack(pairs, axis=1)
