@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ground.config import GroundConfig
     from ground.reading import Filter, StoreReader
     from ground.serve import GroundHandle
+    from ground.upkeep import Copied
 
 Output = Annotated[Path | None, Parameter(name=["--out", "--output"])]
 Verbose = Annotated[int, Parameter(name=["--verbose", "-v"], count=True)]
@@ -326,6 +327,109 @@ def verify(*, state: Path | None = None, config: Path | None = None, json: bool 
     if found.damaged:
         raise VerificationError(f"{store_path(folder)}: {found.damaged} things do not fit")
     return 0
+
+
+@app.command
+def backup(
+    target: Path,
+    *,
+    fast: bool = False,
+    state: Path | None = None,
+    config: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Copy the store into the new file TARGET, while the station runs, and prove the copy.
+
+    The copy is one moment of the store and a store itself. It holds no keys and no accounts. Exits with 3
+    when what was copied is damaged.
+
+    For example:
+
+        skywarden ground backup /media/stick/store-20260921.backup
+        skywarden ground backup /media/stick/store.backup --fast --json
+
+    Parameters
+    ----------
+    target
+        File to write; one that exists is never overwritten.
+    fast
+        Check pages only, not every record against its hash, chain and signature.
+    state
+        The station's state folder, as for `ground serve`.
+    config
+        The station's TOML file, as for `ground serve`.
+    json
+        Print one JSON object: `path`, `bytes`, `records`.
+    """
+    from ground.serve import store_path
+    from ground.upkeep import back_up
+
+    folder = _settings(config, state=state).state_dir()
+    made = back_up(store_path(folder), target, None if fast else _evidence_keys(folder))
+    _print_copied(made, "backup", as_json=json)
+    return 0
+
+
+@app.command
+def restore(
+    backup: Path,
+    *,
+    force: bool = False,
+    state: Path | None = None,
+    config: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Put BACKUP in the place of the store of a station that does not run; it is proved first.
+
+    What platforms delivered after the backup is not in it, and they may have deleted it. A store that lies
+    there is set aside, never lost. Exits with 3 when the backup is damaged.
+
+    For example:
+
+        skywarden ground restore /media/stick/store-20260921.backup
+        skywarden ground restore /media/stick/store-20260921.backup --force
+
+    Parameters
+    ----------
+    backup
+        A file that `skywarden ground backup` made.
+    force
+        Also when there is a store: it becomes store.sqlite.TIME.
+    state
+        The station's state folder, as for `ground serve`.
+    config
+        The station's TOML file, as for `ground serve`.
+    json
+        Print one JSON object: `path`, `bytes`, `records`, `set_aside`.
+    """
+    from ground.serve import store_path
+    from ground.upkeep import restore as put_back
+    from skywarden.clock import SystemClock
+    from skywarden.times import rfc3339
+
+    folder = _settings(config, state=state).state_dir()
+    now = rfc3339(SystemClock().utc_ns()).replace(":", "").replace("-", "")
+    made = put_back(backup, store_path(folder), _evidence_keys(folder), is_forced=force, now=now)
+    _print_copied(made, "store", as_json=json)
+    return 0
+
+
+def _evidence_keys(folder: Path) -> dict[str, tuple[bytes, ...]]:
+    from ground.authenticator import AllowList
+    from ground.serve import authorized_dir
+
+    return {one.platform_id: one.evidence_keys for one in AllowList(authorized_dir(folder)).enrolled()}
+
+
+def _print_copied(made: "Copied", what: str, *, as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        print(msgspec.json.encode(made).decode())
+        return
+    print(f"{what} {made.path}: {made.records} records, {made.bytes} bytes")
+    if made.set_aside is not None:
+        print(f"the store of before is {made.set_aside}")
 
 
 @app.command(name="config")

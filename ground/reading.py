@@ -2,6 +2,7 @@
 
 import contextlib
 import queue
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any, Protocol
 import apsw
 import msgspec
 import numpy as np
+import structlog
 
 from ground import spatial
 from ground.contacts import Contact
 from ground.schema import as_store_errors, open_for_reading
+from skywarden import evidence
 from skywarden.errors import StoreError, WireError
 from skywarden.messages import Chip, Health, Message, Sighting
 from skywarden.wire import decode
@@ -26,6 +29,8 @@ _MAX_PICKED = 200_000
 
 _names_decoder = msgspec.json.Decoder(list[str])
 _numbers_decoder = msgspec.json.Decoder(list[float])
+_SightingRow = tuple[Any, ...]
+_log = structlog.get_logger("ground.store")
 _contact_decoder = msgspec.msgpack.Decoder(Contact)
 
 
@@ -36,8 +41,17 @@ CONTACT_COLUMNS = (
 
 
 _PICKED = "carray(?) AS c CROSS JOIN sightings s ON s.sighting_key = c.value"
+LEAF_COLUMNS = (
+    "CAST(st.platform_id AS BLOB), CAST(st.boot_id AS BLOB), r.seq, CAST(r.topic AS BLOB), r.time_ns, "
+    "r.mono_ns, r.clock, CAST(r.body AS BLOB), r.leaf"
+)
+"""Of records r and streams st: what `is_leaf_true` looks at."""
+
+
+_JOINED = "JOIN records r USING(record_key) JOIN streams st USING(stream_key)"
 _SIGHTING_COLUMNS = (
-    "r.body, s.received_ns, (SELECT t.contact_id FROM contact_tracks t WHERE t.track_id = s.track_id), "
+    f"{LEAF_COLUMNS}, s.received_ns, "
+    "(SELECT t.contact_id FROM contact_tracks t WHERE t.track_id = s.track_id), "
     "(SELECT h.chip_id FROM chips h WHERE h.sighting_id = s.sighting_id ORDER BY h.chip_id LIMIT 1)"
 )
 
@@ -156,7 +170,8 @@ class StoreReader(Protocol):
 class SqliteReader:
     """`StoreReader` over the file of a `SqliteStore`, also of one that another process writes.
 
-    Raises `StoreError` on anything that SQLite refuses.
+    Records are held against their leaf when read: what is damaged is never handed out, `damaged_reads` counts
+    how often that was so. Raises `StoreError` on anything that SQLite refuses.
     """
 
     def __init__(self, path: Path, *, vfs: str | None = None) -> None:
@@ -164,6 +179,7 @@ class SqliteReader:
         self._vfs = vfs
         self._readers: queue.LifoQueue[Any] = queue.LifoQueue(_MAX_READERS)
         self._is_closed = False
+        self.damaged_reads = 0
 
     def contacts(self, wanted: Filter) -> tuple[list[StoredContact], int]:
         """See `StoreReader`."""
@@ -189,27 +205,24 @@ class SqliteReader:
         """See `StoreReader`."""
         with self._reader() as db:
             if wanted.bbox is not None:
-                found = _sightings_in_box(db, wanted, wanted.bbox)
+                found = _rows_in_box(db, wanted, wanted.bbox)
                 if found is not None:
-                    return found
+                    return self._sightings_of(found[0]), found[1]
             where, values = _sighting_conditions(wanted)
             matched = db.execute(f"SELECT count(*) FROM sightings s {where}", values).get
             rows = db.execute(
-                f"SELECT {_SIGHTING_COLUMNS} FROM sightings s JOIN records r USING(record_key) {where} "
+                f"SELECT {_SIGHTING_COLUMNS} FROM sightings s {_JOINED} {where} "
                 "ORDER BY s.time_ns DESC, s.sighting_key DESC LIMIT ? OFFSET ?",
                 (*values, wanted.limit, wanted.offset),
             ).fetchall()
-        return [_sighting_of(row) for row in rows], matched
+        return self._sightings_of(rows), matched
 
     def sightings_of_ids(self, sighting_ids: Sequence[str]) -> list[StoredSighting]:
         """See `StoreReader`."""
-        query = (
-            f"SELECT {_SIGHTING_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
-            "WHERE s.sighting_id = ?"
-        )
+        query = f"SELECT {_SIGHTING_COLUMNS} FROM sightings s {_JOINED} WHERE s.sighting_id = ?"
         with self._reader() as db:
             rows = [db.execute(query, (sighting_id,)).get for sighting_id in sighting_ids]
-        return [_sighting_of(row) for row in rows if row is not None]
+        return self._sightings_of([row for row in rows if row is not None])
 
     def places(self, bbox: BBox, limit: int = 2_000) -> Places:
         """See `StoreReader`."""
@@ -232,15 +245,33 @@ class SqliteReader:
             longitude_deg=found["longitude_deg"].tolist(),
         )
 
+    def _sightings_of(self, rows: Sequence[_SightingRow]) -> list[StoredSighting]:
+        """Rows as sightings; one whose record is not what was stored is left out and counted."""
+        found = []
+        for row in rows:
+            sighting = decoded_body("sighting", row[7]) if self._is_whole(row) else None
+            if isinstance(sighting, Sighting):
+                found.append(
+                    StoredSighting(sighting=sighting, received_ns=row[9], contact_id=row[10], chip_id=row[11])
+                )
+        return found
+
+    def _is_whole(self, row: Sequence[Any]) -> bool:
+        if is_leaf_true(row):
+            return True
+        self.damaged_reads += 1
+        _log.error("a record is not what was stored, not shown", path=str(self._path), number=row[2])
+        return False
+
     def chip(self, chip_id: str) -> Chip | None:
         """See `StoreReader`."""
         with self._reader() as db:
-            body = db.execute(
-                "SELECT r.body FROM chips JOIN records r USING(record_key) WHERE chip_id = ?", (chip_id,)
-            ).get
-        if body is None:
+            row = db.execute(f"SELECT {LEAF_COLUMNS} FROM chips {_JOINED} WHERE chip_id = ?", (chip_id,)).get
+        if row is None:
             return None
-        chip = decoded_body("chip", body)
+        if not self._is_whole(row):
+            raise StoreError(f"chip {chip_id} is not what was stored and is not shown; restore a backup")
+        chip = decoded_body("chip", row[7])
         assert isinstance(chip, Chip)
         return chip
 
@@ -318,10 +349,25 @@ def contact_of_row(row: tuple[bytes, int, str | None]) -> StoredContact:
     return StoredContact(contact=contact, revision=row[1], best_chip_id=row[2])
 
 
-def _sighting_of(row: tuple[bytes, int, str | None, str | None]) -> StoredSighting:
-    sighting = decoded_body("sighting", row[0])
-    assert isinstance(sighting, Sighting)
-    return StoredSighting(sighting=sighting, received_ns=row[1], contact_id=row[2], chip_id=row[3])
+def is_leaf_true(row: Sequence[Any]) -> bool:
+    """Whether a record (its `LEAF_COLUMNS`) is what was stored; without a leaf it is believed."""
+    platform, boot, seq, topic, time_ns, mono_ns, clock, body, leaf = row[:9]
+    if leaf is None:
+        return True
+    try:
+        worked_out = evidence.leaf_from(
+            platform.decode(),
+            boot.decode(),
+            seq,
+            topic.decode(),
+            time_ns,
+            mono_ns,
+            clock,
+            evidence.body_hash(body),
+        )
+    except (struct.error, TypeError, ValueError, AttributeError):
+        return False
+    return bool(worked_out == leaf)
 
 
 def decoded_body(topic: str, body: bytes) -> Message:
@@ -351,7 +397,7 @@ def _contact_conditions(wanted: Filter) -> tuple[str, list[Any]]:
     return ("WHERE " + " AND ".join(terms) if terms else ""), values
 
 
-def _sightings_in_box(db: Any, wanted: Filter, bbox: BBox) -> tuple[list[StoredSighting], int] | None:
+def _rows_in_box(db: Any, wanted: Filter, bbox: BBox) -> tuple[list[_SightingRow], int] | None:
     """The answer by way of the index of places, or `None` when going through all sightings is cheaper."""
     times = {"since_ns": wanted.since_ns, "until_ns": wanted.until_ns}
     with _snapshot(db):
@@ -377,10 +423,8 @@ def _sightings_in_box(db: Any, wanted: Filter, bbox: BBox) -> tuple[list[StoredS
             keys = keys[wanted.offset :]
         if not len(keys):
             return [], matched
-        rows = db.execute(
-            f"SELECT {_SIGHTING_COLUMNS} {source} JOIN records r USING(record_key)", (apsw.carray(keys),)
-        ).fetchall()
-    return [_sighting_of(row) for row in rows], matched
+        rows = db.execute(f"SELECT {_SIGHTING_COLUMNS} {source} {_JOINED}", (apsw.carray(keys),)).fetchall()
+    return rows, matched
 
 
 @contextlib.contextmanager

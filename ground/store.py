@@ -18,13 +18,16 @@ import msgspec
 
 from ground.arrivals import Arrival, ArrivedFragment, Ingested, Outcome, Place, Seal, judged
 from ground.contacts import Contact, ContactNode
+from ground.mark import compare_mark, write_mark
 from ground.reading import (
     CONTACT_COLUMNS,
+    LEAF_COLUMNS,
     SqliteReader,
     StoredContact,
     StoreReader,
     contact_of_row,
     decoded_body,
+    is_leaf_true,
 )
 from ground.schema import as_store_errors, open_for_writing
 from ground.sequences import SequenceSet
@@ -43,12 +46,15 @@ from ground.streams import (
 from skywarden import evidence, lockfile
 from skywarden.link import MAX_PARTIAL, Fragment, Head, Partial
 from skywarden.messages import Ack, Chip, Gap, Health, Message, Sighting
+from skywarden.thin import THIN_BOOT
 from skywarden.wire import Record, encode
 
 __all__ = ["Arrival", "ArrivedFragment", "Ingested", "Outcome", "SqliteStore", "Standing", "Store"]
 
 _MAX_UNTRUSTED = 10_000
 _MAX_STREAMS = 4_096
+_MAX_CHECKED_BYTES = 256_000_000
+_MAX_EXAMINED = 2_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,6 +126,7 @@ class _Commit:
 class SqliteStore(SqliteReader):
     """`Store` in one SQLite file, through APSW: WAL, `synchronous=FULL`, one writer.
 
+    `warnings` say in words what was found damaged on opening.
     `contacts` is fed every sighting of a commit and, on opening, those of the last `horizon_s`. `vfs` names
     another SQLite VFS (for tests of power loss). Raises `StoreError` when another process has the store, or
     its file is damaged, newer, or another program's.
@@ -135,6 +142,8 @@ class SqliteStore(SqliteReader):
         self._streams: dict[tuple[str, str], Stream] = {}
         self._newest_boot: dict[str, str] = {}
         self._newest_ns = 0
+        self._has_mark = vfs is None
+        self.warnings: list[str] = []
         self._next_seal_key = 1
         self._next_record_key = 1
         self._next_sighting_key = 1
@@ -147,6 +156,7 @@ class SqliteStore(SqliteReader):
             self._db = open_for_writing(path, vfs)
             try:
                 with as_store_errors(path):
+                    self._examine()
                     self._load()
             except BaseException:
                 with contextlib.suppress(apsw.Error):
@@ -251,11 +261,15 @@ class SqliteStore(SqliteReader):
                 "sortie_id = coalesce(excluded.sortie_id, sortie_id)",
                 [(platform_id, time_ns, sortie) for platform_id, (time_ns, sortie) in heard.items()],
             )
+        with self._lock, as_store_errors(self._path):
+            self._mark()
 
     def close(self) -> None:
         """See `Store`."""
         super().close()
         with self._lock:
+            with contextlib.suppress(apsw.Error):
+                self._mark()
             self._db.close()
             if self._guard >= 0:
                 os.close(self._guard)
@@ -537,6 +551,7 @@ class SqliteStore(SqliteReader):
                     "SELECT sighting_key FROM sightings WHERE sighting_key >= ?", (rows[0][0],)
                 )
             }
+            _prefer_records(db, [row for row in rows if row[0] not in kept])
             rows = [row for row in rows if row[0] in kept]
         self._places.add([(row[0], row[7], row[9], row[10]) for row in rows if row[9] is not None])
         if db.execute("SELECT 1 FROM chips WHERE track_id IS NULL LIMIT 1").get:
@@ -603,7 +618,8 @@ class SqliteStore(SqliteReader):
         """Hand a sighting to the contacts, with all of its track when that was not in memory."""
         if not self._contacts.knows(sighting.track_id):
             rows = self._db.execute(
-                "SELECT r.body FROM sightings s JOIN records r USING(record_key) WHERE s.track_id = ?",
+                f"SELECT {LEAF_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
+                "JOIN streams st USING(stream_key) WHERE s.track_id = ?",
                 (sighting.track_id,),
             )
             self._feed_bodies(rows)
@@ -611,6 +627,35 @@ class SqliteStore(SqliteReader):
         if sighting.time_ns > self._newest_ns + self._horizon_ns // 24:
             self._newest_ns = sighting.time_ns
             self._contacts.forget_before(self._newest_ns - self._horizon_ns)
+
+    def _mark(self) -> None:
+        if self._has_mark:
+            write_mark(self._db, self._path)
+
+    def _examine(self) -> None:
+        """Damage that is quickly seen goes to `warnings`; `skywarden ground verify` looks at everything."""
+        if self._has_mark:
+            problem = compare_mark(self._db, self._path)
+            if problem is not None:
+                self.warnings.append(problem)
+            if self._path.stat().st_size <= _MAX_CHECKED_BYTES:
+                answer = self._db.execute("PRAGMA quick_check(1)").get
+                if answer != "ok":
+                    self.warnings.append(f"{self._path} is damaged ({answer}); restore a backup")
+        damaged = [
+            f"record {row[2]} of {row[0]}, outbox {row[1]}"
+            for row in self._db.execute(
+                f"SELECT {LEAF_COLUMNS} FROM records r JOIN streams st USING(stream_key) "
+                "ORDER BY r.record_key DESC LIMIT ?",
+                (_MAX_EXAMINED,),
+            )
+            if not is_leaf_true(row)
+        ]
+        if damaged:
+            self.warnings.append(
+                f"{len(damaged)} of the newest records are not what was stored and are not shown (such as "
+                f"{damaged[0]}); `skywarden ground verify` says which"
+            )
 
     def _load(self) -> None:
         """What is kept in memory, and what a platform's older outboxes left half here goes."""
@@ -621,10 +666,11 @@ class SqliteStore(SqliteReader):
         self._next_sighting_key = self._after("sightings", "sighting_key")
         self._db.execute(
             "DELETE FROM fragments WHERE stream_key NOT IN "
-            "(SELECT max(stream_key) FROM streams GROUP BY platform_id)"
+            "(SELECT max(stream_key) FROM streams WHERE boot_id <> ? GROUP BY platform_id)",
+            (THIN_BOOT,),
         )
         for boot_id, platform_id in self._db.execute(
-            "SELECT boot_id, platform_id FROM streams ORDER BY stream_key"
+            "SELECT boot_id, platform_id FROM streams WHERE boot_id <> ? ORDER BY stream_key", (THIN_BOOT,)
         ).fetchall():
             self._newest_boot[platform_id] = boot_id
 
@@ -637,7 +683,8 @@ class SqliteStore(SqliteReader):
         self._newest_ns = self._db.execute("SELECT coalesce(max(time_ns), 0) FROM sightings").get
         self._feed_bodies(
             self._db.execute(
-                "SELECT r.body FROM sightings s JOIN records r USING(record_key) WHERE s.track_id IN "
+                f"SELECT {LEAF_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
+                "JOIN streams st USING(stream_key) WHERE s.track_id IN "
                 "(SELECT track_id FROM sightings WHERE time_ns >= ?1 UNION SELECT track_id FROM sightings "
                 "WHERE track_id NOT IN (SELECT track_id FROM contact_tracks))",
                 (self._newest_ns - self._horizon_ns,),
@@ -645,8 +692,10 @@ class SqliteStore(SqliteReader):
         )
 
     def _feed_bodies(self, rows: Any) -> None:
-        for (body,) in rows:
-            sighting = decoded_body("sighting", body)
+        for row in rows:
+            if not is_leaf_true(row):
+                continue  # `_examine` and `skywarden ground verify` tell
+            sighting = decoded_body("sighting", row[7])
             if isinstance(sighting, Sighting):
                 self._contacts.add(sighting)
 
@@ -659,7 +708,8 @@ class SqliteStore(SqliteReader):
                 (platform_id, boot_id, received_ns),
             )
             stream.key = commit.db.last_insert_rowid()
-            self._newest_boot[platform_id] = boot_id
+            if boot_id != THIN_BOOT:
+                self._newest_boot[platform_id] = boot_id
         commit.touched[stream.key] = stream
         return stream
 
@@ -680,6 +730,16 @@ class SqliteStore(SqliteReader):
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def _prefer_records(db: Any, rows: list[tuple[Any, ...]]) -> None:
+    """A sighting that came by the thin link only now has its record: that is what is shown from now on."""
+    db.executemany(
+        "UPDATE sightings SET record_key = ?1 WHERE sighting_id = ?2 AND record_key IN (SELECT r.record_key "
+        "FROM sightings s JOIN records r USING(record_key) JOIN streams USING(stream_key) "
+        "WHERE s.sighting_id = ?2 AND boot_id = ?3)",
+        [(row[2], row[1], THIN_BOOT) for row in rows],
+    )
 
 
 def _stream_name(record: Record) -> tuple[str, str]:

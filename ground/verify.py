@@ -11,8 +11,13 @@ from typing import Any
 
 import msgspec
 
+from ground import spatial
+from ground.mark import compare_mark
 from ground.schema import as_store_errors, open_for_reading
 from skywarden import evidence
+from skywarden.errors import WireError
+from skywarden.messages import Sighting
+from skywarden.wire import decode
 
 _MAX_PROBLEMS = 1_000
 
@@ -65,6 +70,7 @@ def verify_store(path: Path, evidence_keys: Mapping[str, Sequence[bytes]]) -> Ve
                 _check_chain(db, row, leaves, found)
                 bad = _check_seals(db, row, leaves, evidence_keys.get(row[1], ()), found)
                 found.signed += sum(count for key, count in sealed.items() if key not in bad)
+            _check_indexes(db, path, found)
             found.quarantined = db.execute("SELECT count(*) FROM quarantine").get
     finally:
         db.close()
@@ -75,6 +81,47 @@ def _check_pages(db: Any, found: Verification) -> None:
     for (line,) in db.execute("PRAGMA quick_check(20)"):
         if line != "ok":
             found.blame(f"the database file: {line}")
+
+
+def _check_indexes(db: Any, path: Path, found: Verification) -> None:
+    """What was worked out from records must still be what they say."""
+    problem = compare_mark(db, path)
+    if problem is not None:
+        found.blame(problem)
+    different = spatial.difference(db)
+    if different is not None:
+        found.blame(different)
+    for row in db.execute(
+        "SELECT s.sighting_key, CAST(s.sighting_id AS BLOB), CAST(s.track_id AS BLOB), "
+        "CAST(s.platform_id AS BLOB), CAST(s.label AS BLOB), s.score, s.time_ns, s.latitude_deg, "
+        "s.longitude_deg, CAST(r.body AS BLOB) FROM sightings s LEFT JOIN records r USING(record_key)"
+    ):
+        if not _is_of_record(row):
+            found.blame(f"the list of sightings, row {row[0]}: it does not say what its record says")
+
+
+def _is_of_record(row: tuple[Any, ...]) -> bool:
+    """Whether a row of the list of sightings says what the body at its end says."""
+    _, sighting_id, track_id, platform_id, label, score, time_ns, latitude, longitude, body = row
+    try:
+        seen = decode("sighting", body)
+    except (WireError, TypeError):
+        return False
+    if not isinstance(seen, Sighting):
+        return False
+    place = seen.position
+    names = [seen.sighting_id, seen.track_id, seen.platform_id, seen.label]
+    return [name.encode() for name in names] == [sighting_id, track_id, platform_id, label] and (
+        score,
+        time_ns,
+        latitude,
+        longitude,
+    ) == (
+        seen.score,
+        seen.time_ns,
+        place.latitude_deg if place is not None else None,
+        place.longitude_deg if place is not None else None,
+    )
 
 
 def _check_records(

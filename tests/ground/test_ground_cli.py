@@ -120,3 +120,23 @@ def test_serve_prints_its_addresses_and_ends_on_sigterm_with_143(tmp_path: Path)
             child.kill()
             child.wait(5)
         child.stdout.close()
+
+
+def test_backup_and_restore_bring_a_station_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = str(tmp_path / "ground")
+    target = tmp_path / "copies" / "store.backup"
+    with running_ground(tmp_path) as ground, running_edge(tmp_path, ground) as (outbox, downlink):
+        put(outbox, *[sighting(number=n, at_s=n, place=position()) for n in range(1, 6)])
+        assert downlink.wait_until_delivered(10)
+        assert _run("backup", str(target), "--json", "--state", state) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])["records"] == 5
+        with pytest.raises(StoreError, match="stop it"):
+            _run("restore", str(target), "--force", "--state", state)
+    with pytest.raises(StoreError, match="--force"):
+        _run("restore", str(target), "--state", state)
+    assert _run("restore", str(target), "--force", "--json", "--state", state) == 0
+    made = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert made["records"] == 5
+    assert Path(made["set_aside"]).exists()
+    assert _run("status", "--json", "--state", state) == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["sightings"] == 5
