@@ -211,7 +211,7 @@ def _started(
     receiver, authenticator, link_address = _start_link(
         server_key, allow_list, store, picture, clock, link, config, parts
     )
-    station_problems = _problems(receiver, authenticator)
+    station_problems = _problems(receiver, authenticator, tuple(store.warnings))
     metrics = GroundMetrics(receiver, authenticator, picture, store, clock)
     doorkeeper = Doorkeeper(state_dir, config.accounts, clock=clock)
     parts.add("accounts", doorkeeper.close)
@@ -355,9 +355,11 @@ def _prove_door(
     receiver.unbind(address)
 
 
-def _problems(receiver: Receiver, authenticator: Authenticator) -> Callable[[], list[str]]:
+def _problems(
+    receiver: Receiver, authenticator: Authenticator, store_warnings: tuple[str, ...]
+) -> Callable[[], list[str]]:
     def problems() -> list[str]:
-        found = []
+        found = list(store_warnings)
         if not receiver.is_alive:
             found.append("nothing is received: the receiver has ended")
         if not authenticator.is_alive:
