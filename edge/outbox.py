@@ -40,6 +40,9 @@ _SHED_TO = 0.95
 _MIN_BYTES = 131_072
 _MAX_GAP_RANGES = 1_000
 _MAX_VICTIMS = 20_000
+_TIDY_FROM_BYTES = 1_000_000
+_TIDY_LOG_BYTES = 6_000_000
+_TIDY_HELD_BYTES = 1_000_000
 _FRESH_PRIORITY = 1
 _NEVER_SHED_PRIORITY = 0
 _NEVER_SHED = ("sighting", "receipt", "gap")
@@ -344,6 +347,24 @@ class Outbox:
             f"{state.shed} records were dropped for want of space since the outbox was made",
             values=values,
         )
+
+    def tidy(self) -> int:
+        """Give the disk back what a long silence had filled, once little is held; the bytes given back.
+
+        Costs next to nothing when there is nothing to do; call now and then.
+        """
+        with self._lock, outbox_schema.as_store_errors(self._path):
+            free_pages = self._db.execute("PRAGMA freelist_count").get
+            page_bytes = self._db.execute("PRAGMA page_size").get
+            held_bytes = self._db.execute("SELECT held_bytes FROM meta").get
+            log = self._path.with_name(self._path.name + "-wal")
+            log_bytes = log.stat().st_size if log.exists() else 0
+            is_large = free_pages * page_bytes > _TIDY_FROM_BYTES or log_bytes > _TIDY_LOG_BYTES
+            if not is_large or held_bytes > _TIDY_HELD_BYTES:
+                return 0
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return int(free_pages * page_bytes)
 
     def holds(self, boot_id: str, seq: int) -> bool:
         """Whether record `seq` of this outbox, under this name, still waits for its acknowledgement."""

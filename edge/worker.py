@@ -275,6 +275,7 @@ class EdgeWorker:
         fault = self._backlog.fault
         try:
             health, self._outbox_state = self._outbox.health(utc_ns), self._outbox.state()
+            self._outbox.tidy()
             self._note(health)
         except StoreError as error:
             fault = fault or str(error)

@@ -17,6 +17,8 @@ SCENARIOS: dict[str, tuple[str, str]] = {
     "S1": ("sim.faults.kills", "kill -9 of edges and ground at random, real processes"),
     "S1B": ("sim.faults.every_write", "death and refusal at every single write of one delivery"),
     "S2": ("sim.faults.power", "power loss on outbox and store"),
+    "S3": ("sim.faults.disk_full", "full disks aboard and on the ground, refused writes and flushes"),
+    "S4": ("sim.faults.long_outage", "hours of silence queued, one platform killed, then the link is back"),
     "S7": ("sim.faults.duplicates", "every record up to five times, shuffled, and all of it again"),
     "S8": ("sim.faults.forged_clients", "forged clients, a thousand strangers, the ZAP handler killed"),
     "S9": ("sim.faults.replays", "replays, forks, outboxes restored from old images"),
