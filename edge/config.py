@@ -10,6 +10,7 @@ from edge.calibration.record import Calibration, read_calibration
 from edge.cameras.config import CameraConfig
 from edge.downlink import LinkConfig
 from edge.mavlink_port import MavlinkConfig
+from edge.thin_link import ThinLinkConfig
 from edge.track import Tracker, TrackerConfig
 from edge.triage.config import TriageConfig
 from skywarden.camera import CameraModel
@@ -330,6 +331,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
         sensor: one section per camera.
         sighting: when looks become sightings.
         link: the way to the ground.
+        thin_link: sightings over the telemetry radio, where there is no IP link.
         recorder: what is kept aboard.
         metrics: the worker's own web port.
         triage: what is worth its bytes on the link.
@@ -342,6 +344,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sensor: tuple[SensorConfig, ...] = ()
     sighting: SightingConfig = SightingConfig()
     link: LinkConfig = LinkConfig()
+    thin_link: ThinLinkConfig = ThinLinkConfig()
     recorder: RecorderConfig = RecorderConfig()
     metrics: MetricsConfig = MetricsConfig()
     triage: TriageConfig = TriageConfig()
@@ -349,6 +352,8 @@ class EdgeConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse two sensors of one name and terrain without a path."""
+        if self.thin_link.mode != "off" and self.mavlink.receive_only:
+            raise ValueError("thin_link.mode asks to send on a MAVLink connection that is receive_only")
         names = [sensor.camera.sensor_id for sensor in self.sensor]
         if len(set(names)) != len(names):
             raise ValueError(f"two sensors share a name among {', '.join(names)}")

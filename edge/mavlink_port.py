@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -215,6 +215,11 @@ class Talker:
         maker = self._speaker(now_ns)
         return [] if maker is None else maker.statustext(severity=severity, text=text)
 
+    def message(self, name: str, fields: dict[str, Any], now_ns: int) -> list[bytes]:
+        """Any message of the dialect by name and raw fields; nothing while we have no system id."""
+        maker = self._speaker(now_ns)
+        return [] if maker is None else [maker.message(name, **fields)]
+
     def _speaker(self, now_ns: int) -> MessageMaker | None:
         """Our packer, as soon as our system id is known."""
         address = self._picker.address
@@ -340,6 +345,13 @@ class MavlinkPort:
         if not self._config.receive_only:
             with self._talking:
                 self._queue(self._talker.statustext(severity, text, self._clock.monotonic_ns()))
+
+    def say(self, name: str, fields: dict[str, Any]) -> None:
+        """Send a message of the dialect; nothing on a receive-only link. Raises `InputError` for fields that
+        do not fit it."""
+        if not self._config.receive_only:
+            with self._talking:
+                self._queue(self._talker.message(name, fields, self._clock.monotonic_ns()))
 
     @property
     def is_finished(self) -> bool:

@@ -7,6 +7,7 @@ inference loses no telemetry and nothing that was committed.
 """
 
 import itertools
+import os
 import signal
 import tempfile
 import threading
@@ -29,12 +30,14 @@ from edge.outbox import Outbox
 from edge.recorder import Recorder
 from edge.supervisor import Child, python_module
 from edge.telemetry import TelemetryNode
+from edge.thin_link import ThinLink
 from edge.triage.core import TriageCore
 from skywarden import wire
 from skywarden.clock import NS_PER_S, Clock
 from skywarden.errors import StoreError, WireError
-from skywarden.messages import Health, Message
+from skywarden.messages import Health, Message, Sighting
 from skywarden.systemd import Notifier
+from skywarden.thin import SALT_BYTES, ThinKey, ThinSealer
 from skywarden.times import basic_utc
 from skywarden.topics import topic_of
 
@@ -75,6 +78,7 @@ class EdgeWorker:
         self._outbox_state = self._outbox.state()
         self._triage = TriageCore(config.triage, config.platform_id, self._outbox, state)
         self._downlink = self._make_downlink(state)
+        self._thin = self._make_thin_link(state)
         self._recorder = Recorder(config, self.sortie_id, flights)
         self._port = MavlinkPort(config.mavlink, on_frame=self._heard)
         self._metrics = Metrics(config.platform_id)
@@ -177,6 +181,8 @@ class EdgeWorker:
         if isinstance(message, Health):
             self._note(message)
         elif topic_of(message).policy == "durable":
+            if isinstance(message, Sighting):
+                self._thin.see(message, self._clock.monotonic_ns() / NS_PER_S)
             durable += self._triage.graded(
                 topic_name, message, body, self._clock.utc_ns(), self._clock.monotonic_ns()
             )
@@ -227,6 +233,8 @@ class EdgeWorker:
         self._tend_triage(now_ns)
         self._recorder.tend(now_ns)
         self._port.beat(self._board.worst)
+        for name, fields in self._thin.due(now_ns / NS_PER_S, is_ground_up=self._is_link_up()):
+            self._port.say(name, fields)
 
     def _tend_triage(self, now_ns: int) -> None:
         """Answer what operators asked for, and tell the vision processes what is wanted of them."""
@@ -300,6 +308,16 @@ class EdgeWorker:
             on_tasking=self._triage.on_tasking,
             clock=self._clock,
         )
+
+    def _make_thin_link(self, state: Path) -> ThinLink:
+        """Sightings by the telemetry radio; sealed where the station's key is known."""
+        config, link, sealer = self._config.thin_link, self._config.link, None
+        if config.mode != "off" and link.ground_public_key:
+            key = ThinKey.agree(link.key_pair(state).secret, link.ground_key())
+            sealer = ThinSealer(key, os.urandom(SALT_BYTES))
+        elif config.mode != "off":
+            log.warning("thin_link without link.ground_public_key: only what everybody can read is sent")
+        return ThinLink(config, sealer)
 
     def _is_link_up(self) -> bool:
         return self._downlink is not None and self._downlink.state().is_up

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ground.accounts.doorkeeper import AccountsConfig
+from ground.thin_link import ThinLinkConfig
 from skywarden.config import Config
 from skywarden.errors import ConfigError
 
@@ -54,6 +55,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         insecure_http: allow `http` on an address that others can reach without TLS: passwords and the picture
             then go over the network for everybody to read.
         accounts: how long people stay signed in, and how much one of them may ask.
+        thin_link: a telemetry radio on which platforms send sightings when they have no IP link.
         contacts: when tracks become one contact.
     """
 
@@ -66,6 +68,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     evidence: Literal["quarantine", "accept"] = "quarantine"
     insecure_http: bool = False
     accounts: AccountsConfig = AccountsConfig()
+    thin_link: ThinLinkConfig = ThinLinkConfig()
     contacts: ContactsConfig = ContactsConfig()
 
     def state_dir(self) -> Path:

@@ -13,6 +13,7 @@ import structlog
 import zmq
 
 from ground.admission import Sessions
+from ground.arrivals import Arrival
 from ground.authenticator import KEY_PROPERTY, AllowList
 from ground.datagram_port import DatagramMessage, DatagramPort, DatagramRoute
 from ground.door import Door
@@ -24,8 +25,9 @@ from skywarden.clock import Clock
 from skywarden.errors import LinkError, StoreError
 from skywarden.link import KIND_BATCH, KIND_REPLY, KIND_TASKING, MAX_BATCH_BYTES, ZAP_DOMAIN
 from skywarden.messages import Chip, FrameInfo, PlatformPose, Sighting, Tasking, TaskingReceipt
+from skywarden.thin import THIN_BOOT
 from skywarden.topics import TOPICS
-from skywarden.wire import encode
+from skywarden.wire import Record, encode
 
 _log = structlog.get_logger("ground.receiver")
 
@@ -41,6 +43,7 @@ _HEARD_S = 5.0
 _SESSIONS_S = 0.5
 _MAX_TASKINGS = 256
 _MAX_SHOWN = 1_000
+_MAX_THIN = 1_000
 
 
 class Receiver:
@@ -81,6 +84,7 @@ class Receiver:
         self._routes: dict[str, Route] = {}
         self._taskings: deque[Tasking] = deque(maxlen=_MAX_TASKINGS)
         self.on_receipt: Callable[[str, TaskingReceipt], None] | None = None
+        self._thin: deque[tuple[Sighting, int]] = deque(maxlen=_MAX_THIN)
         self._heard: dict[str, tuple[int, str | None]] = {}
         self._unsettled: list[str] = []
         self._illustrated: set[str] = set()
@@ -134,6 +138,10 @@ class Receiver:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    def take_thin(self, sighting: Sighting, received_ns: int) -> None:
+        """A sighting came by the telemetry radio; it is stored at the next turn, from any thread."""
+        self._thin.append((sighting, received_ns))
+
     def send_tasking(self, tasking: Tasking) -> bool:
         """Pass a request on to its platform; False when that platform has not been heard in this run."""
         if tasking.platform_id not in self._routes:
@@ -162,6 +170,7 @@ class Receiver:
             parcels: list[tuple[Route, Parcel]] = [*self._drain(), *self._drain_datagrams()]
             self._take_in(parcels)
         self._cut_revoked()
+        self._take_thin_in()
         self._send_taskings()
         self._settle(force=False)
         self._remember_heard(force=False)
@@ -252,6 +261,28 @@ class Receiver:
         for _, parcel in parcels:
             self._show(parcel, now_s)
         self._picture.publish()
+
+    def _take_thin_in(self) -> None:
+        """What came by the telemetry radio, unless it is known: under a boot id of its own, unsigned, until
+        the record itself comes."""
+        while self._thin:
+            sighting, received_ns = self._thin.popleft()
+            if self._store.sightings_of_ids([sighting.sighting_id]):
+                continue
+            platform_id = sighting.platform_id
+            record = Record(
+                platform_id=platform_id,
+                boot_id=THIN_BOOT,
+                seq=self._store.standing(platform_id, THIN_BOOT, ()).ack.contiguous_seq + 1,
+                topic="sighting",
+                time_ns=sighting.time_ns,
+                body=encode(sighting),
+            )
+            self._store.ingest([Arrival(record=record, message=sighting, received_ns=received_ns)])
+            self._picture.note_message(sighting, self._clock.monotonic_ns() / 1e9)
+            self._unsettled.append(sighting.sighting_id)
+            before = self._heard.get(platform_id, (0, None))
+            self._heard[platform_id] = (received_ns, sighting.sortie_id or before[1])
 
     def _send(self, routing_id: Route, kind: bytes, payload: bytes) -> None:
         if isinstance(routing_id, DatagramRoute):

@@ -28,6 +28,7 @@ from ground.metrics import GroundMetrics
 from ground.receiver import Receiver
 from ground.store import SqliteStore, Store
 from ground.tasking import TaskingCourier, TaskingDesk
+from ground.thin_link import ThinLinkPort, ThinReader
 from ground.views import LINK_STALE_S, POSE_STALE_S
 from skywarden import keys
 from skywarden.clock import Clock, SystemClock
@@ -318,6 +319,11 @@ def _start_link(
     if datagrams is not None:
         _bind_datagrams(datagrams, link, int(port))
     receiver.start()
+    if config.thin_link.connection:
+        reader = ThinReader(server_key.secret, allow_list.enrolled)
+        thin = ThinLinkPort(config.thin_link, reader, receiver.take_thin, clock)
+        parts.add("thin link", thin.stop)
+        thin.start()
     return receiver, authenticator, address
 
 
