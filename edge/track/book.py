@@ -32,8 +32,9 @@ class Book:
     def __len__(self) -> int:
         return self._count
 
-    def begin(self, count: int) -> slice:
-        """Room for so many more at the end, to be filled; answers with their rows."""
+    def begin(self, count: int, newborn: npt.NDArray[np.void]) -> slice:
+        """So many more at the end, whose memory is that of `newborn` (1,) and whose other columns are to be
+        filled; answers with their rows."""
         first, last = self._count, self._count + count
         if last > len(self._columns[0]):
             room = max(_LEAST_ROOM, 2 * last)
@@ -41,6 +42,7 @@ class Book:
                 wider = np.zeros((room, *column.shape[1:]), dtype=column.dtype)
                 wider[:first] = column[:first]
                 self._columns[number] = wider
+        self._columns[0][first:last] = newborn.view(np.uint8)
         self._count = last
         self._look()
         return slice(first, last)
@@ -55,7 +57,7 @@ class Book:
         if len(kept):
             kept += first
             for column in self._columns:
-                column[first : self._count] = column[kept]
+                column[first : self._count] = column.take(kept, axis=0)
         self._look()
 
     def copied_memory(self) -> npt.NDArray[np.void]:

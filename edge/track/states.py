@@ -29,9 +29,11 @@ MEMORY = np.dtype(
         ("status", np.int8),
         ("was_confirmed", np.bool_),
         ("is_moving", np.bool_),
-    ]
+    ],
+    align=True,
 )
-"""What a track remembers beside its numbers; `detection_index` is -1 inside here on a miss."""
+"""What a track remembers beside its numbers; `detection_index` is -1 inside here on a miss; `recent` (bits,
+the last frame lowest) and `frames` count until it is confirmed."""
 
 
 _TOLD = [

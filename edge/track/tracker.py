@@ -81,7 +81,7 @@ class Tracker:
         self._odds_to_move = np.array([math.log(certainty / (1.0 - certainty)), 0.0])  # it stood, it moved
         self._coast_ns = round(self._config.coast_s * NS_PER_S)
         self._least_coast_ns = min(self._coast_ns, round(self._config.coast_static_s * NS_PER_S))
-        self._newborn = np.zeros((), dtype=MEMORY)
+        self._newborn = np.zeros(1, dtype=MEMORY)
         for name in ("look_count", "recent", "frames"):
             self._newborn[name] = 1
         is_sure_at_once = self._config.confirm_hits == 1
@@ -365,7 +365,7 @@ class Tracker:
             new = np.sort(new[np.argsort(-seen.score[new], kind="stable")[: max(room, 0)]])
         if not len(new):
             return
-        rows, factor = book.begin(len(new)), seen.shared_m[new]
+        rows, factor = book.begin(len(new), self._newborn), seen.shared_m[new]
         z, memory = book.z[rows], book.memory[rows]
         z[:] = self._unknown
         z[:, :2, 0] = seen.points_m[new]
@@ -373,7 +373,6 @@ class Tracker:
         np.negative(factor, out=factor)  # place = measured - shared error - own error
         z[:, :2, 5:] = factor
         z[:, 4:, 1:3] = factor.transpose(0, 2, 1)
-        memory[:] = self._newborn
         memory["number"] = np.arange(self._next_number, self._next_number + len(new))
         self._next_number += len(new)
         memory["first_ns"] = memory["last_match_ns"] = frame.time_ns
@@ -381,7 +380,8 @@ class Tracker:
         memory["detection_index"] = seen.detection_index[new]
         memory["label"] = labels = frame.labels[new]
         book.surprise[rows] = 0.0
-        book.label_scores[rows] = score[:, None] * (labels[:, None] == np.arange(len(self._labels)))
+        book.label_scores[rows] = 0.0
+        book.label_scores[np.arange(rows.start, rows.stop), labels] = score
 
     def _distinct(self, frame: _Frame, new: IndexArray) -> IndexArray:
         """Those of `new` that do not repeat, within 2 cm, what is matched or stands before them."""
