@@ -90,7 +90,7 @@ class Measurements:
             self._check_numbers()
 
     def _check_numbers(self) -> None:
-        squares = [np.vdot(each, each) for each in (self.points_m, self.shared_m, self.forget_per_s)]
+        squares = [float(np.vdot(each, each)) for each in (self.points_m, self.shared_m, self.forget_per_s)]
         squares.append(math.sqrt(np.vdot(self.own_m2, self.own_m2)))
         low, high = least(self.score), most(self.score)
         is_sane = max(squares) <= len(self) * MAX_ABSOLUTE_M**2 and not math.isnan(sum(squares))
