@@ -360,6 +360,7 @@ class EdgeWorker:
         self._take_last_results()
         if self._downlink is not None:
             self._downlink.stop()
+        self._triage.close()
         self._recorder.close()
         self._backlog.flush()
         self._outbox.close()

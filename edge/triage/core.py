@@ -4,6 +4,7 @@ All but `on_tasking` is for the core's one thread.
 """
 
 from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,18 @@ from edge.bus import Control
 from edge.chips import MAX_REGION_BYTES, cut_region
 from edge.outbox import Entry, Outbox
 from edge.triage.config import TriageConfig
-from edge.triage.frame_ring import KeptFrame, find_kept
+from edge.triage.frame_ring import find_kept
 from edge.triage.ladder import Ladder
 from edge.triage.requests import RequestBook, Verdict, receipt_of
 from edge.triage.worth import PLAIN, Graded, Worth
-from skywarden.errors import InputError, StoreError
+from skywarden.errors import StoreError
 from skywarden.messages import Chip, Message, Sighting, Tasking
 from skywarden.wire import encode
 
 _log = structlog.get_logger("edge.triage")
 
 _MAX_WAITING = 64
+_MAX_CUTTING = 8
 _ASKED_FOR = Worth(PLAIN, 14.0)
 """A picture that somebody waits for goes before other pictures and repeats, after alerts and conditions."""
 _MAX_FRAME_FILE_BYTES = 64_000_000
@@ -48,6 +50,8 @@ class TriageCore:
         self._platform_id = platform_id
         self._outbox = outbox
         self._heard: deque[Tasking] = deque(maxlen=_MAX_WAITING)
+        self._cutter = ThreadPoolExecutor(1, thread_name_prefix="edge.cut")
+        self._cutting: dict[str, tuple[Tasking, Future[tuple[Verdict, Chip | None]]]] = {}
 
     def graded(self, topic: str, message: Message, body: bytes, utc_ns: int, mono_ns: int) -> list[Entry]:
         """A durable message as entries for the outbox, with its worth; none for a picture not worth it."""
@@ -69,9 +73,17 @@ class TriageCore:
                 out += self._answer(tasking, utc_ns)
             except StoreError as error:  # not kept, not answered: the station asks again
                 _log.error("request not taken", tasking_id=tasking.tasking_id, reason=str(error))
+        try:
+            out += self._hand_over_cut(utc_ns)
+        except StoreError as error:  # the station asks again, and it is cut again
+            _log.error("picture not taken", reason=str(error))
         if self.book.open():
             out += self._end_what_is_over(utc_ns)
         return out
+
+    def close(self) -> None:
+        """Let go of the thread; what was not cut is asked for again."""
+        self._cutter.shutdown(wait=False, cancel_futures=True)
 
     def control(self, goodput_bytes_per_s: float | None, cap_bytes_per_s: int) -> Control:
         """What the vision processes are told."""
@@ -82,31 +94,43 @@ class TriageCore:
 
     def _answer(self, tasking: Tasking, utc_ns: int) -> list[Entry]:
         if self.book.get(tasking.tasking_id) is None:
-            verdict, place = self.book.judge(tasking, utc_ns), ("", 0)
+            verdict = self.book.judge(tasking, utc_ns)
             if verdict.state == "accepted" and tasking.kind == "full_resolution":
-                verdict, place = self._picture(tasking, utc_ns)
-            self.book.note(tasking, verdict, utc_ns, boot_id=place[0], seq=place[1])
-            _log.info("request", tasking_id=tasking.tasking_id, kind=tasking.kind, state=verdict.state)
+                if self._config.frames_max_bytes:
+                    self._begin_to_cut(tasking)
+                    return []  # the receipt follows
+                text = "this platform keeps no source frames (triage.frames_max_bytes is 0)"
+                verdict = Verdict("refused", text)
+            self._note(tasking, verdict, utc_ns)
         return self._receipt(tasking.tasking_id, utc_ns)
 
-    def _picture(self, tasking: Tasking, utc_ns: int) -> tuple[Verdict, tuple[str, int]]:
-        assert tasking.sighting_id is not None, "the book refuses those without"
-        if not self._config.frames_max_bytes:
-            return Verdict(
-                "refused", "this platform keeps no source frames (triage.frames_max_bytes is 0)"
-            ), ("", 0)
-        kept = find_kept(self.frames_dir, tasking.sighting_id)
-        if kept is None:
-            return Verdict("refused", "the source frame is not kept (any more)"), ("", 0)
-        try:
-            picture = _cut(kept, tasking, self._platform_id)
-        except InputError as error:
-            return Verdict("refused", str(error)), ("", 0)
-        body = encode(picture)
-        seq = self._outbox.append_many([Graded.of("chip", utc_ns, body, _ASKED_FOR)])[0]
-        where = "" if kept.is_exact else f"; of frame {kept.sighting.sighting_id}, the nearest kept"
-        text = f"{picture.width_px}x{picture.height_px}, {len(body)} bytes, as {picture.chip_id}{where}"
-        return Verdict("accepted", text), (self._outbox.boot_id, seq)
+    def _begin_to_cut(self, tasking: Tasking) -> None:
+        """In a thread: a search on quality of a large picture takes a second. Beyond a few, the station asks
+        again."""
+        if tasking.tasking_id not in self._cutting and len(self._cutting) < _MAX_CUTTING:
+            work = self._cutter.submit(_cut, self.frames_dir, tasking, self._platform_id)
+            self._cutting[tasking.tasking_id] = (tasking, work)
+
+    def _hand_over_cut(self, utc_ns: int) -> list[Entry]:
+        out: list[Entry] = []
+        for tasking_id, (tasking, work) in list(self._cutting.items()):
+            if not work.done():
+                continue
+            del self._cutting[tasking_id]
+            verdict, picture = work.result()
+            boot_id, seq = "", 0
+            if picture is not None:
+                entry = Graded.of("chip", utc_ns, encode(picture), _ASKED_FOR)
+                seq, boot_id = self._outbox.append_many([entry])[0], self._outbox.boot_id
+            self._note(tasking, verdict, utc_ns, boot_id=boot_id, seq=seq)
+            out += self._receipt(tasking_id, utc_ns)
+        return out
+
+    def _note(
+        self, tasking: Tasking, verdict: Verdict, utc_ns: int, *, boot_id: str = "", seq: int = 0
+    ) -> None:
+        self.book.note(tasking, verdict, utc_ns, boot_id=boot_id, seq=seq)
+        _log.info("request", tasking_id=tasking.tasking_id, kind=tasking.kind, state=verdict.state)
 
     def _end_what_is_over(self, utc_ns: int) -> list[Entry]:
         out: list[Entry] = []
@@ -125,21 +149,28 @@ class TriageCore:
         return [("receipt", utc_ns, encode(receipt_of(request, self._platform_id, utc_ns)))]
 
 
-def _cut(kept: KeptFrame, tasking: Tasking, platform_id: str) -> Chip:
-    """The region, or the frame when a label says so; raises `InputError` for a file that is no image."""
+def _cut(frames_dir: Path, tasking: Tasking, platform_id: str) -> tuple[Verdict, Chip | None]:
+    """The region round the sighting, or the whole frame; without a picture why there is none."""
+    assert tasking.sighting_id is not None, "the book refuses those without"
     try:
-        data = kept.path.read_bytes() if kept.path.stat().st_size <= _MAX_FRAME_FILE_BYTES else b""
-    except OSError as error:
-        raise InputError(f"the source frame cannot be read ({error.strerror})") from error
-    image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if image is None:
-        raise InputError(f"the source frame {kept.path.name} is damaged")
-    assert tasking.sighting_id is not None
-    return cut_region(
-        image,
-        None if tasking.is_whole_frame else kept.sighting.box_px,
-        sighting_id=tasking.sighting_id,
-        platform_id=platform_id,
-        time_ns=kept.time_ns,
-        max_bytes=MAX_REGION_BYTES,
-    )
+        kept = find_kept(frames_dir, tasking.sighting_id)
+        if kept is None:
+            return Verdict("refused", "the source frame is not kept (any more)"), None
+        is_too_large = kept.path.stat().st_size > _MAX_FRAME_FILE_BYTES
+        data = b"" if is_too_large else kept.path.read_bytes()
+        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        if image is None:
+            return Verdict("refused", f"the source frame {kept.path.name} is damaged"), None
+        picture = cut_region(
+            image,
+            None if tasking.is_whole_frame else kept.sighting.box_px,
+            sighting_id=tasking.sighting_id,
+            platform_id=platform_id,
+            time_ns=kept.time_ns,
+            max_bytes=MAX_REGION_BYTES,
+        )
+    except (OSError, cv2.error, MemoryError) as error:
+        return Verdict("refused", f"the source frame cannot be read ({error})"), None
+    where = "" if kept.is_exact else f"; of frame {kept.sighting.sighting_id}, the nearest kept"
+    size = f"{picture.width_px}x{picture.height_px}, {len(picture.data)} bytes"
+    return Verdict("accepted", f"{size}, as {picture.chip_id}{where}"), picture

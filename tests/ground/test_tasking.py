@@ -1,5 +1,6 @@
 """Operators' requests: durable, sent until answered, answered once, over real links and restarts."""
 
+import time
 from pathlib import Path
 
 import cv2
@@ -48,7 +49,11 @@ def _receipts(outbox: Outbox, entries: list[tuple[str, int, bytes]]) -> list[Tas
 
 def _answers(core: TriageCore, outbox: Outbox, tasking: Tasking, utc_ns: int = NS) -> list[TaskingReceipt]:
     core.on_tasking(tasking)
-    return _receipts(outbox, core.tend(utc_ns))
+    end_s = time.monotonic() + 20.0
+    while not (entries := core.tend(utc_ns)):
+        assert time.monotonic() < end_s, "no receipt in time"
+        time.sleep(0.005)
+    return _receipts(outbox, entries)
 
 
 def _keep_frame(folder: Path) -> None:
