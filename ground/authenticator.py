@@ -27,7 +27,6 @@ _log = structlog.get_logger("ground.authenticator")
 KEY_PROPERTY = "X-Key"
 _ENDPOINT = "inproc://zeromq.zap.01"
 _RESCAN_S = 0.25
-_RESCAN_FOR_STRANGERS_S = 0.05
 _LOOK_CLOSELY_S = 2.0
 _MAX_KEYS = 10_000
 _MAX_PART_BYTES = 256
@@ -84,7 +83,7 @@ class AllowList:
         """`platform_of` for a new connection: who was enrolled a moment ago gets in at once."""
         found = self.platform_of(public_key)
         if found is None:
-            self._refresh_after(_RESCAN_FOR_STRANGERS_S)
+            self._refresh_after(0.0)
             found = self.platform_of(public_key)
         return found
 

@@ -111,7 +111,7 @@ def decode(data: bytes) -> Said:
         raise WireError(f"{len(data)} bytes are too many for a message of the enrolment")
     try:
         said: Said = _decoder.decode(data)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise WireError(f"not a message of the enrolment: {error}") from error
     return said
 

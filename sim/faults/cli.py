@@ -24,6 +24,7 @@ SCENARIOS: dict[str, tuple[str, str]] = {
     "S9": ("sim.faults.replays", "replays, forks, outboxes restored from old images"),
     "S10": ("sim.faults.poisoned_mavlink", "MAVLink cut, bent, made up, unknown, unsigned and forged"),
     "S17": ("sim.faults.access", "every route of the ground by every kind of caller, hostile requests"),
+    "S14": ("sim.faults.oversize", "too large, too deep, or claims to be"),
     "S24": ("sim.faults.simulation", "the deterministic simulation, all faults mixed"),
 }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim.faults import forged_clients, poisoned_mavlink
+from sim.faults import forged_clients, oversize, poisoned_mavlink
 from sim.faults.cli import table
 from sim.faults.result import Result
 
@@ -26,3 +26,9 @@ def test_s10_poisoned_mavlink_costs_no_good_frame_no_memory_and_no_exception() -
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # it kills a thread
 def test_s8_nobody_gets_in_who_must_not_and_the_handler_comes_back() -> None:
     _passes(forged_clients.run("quick", 1), "p99", "worst s")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_s14_what_is_too_large_is_refused_and_the_queue_goes_on() -> None:
+    _passes(oversize.run("quick", 1), "p99", "worst s")
