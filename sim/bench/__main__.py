@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from sim.bench import decode, infer, ingest, locate, pipeline, tlog, track
+from sim.bench import decode, infer, ingest, locate, pipeline, tlog, track, value
 
 Figures = dict[str, Any]
 
@@ -115,6 +115,15 @@ def ingest_lines(found: Figures) -> list[Line]:
     ]
 
 
+def value_lines(found: Figures) -> list[Line]:
+    """What a narrow link brings."""
+    title = "value over a link of 500 bytes/s"
+    return [
+        Line(title, "first in, first out", found["value_against_fifo_500"], value.GOAL_VALUE, True),
+        Line(title, "newest first", found["value_against_newest_500"], value.GOAL_VALUE, True),
+    ]
+
+
 BENCHES: dict[str, tuple[Callable[[], Figures], Callable[[Figures], list[Line]]]] = {
     "tlog": (tlog.run, tlog_lines),
     "locate": (locate.run, locate_lines),
@@ -122,6 +131,7 @@ BENCHES: dict[str, tuple[Callable[[], Figures], Callable[[Figures], list[Line]]]
     "detector": (infer.run, detector_lines),
     "track": (track.run, track_lines),
     "ingest": (ingest.run, ingest_lines),
+    "value": (value.run, value_lines),
     "chain": (pipeline.run, chain_lines),
 }
 
