@@ -39,5 +39,6 @@ export default defineConfig({
   plugins: [svelte(), notices()],
   worker: { format: 'es' },
   build: { target: 'es2022', assetsInlineLimit: 0, chunkSizeWarningLimit: 1600, modulePreload: { polyfill: false } },
-  server: { proxy: { '/api': GROUND } },
+  // The browser's own Host goes on to the ground, which compares it with the page's origin.
+  server: { proxy: { '/api': { target: GROUND, changeOrigin: false } } },
 });
