@@ -50,7 +50,7 @@ LEAF_COLUMNS = (
 
 _JOINED = "JOIN records r USING(record_key) JOIN streams st USING(stream_key)"
 _SIGHTING_COLUMNS = (
-    f"{LEAF_COLUMNS}, s.received_ns, "
+    f"{LEAF_COLUMNS}, iif(s.received_ns = r.received_ns, s.received_ns, NULL), "
     "(SELECT t.contact_id FROM contact_tracks t WHERE t.track_id = s.track_id), "
     "(SELECT h.chip_id FROM chips h WHERE h.sighting_id = s.sighting_id ORDER BY h.chip_id LIMIT 1)"
 )
@@ -249,15 +249,15 @@ class SqliteReader:
         """Rows as sightings; one whose record is not what was stored is left out and counted."""
         found = []
         for row in rows:
-            sighting = decoded_body("sighting", row[7]) if self._is_whole(row) else None
+            sighting = decoded_body("sighting", row[7]) if self._is_whole(row, row[9]) else None
             if isinstance(sighting, Sighting):
                 found.append(
                     StoredSighting(sighting=sighting, received_ns=row[9], contact_id=row[10], chip_id=row[11])
                 )
         return found
 
-    def _is_whole(self, row: Sequence[Any]) -> bool:
-        if is_leaf_true(row):
+    def _is_whole(self, row: Sequence[Any], received_ns: int | None = 0) -> bool:
+        if received_ns is not None and is_leaf_true(row):
             return True
         self.damaged_reads += 1
         _log.error("a record is not what was stored, not shown", path=str(self._path), number=row[2])

@@ -94,7 +94,8 @@ def _check_indexes(db: Any, path: Path, found: Verification) -> None:
     for row in db.execute(
         "SELECT s.sighting_key, CAST(s.sighting_id AS BLOB), CAST(s.track_id AS BLOB), "
         "CAST(s.platform_id AS BLOB), CAST(s.label AS BLOB), s.score, s.time_ns, s.latitude_deg, "
-        "s.longitude_deg, CAST(r.body AS BLOB) FROM sightings s LEFT JOIN records r USING(record_key)"
+        "s.longitude_deg, s.received_ns = r.received_ns, CAST(r.body AS BLOB) "
+        "FROM sightings s LEFT JOIN records r USING(record_key)"
     ):
         if not _is_of_record(row):
             found.blame(f"the list of sightings, row {row[0]}: it does not say what its record says")
@@ -102,7 +103,9 @@ def _check_indexes(db: Any, path: Path, found: Verification) -> None:
 
 def _is_of_record(row: tuple[Any, ...]) -> bool:
     """Whether a row of the list of sightings says what the body at its end says."""
-    _, sighting_id, track_id, platform_id, label, score, time_ns, latitude, longitude, body = row
+    _, sighting_id, track_id, platform_id, label, score, time_ns, latitude, longitude, is_same, body = row
+    if not is_same:
+        return False
     try:
         seen = decode("sighting", body)
     except (WireError, TypeError):
@@ -131,13 +134,17 @@ def _check_records(
     stream_key, platform_id, boot_id, _, _ = row
     leaves: dict[int, bytes] = {}
     sealed: Counter[int] = Counter()
-    for seq, topic, time_ns, body, mono_ns, clock, leaf, seal_key in db.execute(
-        "SELECT seq, CAST(topic AS BLOB), time_ns, CAST(body AS BLOB), mono_ns, clock, leaf, seal_key "
-        "FROM records WHERE stream_key = ? ORDER BY seq",
+    # the list by number comes from SQLite's index; what the row itself says is asked for by its key
+    for seq, own, topic, time_ns, body, mono_ns, clock, leaf, seal_key in db.execute(
+        "SELECT seq, (SELECT t.seq || ' ' || t.stream_key FROM records t NOT INDEXED "
+        "WHERE t.record_key = r.record_key), CAST(topic AS BLOB), time_ns, CAST(body AS BLOB), mono_ns, "
+        "clock, leaf, seal_key FROM records r WHERE stream_key = ? ORDER BY seq",
         (stream_key,),
     ):
         name = topic.decode("utf-8", "replace")
         found.records += 1
+        if own != f"{seq} {stream_key}":
+            found.blame(f"{platform_id}, outbox {boot_id}: record {seq} ({name}) and the list differ: {own}")
         leaves[seq] = _leaf(platform_id, boot_id, seq, name, time_ns, mono_ns, clock, body)
         if leaf is not None and leaf != leaves[seq]:
             found.blame(f"{platform_id}, outbox {boot_id}: record {seq} ({name}) is not what was stored")
@@ -236,7 +243,7 @@ def _item_hash(db: Any, stream_key: int, item: Any, leaves: dict[int, bytes]) ->
     seq, offset, length = item
     leaf = leaves.get(seq)
     if leaf is None or not length:
-        return leaf
+        return leaf if not offset else None
     data = db.execute(
         "SELECT substr(body, ?, ?) FROM records WHERE stream_key = ? AND seq = ?",
         (offset + 1, length, stream_key, seq),

@@ -19,12 +19,14 @@ SCENARIOS: dict[str, tuple[str, str]] = {
     "S2": ("sim.faults.power", "power loss on outbox and store"),
     "S3": ("sim.faults.disk_full", "full disks aboard and on the ground, refused writes and flushes"),
     "S4": ("sim.faults.long_outage", "hours of silence queued, one platform killed, then the link is back"),
+    "S5": ("sim.faults.lossy_link", "5 to 30 % of packets lost, doubles, reordering, narrow links"),
     "S7": ("sim.faults.duplicates", "every record up to five times, shuffled, and all of it again"),
     "S8": ("sim.faults.forged_clients", "forged clients, a thousand strangers, the ZAP handler killed"),
     "S9": ("sim.faults.replays", "replays, forks, outboxes restored from old images"),
     "S10": ("sim.faults.poisoned_mavlink", "MAVLink cut, bent, made up, unknown, unsigned and forged"),
     "S17": ("sim.faults.access", "every route of the ground by every kind of caller, hostile requests"),
     "S14": ("sim.faults.oversize", "too large, too deep, or claims to be"),
+    "S16": ("sim.faults.store_damage", "a damaged store: flipped bits, cut logs, older copies, two writers"),
     "S24": ("sim.faults.simulation", "the deterministic simulation, all faults mixed"),
 }
 
