@@ -5,6 +5,7 @@ network lets no UDP through, TCP stays.
 """
 
 import contextlib
+import math
 import os
 import socket
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ Path = Literal["tcp", "datagram"]
 Mode = Literal["auto", "tcp", "datagram"]
 
 _MAX_DRAIN = 256
-_STARVED_S = 4.0
-_STARVED_DELAY_S = 3.0
+_STARVED_S = 2.5
+_STARVED_DELAY_S = 2.0
 _UNANSWERED_S = 4.0
+_SLOW_DELAY_S, _SLOW_S = 0.7, 8.0
+_TRIAL_S, _TRIAL_AGAIN_S, _WORTH_IT = 15.0, 300.0, 0.8
 _CLEAN_LOSS = 0.02
 _CLEAN_S = 60.0
 _MOST_CLEAN_S = 3_600.0
@@ -116,8 +119,10 @@ class DatagramChannel:
 class PathChooser:
     """TCP or datagrams: a plain object handed what the link does.
 
-    "auto" begins with TCP, leaves it when it starves (no answer for 4 s, or answers take over 3 s) or cannot
-    connect, and comes back to it after a minute without loss; later and later when that was a mistake.
+    "auto" begins with TCP, leaves it when it starves (no answer for 2.5 s, or answers take over 2 s) or
+    cannot connect, and comes back to it after a minute without loss; later and later when that was a mistake.
+    While TCP is slow (answers take over 0.7 s for 8 s) datagrams are tried for 15 s, and kept unless they
+    carry less.
     """
 
     mode: Mode = "auto"
@@ -125,17 +130,32 @@ class PathChooser:
     _clean_since_s: float | None = None
     _clean_for_s: float = _CLEAN_S
     _left_datagrams_s: float | None = None
+    _slow_since_s: float | None = None
+    _tried_s: float | None = None
+    _tcp_goodput: float = 0.0
+    _next_trial_s: float = -math.inf
+    _trial_wait_s: float = _TRIAL_AGAIN_S
 
     def __post_init__(self) -> None:
         if self.mode == "datagram":
             self.path = "datagram"
 
     def must_leave_tcp(
-        self, now_s: float, *, is_up: bool, silent_s: float | None, delay_s: float | None
+        self,
+        now_s: float,
+        *,
+        is_up: bool,
+        silent_s: float | None,
+        delay_s: float | None,
+        goodput: float = 0.0,
     ) -> bool:
-        """Whether an open TCP session starves."""
+        """Whether an open TCP session starves, or is so slow that datagrams are worth a try."""
         if self.mode != "auto" or not is_up:
             return False
+        self._tried_s = None
+        if self._is_slow(now_s, delay_s or 0.0):
+            self._tried_s, self._tcp_goodput = now_s, goodput
+            return True
         is_starved = (silent_s or 0.0) > _STARVED_S or (delay_s or 0.0) > _STARVED_DELAY_S
         if is_starved and self._left_datagrams_s is not None:
             if now_s - self._left_datagrams_s < 5 * _CLEAN_S:
@@ -144,13 +164,26 @@ class PathChooser:
         return is_starved
 
     def must_leave_datagrams(
-        self, now_s: float, *, opened_s: float, is_answered: bool, is_refused: bool, loss: float | None
+        self,
+        now_s: float,
+        *,
+        opened_s: float,
+        is_answered: bool,
+        is_refused: bool,
+        loss: float | None,
+        goodput: float = 0.0,
     ) -> bool:
         """Whether datagrams get no answer, or are no longer needed."""
         if self.mode != "auto":
             return False
         if not is_answered:
             return is_refused or now_s - opened_s > _UNANSWERED_S
+        if self._tried_s is not None and now_s - self._tried_s > _TRIAL_S:
+            self._tried_s = None
+            if goodput < _WORTH_IT * self._tcp_goodput:
+                self._next_trial_s = now_s + self._trial_wait_s
+                self._trial_wait_s = min(_MOST_CLEAN_S, 4 * self._trial_wait_s)
+                return True
         if loss is None or loss > _CLEAN_LOSS:
             self._clean_since_s = None
             return False
@@ -159,6 +192,17 @@ class PathChooser:
         if now_s - self._clean_since_s < self._clean_for_s:
             return False
         self._clean_since_s, self._left_datagrams_s = None, now_s
+        return True
+
+    def _is_slow(self, now_s: float, delay_s: float) -> bool:
+        if delay_s < _SLOW_DELAY_S or now_s < self._next_trial_s:
+            self._slow_since_s = None
+            return False
+        if self._slow_since_s is None:
+            self._slow_since_s = now_s
+        if now_s - self._slow_since_s < _SLOW_S:
+            return False
+        self._slow_since_s = None
         return True
 
     def turn(self) -> None:

@@ -210,10 +210,16 @@ class Downlink:
         with self._lock:
             state = self._core.state(now_s)
         is_starved = self._paths.must_leave_tcp(
-            now_s, is_up=state.is_up, silent_s=state.silent_s, delay_s=state.delay_s
+            now_s,
+            is_up=state.is_up,
+            silent_s=state.silent_s,
+            delay_s=state.delay_s,
+            goodput=state.goodput_bytes_per_s,
         )
         if is_starved:
-            _log.warning("TCP starves, datagrams are tried", delay_s=state.delay_s, silent_s=state.silent_s)
+            _log.warning(
+                "TCP starves or is slow, datagrams are tried", delay_s=state.delay_s, silent_s=state.silent_s
+            )
         return is_starved
 
     def _datagram_session(self) -> None:
@@ -248,6 +254,7 @@ class Downlink:
                     is_answered=was_answered,
                     is_refused=channel.is_refused,
                     loss=channel.loss,
+                    goodput=self.state().goodput_bytes_per_s,
                 ):
                     return
 

@@ -35,8 +35,8 @@ class ThinLinkConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         mode: "off"; "when_silent" while the ground station does not answer over IP; "always".
-        per_s: at most so many sightings a second; each is about 130 bytes on the radio, and with `shown` up
-            to 130 more.
+        per_s: at most so many sightings a second; each is about 145 bytes on the radio, and with `shown` up
+            to 110 more.
         shown: also as standard messages that any ground control station shows: CAMERA_TRACKING_GEO_STATUS,
             and a STATUSTEXT for each new track. Everybody who hears the radio can read those.
     """

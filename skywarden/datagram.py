@@ -42,6 +42,9 @@ _TAG_BYTES = 16
 _ROOM = MAX_DATAGRAM_BYTES - _HEADER.size - _TAG_BYTES
 _LEAST_REORDER_S = 0.02
 _STRAGGLE_S = 2.0
+_EXPRESS_CHUNKS = 2
+"""Messages of so few chunks overtake larger ones: a fresh alert does not stand behind a backlog."""
+_MOST_UNSENT_BYTES = 24_000.0
 
 
 @dataclass(slots=True)
@@ -103,8 +106,8 @@ class Flow:
         self._number = 0
         self._next_message = 0
         self._outgoing: dict[int, _Outgoing] = {}
-        self._fresh: deque[tuple[int, int]] = deque()
-        self._again: list[tuple[int, int]] = []
+        self._fresh: tuple[deque[tuple[int, int]], deque[tuple[int, int]]] = (deque(), deque())
+        self._again: list[tuple[bool, int, int]] = []
         self._fresh_bytes = 0
         self._flying: OrderedDict[int, _Packet] = OrderedDict()
         self._flying_bytes = 0
@@ -142,9 +145,8 @@ class Flow:
 
     def has_room(self) -> bool:
         """Whether another message would leave soon: so that what is freshest is chosen late."""
-        return len(self._outgoing) < MAX_UNDER_WAY and self._fresh_bytes <= max(
-            2_400.0, 0.15 * self.pace.rate
-        )
+        limit = max(2_400.0, min(_MOST_UNSENT_BYTES, 0.15 * self.pace.rate))
+        return len(self._outgoing) < MAX_UNDER_WAY and self._fresh_bytes <= limit
 
     def offer(self, payload: bytes) -> None:
         """Queue a message; raises `WireError` over the size limit or with too many under way."""
@@ -156,7 +158,7 @@ class Flow:
         number = self._next_message
         self._next_message += 1
         self._outgoing[number] = _Outgoing(payload, count)
-        self._fresh.extend((number, index) for index in range(count))
+        self._fresh[count > _EXPRESS_CHUNKS].extend((number, index) for index in range(count))
         self._fresh_bytes += len(payload)
 
     def due(self, now_s: float) -> bytes | None:
@@ -174,7 +176,7 @@ class Flow:
     def wait_s(self, now_s: float) -> float:
         """How long `due` will have nothing if nothing comes in; at most 0.05 s."""
         wait_s = min(0.05, self._ack_due_s - now_s)
-        if self._again or self._fresh:
+        if self._again or any(self._fresh):
             wait_s = min(wait_s, self.pace.wait_s)
         return max(0.0, wait_s)
 
@@ -210,16 +212,18 @@ class Flow:
     def _choose(self, has_ack: bool) -> list[tuple[int, int]]:
         room = _ROOM - 1 - _ACK.size - _BITMAP_BYTES
         chosen: list[tuple[int, int]] = []
-        while self._again or self._fresh:
-            is_again = bool(self._again)
-            name = self._again[0] if is_again else self._fresh[0]
+        while self._again or any(self._fresh):
+            express, bulk = self._fresh
+            is_again = bool(self._again) and not (express and self._again[0][0])
+            queue = express or bulk
+            name = self._again[0][1:] if is_again else queue[0]
             size = self._chunk_bytes(name)
             if size is not None and size + _CHUNK.size > room:
                 break
             if is_again:
                 heapq.heappop(self._again)
             else:
-                self._fresh.popleft()
+                queue.popleft()
                 self._fresh_bytes -= size or 0
             if size is None:
                 continue  # it arrived after all
@@ -244,7 +248,7 @@ class Flow:
         header = _HEADER.pack(DATA, self._peer_index, self._number)
         datagram = header + self._seal.encrypt(_nonce(self._number), bytes(plain), header)
         if chunks:
-            epoch = self.pace.sent(now_s, len(datagram), has_more=bool(self._fresh or self._again))
+            epoch = self.pace.sent(now_s, len(datagram), has_more=bool(self._again) or any(self._fresh))
             self._flying[self._number] = _Packet(now_s, len(datagram), epoch, tuple(chunks))
             self._flying_bytes += len(datagram)
         self.counts.sent += 1
@@ -340,7 +344,8 @@ class Flow:
                 self._given_up.popitem(last=False)
             for name in packet.chunks:
                 if self._chunk_bytes(name) is not None:
-                    heapq.heappush(self._again, name)
+                    is_bulk = self._outgoing[name[0]].count > _EXPRESS_CHUNKS
+                    heapq.heappush(self._again, (is_bulk, *name))
         if now_s - self._straggled_s > _STRAGGLE_S:
             self._reorder_s, self._straggled_s = max(_LEAST_REORDER_S, self._reorder_s * 0.75), now_s
 

@@ -14,11 +14,14 @@ START_RATE = 40_000.0
 _QUEUE_TARGET_S = 0.15
 _MIN_EPOCH_S = 0.1
 _MIN_SAMPLES = 30
+_FEW_SAMPLES = 12
+_SLOW_RATE = 10_000.0
 _MIN_ROUND_TRIPS = 5
 _MOST_OVER_DELIVERED = 3.0
 _PROBE = 0.7
 _BOLD_PROBE = 0.4
 _MOST_FLOOR = 0.7
+_CRUSHED = 0.6
 _BASE_KEPT_S = 30.0
 _LEAST_RTO_S = 0.1
 _MOST_RTO_S = 3.0
@@ -162,7 +165,7 @@ class Pace:
             if queue_s > _QUEUE_TARGET_S:
                 self._set(self.rate * (0.7 if queue_s > 3 * _QUEUE_TARGET_S else 0.85))
                 self.is_starting = False
-            elif self._pooled[1] >= _MIN_SAMPLES:
+            elif self._pooled[1] >= (_MIN_SAMPLES if self.rate > _SLOW_RATE else _FEW_SAMPLES):
                 self._weigh(now_s, is_busy=epoch.is_busy)
             elif epoch.is_busy and lost == 0 == epoch.lost:
                 self._grow(1.1)
@@ -180,6 +183,8 @@ class Pace:
             if is_busy:
                 self._grow(1.5 if self.is_starting else 1.25)
             return
+        if self.loss > _CRUSHED:
+            self._set(min(self.rate, self._sensible(latest=3)))
         self._probe, self._since_s = (self.rate, self.loss), now_s + (self.rtt_s or 0.2)
         self._set(self.rate * (_PROBE if self.loss < 0.5 else _BOLD_PROBE))
 
@@ -191,6 +196,7 @@ class Pace:
         sureness = 0.5 if loss_before < 0.5 else 0.25
         if kept > kept_before * (1.0 + sureness * (rate_before / self.rate - 1.0)):
             self.is_starting = False
+            self.floor += 0.5 * (min(self.loss, _MOST_FLOOR) - self.floor)
             self._set(min(self.rate, 0.95 * self.rate * kept / (1.0 - self.floor)))
         else:
             self.floor = min(_MOST_FLOOR, (loss_before + self.loss) / 2)
@@ -199,9 +205,10 @@ class Pace:
     def _grow(self, factor: float) -> None:
         self._set(max(self.rate, min(self.rate * factor, self._sensible())))
 
-    def _sensible(self) -> float:
-        """No link is worth sending at more than three times what it delivers."""
-        return _MOST_OVER_DELIVERED * max((size for _, size in self._delivered), default=0.0)
+    def _sensible(self, latest: int = 8) -> float:
+        """No link is worth sending at more than three times what it delivers; by the latest seconds."""
+        recent = list(self._delivered)[-latest:]
+        return _MOST_OVER_DELIVERED * max((size for _, size in recent), default=0.0)
 
     def _set(self, rate: float) -> None:
         most = self.most or 20_000_000.0

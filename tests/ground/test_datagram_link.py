@@ -84,6 +84,30 @@ def test_tcp_is_left_when_it_starves_and_taken_again_after_a_minute_without_loss
     assert leaves(116.0, 0.0)
 
 
+def test_datagrams_are_tried_while_tcp_is_slow_and_kept_when_they_carry_more() -> None:
+    for goodput, leaves in ((9_000.0, False), (3_000.0, True)):
+        chooser = PathChooser()
+        slow = [
+            chooser.must_leave_tcp(float(at), is_up=True, silent_s=0.5, delay_s=1.0, goodput=5_000.0)
+            for at in range(9)
+        ]
+        assert slow == [False] * 8 + [True]
+        chooser.turn()
+        assert not chooser.must_leave_datagrams(
+            20.0, opened_s=9.0, is_answered=True, is_refused=False, loss=0.3, goodput=0.0
+        )
+        after = chooser.must_leave_datagrams(
+            24.0, opened_s=9.0, is_answered=True, is_refused=False, loss=0.3, goodput=goodput
+        )
+        assert after == leaves
+        chooser.turn()
+        again = [
+            chooser.must_leave_tcp(float(at), is_up=True, silent_s=0.5, delay_s=1.0, goodput=5_000.0)
+            for at in range(25, 60)
+        ]
+        assert any(again) != leaves
+
+
 def test_datagrams_that_nobody_answers_are_given_up() -> None:
     chooser = PathChooser(path="datagram")
     assert not chooser.must_leave_datagrams(1.0, opened_s=0.0, is_answered=False, is_refused=False, loss=None)
