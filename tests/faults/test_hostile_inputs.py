@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim.faults import forged_clients, oversize, poisoned_mavlink
+from sim.faults import clock_jumps, forged_clients, oversize, poisoned_mavlink
 from sim.faults.cli import table
 from sim.faults.result import Result
 
@@ -32,3 +32,8 @@ def test_s8_nobody_gets_in_who_must_not_and_the_handler_comes_back() -> None:
 @pytest.mark.timeout(240)
 def test_s14_what_is_too_large_is_refused_and_the_queue_goes_on() -> None:
     _passes(oversize.run("quick", 1), "p99", "worst s")
+
+
+@pytest.mark.slow
+def test_s6_clocks_that_jump_cost_no_record_and_let_nobody_in_for_longer() -> None:
+    _passes(clock_jumps.run("quick", 1))
