@@ -20,7 +20,6 @@ SCENARIOS: dict[str, tuple[str, str]] = {
     "S3": ("sim.faults.disk_full", "full disks aboard and on the ground, refused writes and flushes"),
     "S4": ("sim.faults.long_outage", "hours of silence queued, one platform killed, then the link is back"),
     "S5": ("sim.faults.lossy_link", "5 to 30 % of packets lost, doubles, reordering, narrow links"),
-    "S5": ("sim.faults.lossy_link", "5 to 30 % of packets lost, doubles, reordering, narrow links"),
     "S6": ("sim.faults.clock_jumps", "clocks that jump by hours and decades, aboard and on the ground"),
     "S7": ("sim.faults.duplicates", "every record up to five times, shuffled, and all of it again"),
     "S8": ("sim.faults.forged_clients", "forged clients, a thousand strangers, the ZAP handler killed"),
