@@ -202,10 +202,12 @@ class Doorkeeper:
         outcome: str,
         role: Role | None = None,
     ) -> "Future[None]":
+        # A name that is no account may be a password that was typed into the wrong field.
+        is_account = account is not None and self.book.find(account) is not None
         return self.log.write(
             AccessEvent(
                 action=action,
-                account=account,
+                account=account if is_account else None,
                 role=role.value if role else None,
                 address=address,
                 what=what,

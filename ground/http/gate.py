@@ -5,6 +5,7 @@ not. The gate stands before routing and validation, so that a stranger learns no
 """
 
 import asyncio
+import contextlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from ground.accounts.access_log import AccessEvent
 from ground.accounts.doorkeeper import Doorkeeper
 from ground.accounts.roles import LOGGED, Permission
 from ground.accounts.sessions import Identity, Stranger
+from ground.accounts.throttle import network_of
 from skywarden.errors import ConfigError, StoreError
 
 TOKEN_HEADER = "x-skywarden-token"
@@ -119,7 +121,11 @@ class Gate:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return  # no route speaks websocket
-        caller = self._caller(scope)
+        try:
+            caller = self._caller(scope)
+        except StoreError:
+            await _refuse(_RefusalError(503, "the station cannot read its accounts", "accounts"), send)
+            return
         permission = self._permission(scope)
         try:
             self._judge(scope, caller, permission)
@@ -178,10 +184,10 @@ class Gate:
         if isinstance(caller.who, Identity):
             wait_s = self._keeper.known_rate.wait_s(caller.who.session_id, now_s)
         else:
-            wait_s = self._keeper.strange_rate.wait_s(caller.address, now_s)
+            wait_s = self._keeper.strange_rate.wait_s(network_of(caller.address), now_s)
         if wait_s > 0.0:
             retry = str(max(1, round(wait_s))).encode()
-            is_quiet = not self._keeper.is_news(f"rate {caller.address}")
+            is_quiet = not self._keeper.is_news(f"rate {network_of(caller.address)}")
             raise _RefusalError(
                 429, "too many requests; slow down", "too many requests", ((b"retry-after", retry),), is_quiet
             )
@@ -227,7 +233,9 @@ class Gate:
 
     async def _touch(self, who: Identity) -> None:
         if self._keeper.sessions.is_due(who.session_id):
-            await asyncio.to_thread(self._keeper.sessions.touch, who.session_id)
+            # A disk that is full must not hide the picture; the session falls idle then.
+            with contextlib.suppress(StoreError):
+                await asyncio.to_thread(self._keeper.sessions.touch, who.session_id)
 
     def _caller(self, scope: Scope) -> Caller:
         headers = _single(scope)

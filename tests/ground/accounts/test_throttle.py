@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ground.accounts.access_log import read_events
 from ground.accounts.doorkeeper import Doorkeeper
 from ground.accounts.roles import Role
 from ground.accounts.throttle import FREE_FAILURES, MOST_WAIT_S, RequestRate, SignInThrottle, network_of
@@ -78,6 +79,9 @@ def test_wrong_name_and_wrong_password_are_answered_alike(keeper: Doorkeeper, cl
             keeper.sign_in(name, "a wrong password here", "10.0.0.9")
         said.add(str(refused.value))
     assert len(said) == 1
+    keeper.note_local("account", "everything before is written")
+    logged = [one.event.account for one in read_events(keeper.database) if one.event.action == "denied"]
+    assert logged == ["maria", None, None, None]  # what is no account may be a password in the wrong field
     for _ in range(FREE_FAILURES - 1):
         with pytest.raises(AccessError):
             keeper.sign_in("maria", "a wrong password here", "10.0.0.9")
