@@ -34,6 +34,8 @@ GOAL_MS_1000 = 25.0
 FRAMES = {50: 120, 200: 60, 1000: 15}
 SEEDS = {50: 4, 200: 4, 1000: 1}
 """How many scenes identity is counted over, by number of objects."""
+ROUNDS = {50: 4, 200: 3, 1000: 2}
+"""How often a scene is flown for its time; the best time of each frame counts, for both."""
 
 FPS = 30.0
 WIDTH_PX, HEIGHT_PX, BOX_PX = 3840, 2160, 40.0
@@ -73,19 +75,24 @@ class Answer:
 
 
 def run(*, sizes: Sequence[int] = (50, 200, 1000), seed: int = 1) -> dict[str, Any]:
-    """Medians of interleaved frames and their ratio by number of objects; ID switches and IDF1 of both."""
+    """Medians of interleaved frames, each the best of `ROUNDS`, and their ratio by number of objects; ID
+    switches and IDF1 of both."""
     figures: dict[str, Any] = {"goal": GOAL, "goal_ms_1000": GOAL_MS_1000}
     for objects in sizes:
         frames = scene(objects, FRAMES[objects], seed)
-        ours, peer = compare(frames)
-        warm = len(frames) // 5
-        our_ms = statistics.median(ours.seconds[warm:]) * 1e3
-        peer_ms = statistics.median(peer.seconds[warm:]) * 1e3
+        rounds = [compare(frames) for _ in range(ROUNDS[objects])]
+        our_ms, peer_ms = (_median_ms([each[which] for each in rounds]) for which in (0, 1))
         figures[f"ms_{objects}"] = round(our_ms, 3)
         figures[f"bytetrack_ms_{objects}"] = round(peer_ms, 3)
         figures[f"ratio_{objects}"] = round(peer_ms / our_ms, 3)
-        figures |= _identity(objects, [(frames, (ours, peer))])
+        figures |= _identity(objects, [(frames, rounds[0])])
     return figures
+
+
+def _median_ms(rounds: Sequence[Answer]) -> float:
+    """Of the frames after the first fifth, each at its best."""
+    best = np.min([answer.seconds for answer in rounds], axis=0)
+    return float(np.median(best[len(best) // 5 :])) * 1e3
 
 
 def _identity(objects: int, done: list[tuple[list[Frame], tuple[Answer, Answer]]]) -> dict[str, float | int]:
