@@ -29,7 +29,8 @@ export class RefusedError extends Error {
   }
 }
 
-async function talk(method: string, path: string, body?: object, token?: string): Promise<Record<string, unknown>> {
+/** One exchange with the ground; raises `RefusedError` when it says no. */
+export async function talk(method: string, path: string, body?: object, token?: string): Promise<Record<string, unknown>> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (body) headers['Content-Type'] = 'application/json';
   if (token) headers['X-Skywarden-Token'] = token;

@@ -169,6 +169,20 @@ export const en = {
     loading: 'Loading sightings',
   },
 
+  asking: {
+    ask: 'Ask for full resolution',
+    title: 'The platform sends the pixels of its camera round this look, if it still has them',
+    open: 'Open at full resolution',
+    failed: 'The request did not reach the ground station.',
+    states: {
+      waiting: 'Asked; the platform has not answered yet',
+      accepted: 'The platform sends it',
+      refused: 'Refused',
+      done: 'Here',
+      expired: 'The platform did not answer in time',
+    },
+  },
+
   track: {
     title: 'Track',
     status: 'Status',
