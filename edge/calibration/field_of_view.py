@@ -1,60 +1,51 @@
 """The field of view of a camera whose lens nobody wrote down, from things that stand still while it moves.
 
 Boxes round buoys and moored boats are followed through the video; each thing has one place on the level
-surface. With a wrong field of view the places of one thing wander as the camera turns, climbs or flies on.
-Field of view, the gimbal's pitch bias and the time offset are those with which they wander least, in sigmas.
-What moves by itself is found by its own wandering and left out.
+surface. One field of view, one boresight, one time offset and one height bias make all looks agree
+(`edge.calibration.still_things`). Buoys are held fixed by their label; of boats those that make way are left
+out, by a limit on their speed and never by how well they fit.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.calibration.attitude import AttitudeHistory
-from skywarden import rotations
+from edge.calibration.following import Follow, followed, renumbered
+from edge.calibration.still_things import (
+    ANGLE_NOISE_RAD,
+    HEADING,
+    HEIGHT,
+    LOG_FOCAL,
+    PITCH,
+    ROLL,
+    TIME,
+    USUAL_DEG,
+    Boxes,
+    Fit,
+    Sights,
+    StillFit,
+    hfov_of,
+    log_focal,
+)
 from skywarden.errors import InputError
 
+__all__ = ["Boxes", "FieldOfView", "FixedThing", "FovSettings", "estimate_field_of_view"]
+
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 IntpArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
 
-_GRID_DEG = np.arange(36.0, 89.0, 4.0)
-_USUAL_DEG = 62.0
-_PRIOR = np.array([0.3, math.radians(1.0), 0.3])
-"""Of the log of the focal length about a usual one's, the pitch bias (rad), the time offset (s)."""
-_INDEPENDENT_S = 5.0
-"""Looks nearer in time than this share their errors."""
-_STEP = np.array([1e-4, 1e-5, 1e-2])
-_WIDEST_RAD = 0.3
-_TIME_NOISE_S = 0.3
-_ANGLE_NOISE_RAD = 3e-3
-_PLACE_NOISE_M = 0.7
-_REACH = 0.26
-_STEADY_RPS = math.radians(2.0)
-_LOWEST = 0.08
-"""Rays flatter than this (sine, 4.6 degrees) meet the surface nowhere in particular."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Boxes:
-    """Boxes of one video as columns.
-
-    Attributes:
-        time_ns: (N,) of their frames.
-        centre_px: (N, 2) of the part that touches the water: the middle of the lower edge.
-        label: (N,) words; only equal ones are taken for the same thing.
-        width_px, height_px: of the image.
-    """
-
-    time_ns: IntArray
-    centre_px: FloatArray
-    label: Sequence[str]
-    width_px: int
-    height_px: int
+_GRID_DEG = (46.0, 56.0, 66.0, 76.0)
+_GRID_S = (-1.0, -0.5, 0.0, 0.5, 1.0)
+_SEARCHED_DEG = 30.0, 100.0
+_SEARCHED_S = 1.5
+_STEADY_RAD = math.radians(1.0)
+_MOVES_MPS = 0.5
+_NEAR_M = 2.0
+_INDEPENDENT_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,26 +56,43 @@ class FovSettings:
         min_looks: a thing that is seen less often tells nothing.
         gate_rad: from frame to frame a thing may seem to move so far, beside a turn common to all.
         forget_s: a thing not seen for so long is a new one.
-        moving_ratio: a thing that wanders so many times more than the usual one moves by itself.
+        fixed_labels: what these words name is moored to the bottom.
+        fastest_fixed_mps: anything else that goes faster, by three sigmas of its speed, makes way.
         max_sigma_deg: a wider sigma is "not observable".
     """
 
     min_looks: int = 8
     gate_rad: float = 0.015
     forget_s: float = 3.0
-    moving_ratio: float = 3.0
-    max_sigma_deg: float = 6.0
+    fixed_labels: frozenset[str] = frozenset({"buoy"})
+    fastest_fixed_mps: float = 0.3
+    max_sigma_deg: float = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FixedThing:
-    """One thing with its looks, their rms about its place in metres, and whether it was held to be fixed."""
+    """One thing, and how its looks scatter about its place.
+
+    Attributes:
+        label, looks, range_m: what it is, how often it was seen, from how far (median, level).
+        rms_m: RMS of all its looks about their mean, by telemetry alone.
+        steady_rms_m: the same of looks between two samples of telemetry that turn by at most a degree.
+        turned_rms_m: of all, the frame's turn taken from the frame's *other* fixed things.
+        expected_rms_m: what 3 mrad of noise of the telemetry's angles do at that range.
+        speed_mps, speed_sigma_mps: of a straight line through its looks.
+        is_fixed: whether it was used.
+    """
 
     label: str
     looks: int
     rms_m: float
     range_m: float
     is_fixed: bool
+    steady_rms_m: float = math.nan
+    turned_rms_m: float = math.nan
+    expected_rms_m: float = math.nan
+    speed_mps: float = math.nan
+    speed_sigma_mps: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,9 +102,16 @@ class FieldOfView:
     Attributes:
         sigma_deg: one sigma of `hfov_deg`, from leaving out tenths of the time.
         pitch_bias_deg: what the gimbal's pitch is to be corrected by (up positive).
+        roll_bias_deg, heading_bias_deg: the same of roll (clockwise) and heading.
         time_offset_s: as `frame_lag_s`.
-        rms_m: of the looks at fixed things about their means, all together.
-        steady_rms_m: the same of looks while the camera turned by less than 2 deg/s.
+        height_bias_m: what the told height is to be raised by.
+        rms_m: of looks at fixed things about their means, all together, by telemetry alone.
+        steady_rms_m: the same of looks between two samples of telemetry that turn by at most a degree.
+        near_rms_m: the same of steady looks so near that 3 mrad of the telemetry's angles are at most 2 m.
+        moving_rms_m: the same of near, steady looks while the platform goes faster than 0.5 m/s.
+        turned_rms_m: of all looks, the frame's turn taken from its *other* fixed things.
+        held_out_rms_m: of near, steady looks in every other tenth of the time, about places and with
+            parameters from the rest.
         things: every thing with enough looks.
     """
 
@@ -108,6 +123,13 @@ class FieldOfView:
     reason: str
     things: tuple[FixedThing, ...]
     steady_rms_m: float = math.nan
+    roll_bias_deg: float = 0.0
+    heading_bias_deg: float = 0.0
+    height_bias_m: float = 0.0
+    near_rms_m: float = math.nan
+    moving_rms_m: float = math.nan
+    turned_rms_m: float = math.nan
+    held_out_rms_m: float = math.nan
 
 
 def estimate_field_of_view(
@@ -120,315 +142,242 @@ def estimate_field_of_view(
     settings = settings or FovSettings()
     if attitude.position_ned_m is None or attitude.height_m is None:
         raise InputError("a field of view from fixed things needs places and heights, not attitude alone")
-    order = np.argsort(boxes.time_ns, kind="stable")
-    model = _Surface(boxes, attitude, order)
-    best: tuple[float, FloatArray, IntpArray] | None = None
+    sights = Sights(boxes, attitude)
+    follow = Follow(min_looks=settings.min_looks, gate_rad=settings.gate_rad, forget_s=settings.forget_s)
+    parameters = np.zeros(6)
+    parameters[LOG_FOCAL] = log_focal(USUAL_DEG)
+    everything = followed(sights, parameters, follow)
+    if int(everything.max(initial=-1)) < 0:
+        return _unknown(f"no thing is seen {settings.min_looks} times", (), parameters)
+    fit = _searched(StillFit(sights, everything))
+    everything = followed(sights, fit.parameters, follow)
+    if int(everything.max(initial=-1)) < 0:
+        return _unknown(f"no thing is seen {settings.min_looks} times", (), parameters)
+    still, fit = _still(sights, everything, fit.parameters, settings)
+    if still.count == 0:
+        described = tuple(_described(sights, fit, everything, still, settings))
+        return _unknown("everything that was seen makes way", described, fit.parameters)
+    return _answer(sights, still, fit, everything, settings)
+
+
+def _searched(still: StillFit) -> Fit:
+    """The best of fits from a grid of fields of view and offsets, three of them to the end."""
+    rough = []
     for hfov_deg in _GRID_DEG:
-        start = np.array([model.log_focal(hfov_deg), 0.0, 0.0])
-        parameters, things = _settled(model, start, settings, rounds=1)
-        cost = _cost(model, parameters, things)
-        if best is None or cost < best[0]:
-            best = cost, parameters, things
-    assert best is not None
-    parameters, things = _settled(model, best[1], settings, rounds=4)
-    return _answer(model, parameters, things, settings)
+        for offset_s in _GRID_S:
+            start = np.zeros(6)
+            start[LOG_FOCAL], start[TIME] = log_focal(hfov_deg), offset_s
+            rough.append(still.run(still.start(start), 3))
+    rough.sort(key=lambda fit: fit.cost)
+    return min((still.run(fit, 15) for fit in rough[:3]), key=lambda fit: fit.cost)
 
 
-def _turning_rps(attitude: AttitudeHistory, seconds: FloatArray) -> FloatArray:
-    """How fast the camera turns, (N,) rad/s, over a second around each moment."""
-    before, after = attitude.rotation_at(seconds - 0.5), attitude.rotation_at(seconds + 0.5)
-    trace = np.einsum("nij,nij->n", before, after)
-    return np.asarray(np.arccos(np.clip((trace - 1) / 2, -1.0, 1.0)), dtype=np.float64)
+def _still(
+    sights: Sights, everything: IntpArray, parameters: FloatArray, settings: FovSettings
+) -> tuple[StillFit, Fit]:
+    """Leave out the surest of what makes way, fit again, until nothing does."""
+    things = everything.copy()
+    while True:
+        still = StillFit(sights, renumbered(things, settings.min_looks))
+        if still.count == 0:
+            return still, Fit(np.zeros(6), np.zeros((0, 2)), np.ones(0))
+        fit = still.run(still.start(parameters), 15)
+        names = [int(things[still.things == thing][0]) for thing in range(still.count)]
+        worst, most = -1, 1.0
+        for thing, name in enumerate(names):
+            if sights.labels[int(np.argmax(things == name))] in settings.fixed_labels:
+                continue
+            speed, sigma = _speed(sights, still, fit, thing)
+            ratio = speed / max(settings.fastest_fixed_mps, 3.0 * sigma)
+            if ratio > most:
+                worst, most = name, ratio
+        if worst < 0:
+            return still, min(fit, _searched(still), key=lambda each: each.cost)
+        things[things == worst] = -1
 
 
-class _Surface:
-    """Boxes as rays, and where they meet the level surface under any parameters.
-
-    Parameters: log of the focal length in image widths, pitch bias (rad), time offset (s).
-    """
-
-    def __init__(self, boxes: Boxes, attitude: AttitudeHistory, order: IntpArray) -> None:
-        self.seconds = attitude.seconds(boxes.time_ns[order])
-        self.blur_rad = _TIME_NOISE_S * _turning_rps(attitude, self.seconds)
-        self.span_s = float(np.ptp(self.seconds))
-        self.labels = [boxes.label[index] for index in order]
-        middle = np.array([(boxes.width_px - 1) / 2, (boxes.height_px - 1) / 2])
-        self._plane = (boxes.centre_px[order] - middle) / boxes.width_px
-        self._attitude = attitude
-
-    def log_focal(self, hfov_deg: float) -> float:
-        """Of a field of view."""
-        return -math.log(2 * math.tan(math.radians(hfov_deg) / 2))
-
-    def hfov_deg(self, log_focal: float) -> float:
-        """Of a log of the focal length."""
-        return math.degrees(2 * math.atan(0.5 * math.exp(-log_focal)))
-
-    def places(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
-        """North and east (N, 2), change of them by two small turns of the ray (N, 2, 2), and which exist."""
-        seconds = self.seconds - parameters[2]
-        found = self._attitude.position_at(seconds)
-        assert found is not None
-        place, height = found
-        plane = self._plane * math.exp(-parameters[0])
-        rays = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
-        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-        tilt = rotations.matrix_from_vector_rad(np.array([parameters[1], 0.0, 0.0]))
-        sight = np.einsum("nij,nj->ni", self._attitude.rotation_at(seconds), rays @ tilt.T)
-        down = sight[:, 2]
-        is_seen = (down > _LOWEST) & np.isfinite(height) & (height > 0.5)
-        reach = np.where(is_seen, height, 1.0) / np.where(is_seen, down, 1.0)
-        level = np.maximum(np.hypot(sight[:, 0], sight[:, 1]), 1e-9)
-        along = sight[:, :2] / level[:, None]
-        across = np.stack([-along[:, 1], along[:, 0]], axis=1)
-        # turning the ray up by an angle moves the point out by reach / sine; sideways by reach
-        out = reach / np.where(is_seen, down, 1.0)
-        change = np.stack([along * out[:, None], across * reach[:, None]], axis=2)
-        return place[:, :2] + sight[:, :2] * reach[:, None], change, is_seen
-
-    def misses(self, parameters: FloatArray, things: IntpArray, count: int) -> tuple[FloatArray, FloatArray]:
-        """How far looks miss their thing's place: in sigmas along two directions (N, 2), in metres (N,).
-
-        A look's covariance on the surface: angles of the telemetry, and places of its receiver. By angles
-        alone the far things would rule, by metres alone the narrowest view would win.
-        """
-        points, change, _ = self.places(parameters)
-        angle = _ANGLE_NOISE_RAD**2 + self.blur_rad**2
-        covariance = change @ np.swapaxes(change, 1, 2) * angle[:, None, None] + _PLACE_NOISE_M**2 * np.eye(2)
-        weight = np.linalg.inv(covariance)
-        white = np.swapaxes(np.linalg.cholesky(weight), 1, 2)
-        used = things >= 0
-        total, pull = np.zeros((max(count, 1), 2, 2)), np.zeros((max(count, 1), 2))
-        np.add.at(total, things[used], weight[used])
-        np.add.at(pull, things[used], np.einsum("nij,nj->ni", weight[used], points[used]))
-        means = np.linalg.solve(total + 1e-12 * np.eye(2), pull[:, :, None])[:, :, 0]
-        away = np.where(used[:, None], points - means[np.maximum(things, 0)], 0.0)
-        return np.einsum("nij,nj->ni", white, away), np.hypot(away[:, 0], away[:, 1])
+def _speed(sights: Sights, still: StillFit, fit: Fit, thing: int) -> tuple[float, float]:
+    """Of a straight line through a thing's looks, frames' turns by others taken off; and its sigma."""
+    plane, _ = still.told_by_others(fit)
+    mine = still.things[still.used] == thing
+    points = _points(sights, still, fit, plane)[mine]
+    return _line_speed(sights.seconds[still.used][mine], points)
 
 
-@dataclass(slots=True)
-class _Last:
-    """When, where and as what a thing was seen last."""
-
-    seconds: float
-    place: FloatArray
-    label: str
-
-
-def _followed(model: _Surface, parameters: FloatArray, settings: FovSettings) -> IntpArray:
-    """Which thing each box is, (N,), -1 for none.
-
-    Telemetry of one sample a second is wrong between samples for all things of a frame alike: the turn that
-    lets most of them agree is taken off first.
-    """
-    points, change, is_seen = model.places(parameters)
-    inverse = np.asarray(np.linalg.inv(change), dtype=np.float64)
-    things = np.full(len(points), -1, dtype=np.intp)
-    last: list[_Last] = []
-    for moment in np.unique(model.seconds):
-        now = np.nonzero((model.seconds == moment) & is_seen)[0]
-        known = [index for index, each in enumerate(last) if moment - each.seconds <= settings.forget_s]
-        pairs = _pairs(model, now, known, last, points, inverse)
-        for index, thing in _agreeing(pairs, settings.gate_rad):
-            things[index] = thing
-            last[thing].seconds, last[thing].place = float(moment), points[index]
-        for index in now[things[now] < 0]:
-            things[index] = len(last)
-            last.append(_Last(float(moment), points[index], model.labels[index]))
-    return _renumbered(things, settings.min_looks)
+def _line_speed(seconds: FloatArray, points: FloatArray) -> tuple[float, float]:
+    """Speed (m/s) and its sigma, of points (K, 2); neighbours within two seconds count as one."""
+    away = seconds - seconds.mean()
+    spread = float(np.sum(away**2))
+    if len(seconds) < 4 or spread <= 0.0:
+        return 0.0, math.inf
+    velocity = away @ (points - points.mean(axis=0)) / spread
+    left = points - points.mean(axis=0) - away[:, None] * velocity
+    alike = max(1.0, len(seconds) * _INDEPENDENT_S / max(_INDEPENDENT_S, float(np.ptp(seconds))))
+    sigma = math.sqrt(alike * float(np.mean(left**2)) / spread)
+    return float(np.hypot(*velocity)), sigma
 
 
-_Pair = tuple[int, int, FloatArray]
+def _points(sights: Sights, still: StillFit, fit: Fit, plane: FloatArray | None = None) -> FloatArray:
+    """North and east of used looks (K, 2), by telemetry alone or from `plane` (K, 2)."""
+    if plane is None:
+        return sights.places(fit.parameters)[0][still.used]
+    whole = sights.plane(fit.parameters)
+    whole[still.used] = plane
+    return sights.places(fit.parameters, whole)[0][still.used]
 
 
-def _pairs(
-    model: _Surface,
-    now: IntpArray,
-    known: list[int],
-    last: list[_Last],
-    points: FloatArray,
-    inverse: FloatArray,
-) -> list[_Pair]:
-    """Boxes and things of one label with the angles (2,) between them, where those are not absurd."""
-    found: list[_Pair] = []
-    for index in now.tolist():
-        for thing in known:
-            if last[thing].label == model.labels[index]:
-                angles = inverse[index] @ (points[index] - last[thing].place)
-                if float(np.hypot(*angles)) < _WIDEST_RAD:
-                    found.append((index, thing, angles))
-    return found
+def _about_means(points: FloatArray, things: IntpArray, chosen: BoolArray) -> FloatArray:
+    """Distances (K,) of chosen looks from the mean of their thing's chosen looks; NaN for the others."""
+    away = np.full(len(points), np.nan)
+    for thing in np.unique(things):
+        mine = chosen & (things == thing)
+        if mine.sum() > 1:
+            away[mine] = np.linalg.norm(points[mine] - points[mine].mean(axis=0), axis=1)
+    return away
 
 
-def _agreeing(pairs: list[_Pair], gate_rad: float) -> list[tuple[int, int]]:
-    """The most pairs, one to one, that one common turn brings within the gate; the smallest such turn."""
-    best: list[tuple[int, int]] = []
-    turns = [np.zeros(2), *(pair[2] for pair in sorted(pairs, key=lambda pair: float(np.hypot(*pair[2]))))]
-    for turn in turns:
-        near = sorted((float(np.hypot(*(angles - turn))), index, thing) for index, thing, angles in pairs)
-        boxes: set[int] = set()
-        things: set[int] = set()
-        chosen = []
-        for away, index, thing in near:
-            if away <= gate_rad and index not in boxes and thing not in things:
-                boxes.add(index)
-                things.add(thing)
-                chosen.append((index, thing))
-        if len(chosen) > len(best):
-            best = chosen
-    return best
+def _rms(values: FloatArray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.sqrt(np.mean(known**2))) if len(known) else math.nan
 
 
-def _renumbered(things: IntpArray, min_looks: int) -> IntpArray:
-    """Things with enough looks as 0, 1, ...; the rest as -1."""
-    numbers, counts = np.unique(things[things >= 0], return_counts=True)
-    names = {int(number): index for index, number in enumerate(numbers[counts >= min_looks])}
-    return np.array([names.get(int(thing), -1) for thing in things], dtype=np.intp)
-
-
-def _wandering(sigmas: FloatArray, things: IntpArray) -> FloatArray:
-    """Median of the sigmas by which each thing's looks miss its place."""
-    distance = np.hypot(sigmas[:, 0], sigmas[:, 1])
-    count = int(things.max(initial=-1)) + 1
-    return np.array([np.median(distance[things == thing]) for thing in range(count)])
-
-
-def _fixed(model: _Surface, parameters: FloatArray, things: IntpArray, settings: FovSettings) -> IntpArray:
-    """The same with what moves by itself as -1: it wanders much more than the calm half does."""
-    count = int(things.max(initial=-1)) + 1
-    if count < 2:
-        return things
-    wander = _wandering(model.misses(parameters, things, count)[0], things)
-    looks = np.bincount(things[things >= 0], minlength=count)
-    order = np.argsort(wander)
-    calm = wander[order[np.searchsorted(np.cumsum(looks[order]), 0.3 * looks.sum())]]
-    moves = wander > settings.moving_ratio * max(float(calm), 0.5)
-    kept = things.copy()
-    kept[(things >= 0) & moves[np.maximum(things, 0)]] = -1
-    return _renumbered(kept, settings.min_looks)
-
-
-def _settled(
-    model: _Surface, parameters: FloatArray, settings: FovSettings, *, rounds: int
-) -> tuple[FloatArray, IntpArray]:
-    """Follow, leave out what moves, fit; again. Gives the parameters and the fixed things."""
-    start = parameters.copy()
-    things = np.full(len(model.seconds), -1, dtype=np.intp)
-    for _ in range(rounds):
-        things = _fixed(model, parameters, _followed(model, parameters, settings), settings)
-        if int(things.max(initial=-1)) < 0:
-            break
-        parameters = _fit(model, parameters, things, start[0])
-    return parameters, things
-
-
-def _fit(
-    model: _Surface, parameters: FloatArray, things: IntpArray, near: float, chosen: BoolArray | None = None
-) -> FloatArray:
-    """Gauss-Newton with Huber weights; the focal length stays within a factor of 1.3."""
-    if chosen is not None:
-        things = _renumbered(np.where(chosen, things, -1), 2)
-    count = int(things.max(initial=-1)) + 1
-    used = things >= 0
-    for _ in range(6):
-        left, _ = model.misses(parameters, things, count)
-        columns = []
-        for index in range(3):
-            step = np.zeros(3)
-            step[index] = _STEP[index]
-            ahead, _ = model.misses(parameters + step, things, count)
-            back, _ = model.misses(parameters - step, things, count)
-            columns.append(((ahead - back) / (2 * _STEP[index]))[used].reshape(-1))
-        rows, flat = np.stack(columns, axis=1), left[used].reshape(-1)
-        scale = max(1.4826 * float(np.median(np.abs(flat))), 0.1)
-        weight = np.minimum(1.0, 2.0 * scale / np.maximum(np.abs(flat), 1e-12))
-        alike = max(1.0, np.count_nonzero(used) / (count * max(1.0, model.span_s / _INDEPENDENT_S)))
-        prior = np.diag(alike * (scale / _PRIOR) ** 2)
-        away = parameters - np.array([model.log_focal(_USUAL_DEG), 0.0, 0.0])
-        normal = rows.T @ (rows * weight[:, None]) + prior
-        change = -np.linalg.solve(normal, rows.T @ (weight * flat) + prior @ away)
-        parameters = parameters + np.clip(change, -0.2, 0.2)
-        parameters[0] = np.clip(parameters[0], near - _REACH, near + _REACH)
-        if float(np.abs(change[0])) < 1e-5:
-            break
-    return parameters
-
-
-def _cost(model: _Surface, parameters: FloatArray, things: IntpArray) -> float:
-    """Mean square in sigmas, cut off at 5; boxes that belong to no fixed thing count as misses."""
-    count = int(things.max(initial=-1)) + 1
-    sigmas, _ = model.misses(parameters, things, count)
-    square = np.sum(sigmas**2, axis=1)
-    limit = 25.0
-    return float(np.mean(np.where(things >= 0, np.minimum(square, limit), limit)))
-
-
-def _answer(model: _Surface, parameters: FloatArray, things: IntpArray, settings: FovSettings) -> FieldOfView:
-    everything = _followed(model, parameters, settings)
-    described = _described(model, parameters, everything, things)
-    used = things >= 0
-    if not bool(used.any()):
-        return _unknown(f"no thing is seen {settings.min_looks} times", described, parameters)
-    count = int(things.max()) + 1
-    _, metres = model.misses(parameters, things, count)
-    rms_m = float(np.sqrt(np.mean(metres[used] ** 2)))
-    steady = used & (model.blur_rad < _TIME_NOISE_S * _STEADY_RPS)
-    steady_rms_m = float(np.sqrt(np.mean(metres[steady] ** 2))) if bool(steady.any()) else math.nan
-    tenth = np.minimum((np.argsort(np.argsort(model.seconds, kind="stable")) * 10) // len(used), 9)
-    fits = [_fit(model, parameters, things, parameters[0], tenth != part) for part in range(10)]
-    angles_deg = np.array([model.hfov_deg(fit[0]) for fit in fits])
-    sigma_deg = math.sqrt(0.9 * float(np.sum((angles_deg - angles_deg.mean()) ** 2)))
-    reached = [abs(fit[0] - parameters[0]) for fit in fits]
-    if sigma_deg > settings.max_sigma_deg or max(reached) > 0.9 * _REACH:
+def _answer(
+    sights: Sights, still: StillFit, fit: Fit, everything: IntpArray, settings: FovSettings
+) -> FieldOfView:
+    offset_s = float(fit.parameters[TIME])
+    used, things = still.used, still.things[still.used]
+    steady = (sights.turn_rad(offset_s) < _STEADY_RAD)[used]
+    near = steady & (_expected_m(sights, fit.parameters)[used] < _NEAR_M)
+    moving = near & (sights.speed_mps(offset_s) > _MOVES_MPS)[used]
+    points = _points(sights, still, fit)
+    plane, has_others = still.told_by_others(fit)
+    described = tuple(_described(sights, fit, everything, still, settings))
+    found = _unknown("", described, fit.parameters)
+    sigma_deg, is_wild = _fov_sigma(sights, still, fit)
+    found = replace(
+        found,
+        rms_m=_rms(_about_means(points, things, np.ones(len(used), dtype=bool))),
+        steady_rms_m=_rms(_about_means(points, things, steady)),
+        near_rms_m=_rms(_about_means(points, things, near)),
+        moving_rms_m=_rms(_about_means(points, things, moving)),
+        turned_rms_m=_rms(_about_means(_points(sights, still, fit, plane), things, has_others)),
+        held_out_rms_m=_held_out_m(sights, still, fit, near),
+    )
+    hfov_deg = hfov_of(fit.parameters[LOG_FOCAL])
+    if not _SEARCHED_DEG[0] < hfov_deg < _SEARCHED_DEG[1] or abs(offset_s) > _SEARCHED_S:
+        reason = f"{hfov_deg:.0f} degrees and {offset_s:+.1f} s lie beyond what was searched"
+        return replace(found, reason=f"not observable: {reason}")
+    if is_wild or sigma_deg > settings.max_sigma_deg:
         reason = f"the view turns and moves too little: its sigma would be {sigma_deg:.1f} degrees"
-        return _unknown(reason, described, parameters, rms_m, steady_rms_m)
-    return FieldOfView(
-        hfov_deg=model.hfov_deg(parameters[0]),
+        return replace(found, reason=f"not observable: {reason}")
+    return replace(
+        found,
+        hfov_deg=hfov_deg,
         sigma_deg=sigma_deg,
-        pitch_bias_deg=math.degrees(parameters[1]),
-        time_offset_s=float(parameters[2]),
-        rms_m=rms_m,
-        steady_rms_m=steady_rms_m,
-        reason=f"{int(used.sum())} looks at {count} fixed things",
-        things=described,
+        reason=f"{len(used)} looks at {still.count} fixed things",
     )
 
 
-def _unknown(
-    reason: str,
-    things: tuple[FixedThing, ...],
-    parameters: FloatArray,
-    rms_m: float = math.nan,
-    steady_rms_m: float = math.nan,
-) -> FieldOfView:
+def _expected_m(sights: Sights, parameters: FloatArray) -> FloatArray:
+    """What the noise of the telemetry's angles moves each look by, (N,), both axes together."""
+    change = sights.places(parameters)[1]
+    return np.asarray(ANGLE_NOISE_RAD * np.sqrt(np.sum(change**2, axis=(1, 2))), dtype=np.float64)
+
+
+def _tenths(sights: Sights) -> IntpArray:
+    """Which tenth of the frames each look is in, (N,)."""
+    return np.asarray((sights.frame * 10) // len(sights.moments), dtype=np.intp)
+
+
+def _without(sights: Sights, still: StillFit, fit: Fit, kept: BoolArray) -> tuple[StillFit, Fit] | None:
+    """The fit to looks that are kept (N,), things numbered as before; None where too few are left."""
+    things = np.where(kept, still.things, -1)
+    counts = np.bincount(things[things >= 0], minlength=still.count)
+    if int((counts > 1).sum()) < 1:
+        return None
+    part = StillFit(sights, things)
+    part.count = still.count
+    begin = Fit(fit.parameters.copy(), fit.spots.copy(), np.ones(len(part.used)))
+    return part, part.run(begin, 6)
+
+
+def _fov_sigma(sights: Sights, still: StillFit, fit: Fit) -> tuple[float, bool]:
+    """Sigma of the field of view by leaving out tenths, and whether the loss of one upsets it."""
+    tenth = _tenths(sights)
+    parts = [_without(sights, still, fit, tenth != number) for number in range(10)]
+    views = np.array([hfov_of(part[1].parameters[LOG_FOCAL]) for part in parts if part is not None])
+    if len(views) < 10:
+        return math.inf, True
+    sigma_deg = math.sqrt(0.9 * float(np.sum((views - views.mean()) ** 2)))
+    return max(sigma_deg, _prior_bound(still, fit)), bool(np.ptp(views) > 20.0)
+
+
+def _prior_bound(still: StillFit, fit: Fit) -> float:
+    """Sigma (deg) of the field of view by the curvature of the fit, neighbouring frames counting as one."""
+    covariance = np.linalg.inv(still.normal(fit))
+    slope = math.sin(math.radians(hfov_of(fit.parameters[LOG_FOCAL])))
+    return math.degrees(slope * math.sqrt(still.alike * max(0.0, float(covariance[LOG_FOCAL, LOG_FOCAL]))))
+
+
+def _held_out_m(sights: Sights, still: StillFit, fit: Fit, chosen: BoolArray) -> float:
+    """RMS of chosen looks (K,) in every other tenth about places from the rest; both ways."""
+    odd = _tenths(sights) % 2 == 1
+    away = []
+    for kept in (odd, ~odd):
+        part = _without(sights, still, fit, kept)
+        if part is None:
+            return math.nan
+        points = _points(sights, still, part[1])
+        told = np.bincount(still.things[kept & (still.things >= 0)], minlength=still.count) > 1
+        things = still.things[still.used]
+        wanted = (~kept)[still.used] & chosen & told[things]
+        away.append(np.linalg.norm(points - part[1].spots[things], axis=1)[wanted])
+    return _rms(np.concatenate(away))
+
+
+def _unknown(reason: str, things: tuple[FixedThing, ...], parameters: FloatArray) -> FieldOfView:
     return FieldOfView(
         hfov_deg=None,
         sigma_deg=None,
-        pitch_bias_deg=math.degrees(parameters[1]),
-        time_offset_s=float(parameters[2]),
-        rms_m=rms_m,
-        steady_rms_m=steady_rms_m,
+        pitch_bias_deg=math.degrees(parameters[PITCH]),
+        roll_bias_deg=math.degrees(parameters[ROLL]),
+        heading_bias_deg=math.degrees(parameters[HEADING]),
+        time_offset_s=float(parameters[TIME]),
+        height_bias_m=float(parameters[HEIGHT]),
+        rms_m=math.nan,
         reason=f"not observable: {reason}",
         things=things,
     )
 
 
 def _described(
-    model: _Surface, parameters: FloatArray, everything: IntpArray, fixed: IntpArray
-) -> tuple[FixedThing, ...]:
-    count = int(everything.max(initial=-1)) + 1
-    _, metres = model.misses(parameters, everything, count)
-    _, change, _ = model.places(parameters)
+    sights: Sights, fit: Fit, everything: IntpArray, still: StillFit, settings: FovSettings
+) -> list[FixedThing]:
+    """Each thing that was followed, fixed or not."""
+    points, change, _ = sights.places(fit.parameters)
+    expected = _expected_m(sights, fit.parameters)
+    steady = sights.turn_rad(fit.parameters[TIME]) < _STEADY_RAD
+    turned = np.full((len(points), 2), np.nan)
+    if still.count:
+        plane, has_others = still.told_by_others(fit)
+        turned[still.used[has_others]] = _points(sights, still, fit, plane)[has_others]
     found = []
-    for thing in range(count):
+    for thing in range(int(everything.max(initial=-1)) + 1):
         mine = everything == thing
+        speed, sigma = _line_speed(sights.seconds[mine], points[mine])
+        everyone = np.zeros(len(points), dtype=np.intp)
         found.append(
             FixedThing(
-                label=model.labels[int(np.argmax(mine))],
+                label=sights.labels[int(np.argmax(mine))],
                 looks=int(mine.sum()),
-                rms_m=float(np.sqrt(np.mean(metres[mine] ** 2))),
+                rms_m=_rms(_about_means(points, everyone, mine)),
+                steady_rms_m=_rms(_about_means(points, everyone, mine & steady)),
+                turned_rms_m=_rms(_about_means(turned, everyone, mine & np.isfinite(turned[:, 0]))),
+                expected_rms_m=_rms(expected[mine]),
                 range_m=float(np.median(np.linalg.norm(change[mine][:, :, 1], axis=1))),
-                is_fixed=bool(np.mean(fixed[mine] >= 0) > 0.5),
+                speed_mps=speed,
+                speed_sigma_mps=sigma,
+                is_fixed=bool(np.mean(still.things[mine] >= 0) > 0.5),
             )
         )
-    return tuple(found)
+    return found

@@ -13,6 +13,8 @@ from sim.importers.seadronessee import load_json
 from skywarden import geodesy, rotations
 
 LABELS = ("boat", "buoy")
+_EDGE_PX = 3
+"""A box so near the picture's border is cut off there: it says neither middle nor waterline."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEYS = (
     "latitude",
@@ -49,6 +51,7 @@ def _boxes(images: list[dict[str, Any]], boxes: dict[int, list[tuple[str, list[f
         (_ns(image["date_time"]), label, x + width / 2, y + height)
         for image in images
         for label, (x, y, width, height) in boxes[image["id"]]
+        if _is_whole(image, x, y, width, height)
     ]
     return Boxes(
         time_ns=np.array([row[0] for row in rows], dtype=np.int64),
@@ -57,6 +60,11 @@ def _boxes(images: list[dict[str, Any]], boxes: dict[int, list[tuple[str, list[f
         width_px=images[0]["width"],
         height_px=images[0]["height"],
     )
+
+
+def _is_whole(image: dict[str, Any], x: float, y: float, width: float, height: float) -> bool:
+    right, bottom = image["width"] - _EDGE_PX, image["height"] - _EDGE_PX
+    return x > _EDGE_PX and y > _EDGE_PX and x + width < right and y + height < bottom
 
 
 def _history(images: list[dict[str, Any]]) -> AttitudeHistory | None:

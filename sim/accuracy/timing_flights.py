@@ -1,6 +1,7 @@
 """Made flights for the time offset: features at pixel level, telemetry with noise, jitter and holes."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,9 +100,15 @@ class _Path:
 
 def make_flight(made: MadeFlight, seed: int) -> tuple[ImageMotion, AttitudeHistory]:
     """Motion of the pictures and what the telemetry says; a frame's stamp is late by the flight's offset."""
+    return make_flights([made], seed)[0]
+
+
+def make_flights(kinds: Sequence[MadeFlight], seed: int) -> list[tuple[ImageMotion, AttitudeHistory]]:
+    """The same flight with the pictures of the first kind (they cost most), and the telemetry of each."""
     rng = np.random.default_rng(seed)
-    path = _Path(made, rng)
-    return _pictures(made, path, rng), _telemetry(made, path, rng)
+    path = _Path(kinds[0], rng)
+    pictures = _pictures(kinds[0], path, rng)
+    return [(pictures, _telemetry(made, path, rng)) for made in kinds]
 
 
 def _telemetry(made: MadeFlight, path: _Path, rng: np.random.Generator) -> AttitudeHistory:
