@@ -1,74 +1,21 @@
 """A request from the web to the aircraft and back, over the real link; either may be away meanwhile."""
 
 import json
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 
-from edge.downlink import Downlink, LinkConfig
-from edge.outbox import Outbox
-from edge.triage.config import TriageConfig
-from edge.triage.core import TriageCore
-from edge.triage.frame_ring import FrameNote, FrameRing, KeptSighting
 from ground.accounts.roles import Role
 from ground.serve import GroundHandle
-from skywarden import evidence, keys
-from skywarden.messages import Sighting
-from tests.ground.scenes import START_NS, authorization, position, put, running_ground, sighting
+from tests.ground.aircraft import keep_frame, running_aircraft
+from tests.ground.scenes import authorization, position, put, running_ground, sighting
 
 LOOK = sighting("uav07-s1-eo.t1", 1, place=position())
-
-
-@contextmanager
-def _aircraft(folder: Path, ground: GroundHandle) -> Iterator[Outbox]:
-    """Outbox, downlink and triage as the worker puts them together."""
-    pair = keys.load_or_create_key_file(folder / "keys" / "link.key")
-    signer = evidence.load_or_create_evidence_key(folder / "keys" / "link.evidence.key")
-    ground.enrol("uav07", evidence.enrolment_line(pair, signer))
-    outbox = Outbox(folder / "outbox.sqlite", "uav07")
-    core = TriageCore(TriageConfig(frames_min_free_bytes=0), "uav07", outbox, folder)
-    config = LinkConfig(
-        ground=ground.link_address,
-        ground_public_key=ground.server_public_key,
-        heartbeat_s=0.2,
-        retry_min_s=0.5,
-        silence_s=2.0,
-    )
-    downlink = Downlink(config, outbox, pair, evidence_key=signer, on_tasking=core.on_tasking)
-    downlink.start()
-    stopping = threading.Event()
-
-    def work() -> None:
-        while not stopping.wait(0.05):
-            outbox.append_many(core.tend(time.time_ns()))
-
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
-    try:
-        yield outbox
-    finally:
-        stopping.set()
-        worker.join(5.0)
-        downlink.stop()
-        outbox.close()
-
-
-def _keep(folder: Path, look: Sighting) -> None:
-    image = np.full((600, 800, 3), 120, np.uint8)
-    ok, data = cv2.imencode(".jpg", image)
-    assert ok
-    kept = KeptSighting(sighting_id=look.sighting_id, track_id=look.track_id, box_px=(300, 200, 500, 300))
-    ring = FrameRing(folder / "frames" / "eo", max_bytes=10_000_000, min_free_bytes=0)
-    assert ring.add("f1", data.tobytes(), FrameNote(frame_number=1, time_ns=START_NS, sightings=(kept,)))
 
 
 def _call(
@@ -97,10 +44,10 @@ def _state(ground: GroundHandle, tasking_id: str) -> str:
 
 
 def test_a_picture_is_asked_for_and_comes_and_the_request_outlives_both_ends(tmp_path: Path) -> None:
-    _keep(tmp_path / "uav07", LOOK)
+    keep_frame(tmp_path / "uav07", LOOK)
     body = {"platform_id": "uav07", "kind": "full_resolution", "sighting_id": LOOK.sighting_id}
     with running_ground(tmp_path) as ground:
-        with _aircraft(tmp_path / "uav07", ground) as outbox:
+        with running_aircraft(tmp_path / "uav07", ground) as outbox:
             put(outbox, LOOK)
             _until(lambda: outbox.state().held == 0)
             asked = _call(ground, "/api/v1/taskings", body)
@@ -110,13 +57,13 @@ def test_a_picture_is_asked_for_and_comes_and_the_request_outlives_both_ends(tmp
             assert ground.store.chip(done["picture_id"]) is not None
         silent = _call(ground, "/api/v1/taskings", {**body, "kind": "follow", "tasking_id": "follow-0001"})
         assert silent["state"] == "waiting"
-    with running_ground(tmp_path) as ground, _aircraft(tmp_path / "uav07", ground):
+    with running_ground(tmp_path) as ground, running_aircraft(tmp_path / "uav07", ground):
         _until(lambda: _state(ground, "follow-0001") == "accepted")
         assert [one["state"] for one in _call(ground, "/api/v1/taskings")["items"]] == ["accepted", "done"]
 
 
 def test_who_may_not_ask_and_what_cannot_be_asked(tmp_path: Path) -> None:
-    with running_ground(tmp_path) as ground, _aircraft(tmp_path / "uav07", ground) as outbox:
+    with running_ground(tmp_path) as ground, running_aircraft(tmp_path / "uav07", ground) as outbox:
         put(outbox, LOOK)
         _until(lambda: outbox.state().held == 0)
         follow = {"platform_id": "uav07", "kind": "follow", "label": "vessel"}
