@@ -112,7 +112,7 @@ class Chain:
     def ready(self) -> bool:
         """Whether the vision process has given its first sign of life."""
         return any(line.get("event") == "started" for line in self.log_lines()) and (
-            self.metric("skywarden_edge_frames_per_second") >= 0.0
+            self.metric("skywarden_edge_inference_milliseconds") >= 0.0
         )
 
     def stop(self) -> float:
