@@ -414,6 +414,132 @@ def restore(
     return 0
 
 
+@app.command
+def expire(
+    *,
+    sightings_days: float = 0.0,
+    chips_days: float = 0.0,
+    other_days: float = 0.0,
+    archive: Path | None = None,
+    state: Path | None = None,
+    config: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Erase what was received longer ago than this; the station must be stopped. Held things stay.
+
+    Numbers, times, hashes and signatures stay too, so that the rest can still be proved.
+
+    For example:
+
+        skywarden ground expire --chips-days 30 --sightings-days 90
+        skywarden ground expire --sightings-days 90 --archive /media/disk/store-2026q3.archive
+
+    Parameters
+    ----------
+    sightings_days
+        Keep sightings so long after they were received; 0 keeps them for ever.
+    chips_days
+        The same for chips, the pictures of sightings.
+    other_days
+        The same for everything else that platforms sent, and for quarantine.
+    archive
+        Before that, copy the whole store into this new file and prove it (as `backup`): readable again by
+        `verify`, `restore` and every export.
+    state
+        The station's state folder, as for `ground serve`.
+    config
+        The station's TOML file, as for `ground serve`.
+    json
+        Print one JSON object: `erased` by topic, `quarantined`, `contacts`, `held`.
+    """
+    import msgspec
+
+    from ground.config import ContactsConfig
+    from ground.contacts import ContactBook
+    from ground.serve import store_path
+    from ground.store import SqliteStore
+    from ground.upkeep import back_up
+    from skywarden.clock import SystemClock
+
+    if min(sightings_days, chips_days, other_days) < 0 or not max(sightings_days, chips_days, other_days):
+        raise UsageError("give --sightings-days, --chips-days or --other-days, each more than 0")
+    folder = _settings(config, state=state).state_dir()
+    now_ns = SystemClock().utc_ns()
+    store = SqliteStore(store_path(folder), ContactBook(ContactsConfig()))
+    try:
+        if archive is not None:
+            back_up(store_path(folder), archive, _evidence_keys(folder))
+        by_topic = {"sighting": _before(now_ns, sightings_days), "chip": _before(now_ns, chips_days)}
+        found = store.expire(by_topic, now_ns, _before(now_ns, other_days))
+    finally:
+        store.close()
+    if json:
+        print(msgspec.json.encode(found).decode())
+        return 0
+    for topic, count in sorted(found.erased.items()):
+        print(f"{count} {topic} records erased")
+    print(f"{found.contacts} contacts gone with them; {found.held} records are old enough and held")
+    return 0
+
+
+def _before(now_ns: int, days: float) -> int:
+    return now_ns - round(days * 86_400e9) if days else 0
+
+
+@app.command
+def hold(
+    kind: Literal["platform", "track", "contact", "sighting"],
+    name: str,
+    *,
+    reason: str = "",
+    release: bool = False,
+    state: Path | None = None,
+    config: Path | None = None,
+) -> int:
+    """Keep the records of one thing however old they become; the station must be stopped.
+
+    For example:
+
+        skywarden ground hold contact c-t1 --reason "case 4711"
+        skywarden ground hold contact c-t1 --release
+
+    Parameters
+    ----------
+    kind
+        What is held.
+    name
+        Its id.
+    reason
+        Why, for whoever asks later; needed to hold.
+    release
+        Hold it no longer.
+    state
+        The station's state folder, as for `ground serve`.
+    config
+        The station's TOML file, as for `ground serve`.
+    """
+    from ground.config import ContactsConfig
+    from ground.contacts import ContactBook
+    from ground.serve import store_path
+    from ground.store import SqliteStore
+    from skywarden.clock import SystemClock
+
+    if not release and not reason:
+        raise UsageError("say with --reason why it is held")
+    folder = _settings(config, state=state).state_dir()
+    store = SqliteStore(store_path(folder), ContactBook(ContactsConfig()))
+    try:
+        if not release:
+            store.hold(kind, name, reason, SystemClock().utc_ns())
+        elif not store.release(kind, name):
+            raise UsageError(f"{kind} {name} is not held")
+        count = len(store.holds())
+    finally:
+        store.close()
+    print(f"{kind} {name} is held {'no longer' if release else 'from now on'}; {count} things are held")
+    return 0
+
+
 def _evidence_keys(folder: Path) -> dict[str, tuple[bytes, ...]]:
     from ground.authenticator import AllowList
     from ground.serve import authorized_dir

@@ -79,7 +79,17 @@ CREATE TABLE gaps(
 _VERSION_3 = spatial.TABLES + "DROP TABLE sighting_places;"
 """Columns in blocks instead of an R*Tree, which rounded coordinates and cost most of an insert."""
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = """
+ALTER TABLE records ADD COLUMN erased_ns INTEGER;
+CREATE INDEX sightings_by_record ON sightings(record_key);
+CREATE INDEX chips_by_record ON chips(record_key);
+CREATE TABLE holds(
+    kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, since_ns INTEGER NOT NULL,
+    PRIMARY KEY(kind, name)) WITHOUT ROWID;
+"""
+"""Bodies can be erased (their leaf stays), and things can be held."""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """Script n brings version n to n + 1; a script that was released never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -8,7 +8,7 @@ under one lock (in practice only the receiver's thread); readers have connection
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import apsw
 import msgspec
 
+from ground import retention
 from ground.arrivals import Arrival, ArrivedFragment, Ingested, Outcome, Place, Seal, judged
 from ground.contacts import Contact, ContactNode
 from ground.mark import compare_mark, write_mark
@@ -29,6 +30,7 @@ from ground.reading import (
     decoded_body,
     is_leaf_true,
 )
+from ground.retention import Expired, Hold, HoldKind
 from ground.schema import as_store_errors, open_for_writing
 from ground.sequences import SequenceSet
 from ground.spatial import PlaceWriter
@@ -99,6 +101,25 @@ class Store(StoreReader, Protocol):
 
     def note_heard(self, heard: dict[str, tuple[int, str | None]]) -> None:
         """Remember when (UTC ns) and on which sortie platforms were last heard."""
+        ...
+
+    def expire(self, before_ns: Mapping[str, int], now_ns: int, default_ns: int = 0) -> Expired:
+        """Erase what was received before `before_ns[topic]` (`default_ns`: other topics; 0 keeps it).
+
+        What is held stays; hashes and numbers of the erased stay.
+        """
+        ...
+
+    def hold(self, kind: HoldKind, name: str, reason: str, now_ns: int) -> None:
+        """Keep a platform's, track's, contact's or sighting's records however old they become."""
+        ...
+
+    def release(self, kind: HoldKind, name: str) -> bool:
+        """Hold no longer; False when it was not held."""
+        ...
+
+    def holds(self) -> list[Hold]:
+        """What is held."""
         ...
 
     def close(self) -> None:
@@ -249,6 +270,36 @@ class SqliteStore(SqliteReader):
             stream = self._stream(platform_id, boot_id)
             numbers = stream.numbers
             return len(numbers) - stream.shed, numbers.missing_count, numbers.last
+
+    def expire(self, before_ns: Mapping[str, int], now_ns: int, default_ns: int = 0) -> Expired:
+        """See `Store`."""
+        with self._lock:
+            try:
+                found = retention.expire(self._transaction, before_ns, now_ns, default_ns)
+            finally:
+                with as_store_errors(self._path):
+                    self._places.reload()
+            with as_store_errors(self._path):
+                if found.erased:  # pages keep pieces of what moved about in them: only a new file has none
+                    self._db.execute("VACUUM")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return found
+
+    def hold(self, kind: HoldKind, name: str, reason: str, now_ns: int) -> None:
+        """See `Store`."""
+        with self._lock, self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?)", (kind, name, reason[:500], now_ns))
+
+    def release(self, kind: HoldKind, name: str) -> bool:
+        """See `Store`."""
+        with self._lock, self._transaction() as db:
+            db.execute("DELETE FROM holds WHERE kind = ? AND name = ?", (kind, name))
+            return bool(db.changes())
+
+    def holds(self) -> list[Hold]:
+        """See `Store`."""
+        with self._lock, as_store_errors(self._path):
+            return retention.holds(self._db)
 
     def note_heard(self, heard: dict[str, tuple[int, str | None]]) -> None:
         """See `Store`."""
@@ -646,7 +697,7 @@ class SqliteStore(SqliteReader):
             f"record {row[2]} of {row[0]}, outbox {row[1]}"
             for row in self._db.execute(
                 f"SELECT {LEAF_COLUMNS} FROM records r JOIN streams st USING(stream_key) "
-                "ORDER BY r.record_key DESC LIMIT ?",
+                "WHERE r.erased_ns IS NULL ORDER BY r.record_key DESC LIMIT ?",
                 (_MAX_EXAMINED,),
             )
             if not is_leaf_true(row)

@@ -207,6 +207,19 @@ def advance_chain(db: Any, stream: Stream, leaves: dict[int, bytes]) -> str | No
     return found
 
 
+def stored_leaf_of_key(db: Any, record_key: int) -> bytes:
+    """The leaf of the record with this key, worked out where an older version stored none."""
+    platform_id, boot_id, seq = db.execute(
+        "SELECT st.platform_id, st.boot_id, r.seq FROM records r JOIN streams st USING(stream_key) "
+        "WHERE r.record_key = ?",
+        (record_key,),
+    ).get
+    key = db.execute("SELECT stream_key FROM records WHERE record_key = ?", (record_key,)).get
+    leaf = stored_leaf(db, Stream(platform_id, boot_id, key=key), seq)
+    assert leaf is not None
+    return leaf
+
+
 def stored_leaf(db: Any, stream: Stream, seq: int) -> bytes | None:
     """The leaf of a stored record, worked out where an older version stored none; `None` without a record."""
     row = db.execute(

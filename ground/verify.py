@@ -35,6 +35,7 @@ class Verification(msgspec.Struct, kw_only=True):
     unsigned: int = 0
     proved: int = 0
     gaps: int = 0
+    erased: int = 0
     missing: int = 0
     quarantined: int = 0
     damaged: int = 0
@@ -135,10 +136,10 @@ def _check_records(
     leaves: dict[int, bytes] = {}
     sealed: Counter[int] = Counter()
     # the list by number comes from SQLite's index; what the row itself says is asked for by its key
-    for seq, own, topic, time_ns, body, mono_ns, clock, leaf, seal_key in db.execute(
+    for seq, own, topic, time_ns, body, mono_ns, clock, leaf, seal_key, erased in db.execute(
         "SELECT seq, (SELECT t.seq || ' ' || t.stream_key FROM records t NOT INDEXED "
         "WHERE t.record_key = r.record_key), CAST(topic AS BLOB), time_ns, CAST(body AS BLOB), mono_ns, "
-        "clock, leaf, seal_key FROM records r WHERE stream_key = ? ORDER BY seq",
+        "clock, leaf, seal_key, erased_ns FROM records r WHERE stream_key = ? ORDER BY seq",
         (stream_key,),
     ):
         name = topic.decode("utf-8", "replace")
@@ -146,6 +147,9 @@ def _check_records(
         if own != f"{seq} {stream_key}":
             found.blame(f"{platform_id}, outbox {boot_id}: record {seq} ({name}) and the list differ: {own}")
         leaves[seq] = _leaf(platform_id, boot_id, seq, name, time_ns, mono_ns, clock, body)
+        if erased is not None:
+            found.erased += 1
+            leaves[seq] = leaf if body == b"" and isinstance(leaf, bytes) else b""
         if leaf is not None and leaf != leaves[seq]:
             found.blame(f"{platform_id}, outbox {boot_id}: record {seq} ({name}) is not what was stored")
         if seal_key is None:
@@ -215,6 +219,8 @@ def _check_seals(
         "WHERE stream_key = ?",
         (stream_key,),
     ).fetchall():
+        if any(_is_erased_piece(db, stream_key, item) for item in _items(items)):
+            continue  # a piece cannot be hashed any more; its record's leaf is still proved by the chain
         hashes = [_item_hash(db, stream_key, item, leaves) for item in _items(items)]
         whole = [one for one in hashes if one is not None]
         text = evidence.seal_text(platform_id, boot_id, number, head_seq, head, whole)
@@ -234,6 +240,17 @@ def _items(data: bytes) -> list[Any]:
     except msgspec.DecodeError:
         return []
     return list(items)
+
+
+def _is_erased_piece(db: Any, stream_key: int, item: Any) -> bool:
+    """Whether a signed item is a piece of a record whose body was erased."""
+    if isinstance(item, bytes) or not item[2]:
+        return False
+    row = db.execute(
+        "SELECT erased_ns FROM records WHERE stream_key = ? AND seq = ? AND body = x''",
+        (stream_key, item[0]),
+    ).get
+    return row is not None
 
 
 def _item_hash(db: Any, stream_key: int, item: Any, leaves: dict[int, bytes]) -> bytes | None:

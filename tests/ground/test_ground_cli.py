@@ -140,3 +140,31 @@ def test_backup_and_restore_bring_a_station_back(tmp_path: Path, capsys: pytest.
     assert Path(made["set_aside"]).exists()
     assert _run("status", "--json", "--state", state) == 0
     assert json.loads(capsys.readouterr().out)["counts"]["sightings"] == 5
+
+
+def test_expire_erases_what_is_old_and_hold_keeps_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, archive = str(tmp_path / "ground"), tmp_path / "q3.archive"
+    with running_ground(tmp_path) as ground, running_edge(tmp_path, ground) as (outbox, downlink):
+        put(outbox, *[sighting(f"t{n % 2}", n, at_s=n, place=position()) for n in range(1, 7)])
+        assert downlink.wait_until_delivered(10)
+        with pytest.raises(StoreError, match="another ground station"):
+            _run("expire", "--sightings-days", "1", "--state", state)
+    with pytest.raises(UsageError, match="more than 0"):
+        _run("expire", "--state", state)
+    with pytest.raises(UsageError, match="--reason"):
+        _run("hold", "track", "t1", "--state", state)
+    assert _run("hold", "track", "t1", "--reason", "case 4711", "--state", state) == 0
+    words = ("expire", "--sightings-days", "1e-9", "--json", "--state", state)
+    capsys.readouterr()
+    assert _run(*words, "--archive", str(archive)) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["erased"], found["held"]) == ({"sighting": 3}, 3)
+    assert _run("hold", "track", "t1", "--release", "--state", state) == 0
+    capsys.readouterr()
+    assert _run(*words) == 0
+    assert json.loads(capsys.readouterr().out)["erased"] == {"sighting": 3}
+    assert _run("verify", "--json", "--state", state) == 0
+    assert json.loads(capsys.readouterr().out)["erased"] == 6
+    assert archive.exists()
