@@ -4,6 +4,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ground.accounts.book import Account
 from ground.accounts.doorkeeper import Doorkeeper
@@ -84,6 +86,39 @@ def test_no_jump_of_the_wall_clock_makes_anything_last_longer(
     assert isinstance(keeper.keys.identify(key), Stranger)
     clock.wait(28_800.0)
     assert "in" not in (_why(keeper, before), _why(keeper, during))
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.floats(-2e9, 7e8), st.floats(0.0, 9_000.0)).filter(lambda one: abs(one[0]) >= 60.0),
+        min_size=4,
+        max_size=12,
+    )
+)
+def test_whatever_the_wall_clock_does_nothing_outlives_its_true_end(
+    tmp_path_factory: pytest.TempPathFactory, jumps: list[tuple[float, float]]
+) -> None:
+    clock = TurnedClock()
+    keeper = opened(tmp_path_factory.mktemp("jumps"), clock)
+    maria = _maria(keeper)
+    made: list[tuple[float, str, str]] = []
+    for jump_s, wait_s in jumps:
+        made.append(
+            (
+                clock.mono_s,
+                keeper.sessions.begin(maria, HERE),
+                keeper.book.new_code("maria", "session", 600.0),
+            )
+        )
+        clock.utc_s = max(-1.7e9, clock.utc_s + jump_s)
+        clock.wait(wait_s)
+        for made_s, token, code in made:
+            if clock.mono_s - made_s >= 3_600.0:
+                assert _why(keeper, token) != "in"
+            if clock.mono_s - made_s >= 600.0:
+                assert keeper.book.find_code(code) is None
+    keeper.close()
 
 
 def test_a_clock_set_back_between_two_starts_revives_nothing(tmp_path: Path, clock: TurnedClock) -> None:
