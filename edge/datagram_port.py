@@ -83,7 +83,8 @@ class DatagramChannel:
             except BlockingIOError:
                 return  # the kernel's buffer is full: as good as lost on the air
             except ConnectionRefusedError:
-                self.is_refused = self.dial.flow is None
+                self._note_refusal()
+                return
             except OSError:
                 return  # no route just now
 
@@ -96,12 +97,17 @@ class DatagramChannel:
             except BlockingIOError:
                 break
             except ConnectionRefusedError:
-                self.is_refused = self.dial.flow is None
+                self._note_refusal()
                 continue
             except OSError:
                 break
             messages += [(one[:1], one[1:]) for one in self.dial.incoming(datagram, now_s)]
         return messages
+
+    def _note_refusal(self) -> None:
+        """Nobody listens there (now): the session is over, and without one this is no way."""
+        self.is_refused = self.dial.flow is None
+        self.dial.hang_up(soon=False)
 
     def wait_s(self, now_s: float) -> float:
         """How long nothing is due if nothing comes in, at most 0.05 s."""

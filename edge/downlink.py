@@ -242,16 +242,16 @@ class Downlink:
                 self._receive_datagrams(channel)
                 now_s = self._now_s()
                 self._note_state(now_s)
-                if channel.dial.flow is not None and not was_answered:
-                    was_answered = True
+                is_answered = channel.dial.flow is not None
+                if is_answered and not was_answered:
                     _log.info("datagrams reach the ground", ground=self._config.ground)
-                if was_answered and not self._was_up and now_s - max(opened_s, self._down_since_s) > 3.0:
-                    channel.dial.hang_up()
-                    opened_s, was_answered = now_s, False
+                if was_answered and not is_answered:
+                    opened_s = now_s
+                was_answered = is_answered
                 if self._paths.must_leave_datagrams(
                     now_s,
                     opened_s=opened_s,
-                    is_answered=was_answered,
+                    is_answered=is_answered,
                     is_refused=channel.is_refused,
                     loss=channel.loss,
                     goodput=self.state().goodput_bytes_per_s,

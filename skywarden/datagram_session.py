@@ -23,6 +23,7 @@ PROLOGUE = b"skywarden datagram 1"
 REKEY_S = 3_600.0
 """A session's keys are used for so long at most."""
 IDLE_S = 60.0
+LOST_S = 2.5
 MAX_PENDING = 4
 """Sessions of one platform that have not proved themselves yet."""
 MAX_SESSIONS = 4_096
@@ -64,7 +65,7 @@ class Dial:
 
     def outgoing(self, now_s: float) -> list[bytes]:
         """The datagrams to send now."""
-        if self.flow is not None and now_s - self._since_s > REKEY_S:
+        if self.flow is not None and (now_s - self._since_s > REKEY_S or self._is_lost(self.flow, now_s)):
             self.hang_up()
         if self.flow is None:
             return [self._call(now_s)] if now_s >= self._next_s else []
@@ -81,9 +82,14 @@ class Dial:
             return self.flow.receive(datagram, now_s)
         return []
 
-    def hang_up(self) -> None:
-        """Forget the session; what was under way is lost to it (records stay in the outbox)."""
-        self.flow, self._next_s, self._tries = None, -math.inf, 0
+    def hang_up(self, *, soon: bool = True) -> None:
+        """Forget the session; what was under way is lost to it (records stay in the outbox). Calls again at
+        once, or not `soon`: when the next call is due."""
+        if soon or self.flow is not None:
+            self._tries = 0
+        if soon:
+            self._next_s = -math.inf
+        self.flow = None
         self._open.clear()
 
     def wait_s(self, now_s: float) -> float:
@@ -91,6 +97,11 @@ class Dial:
         if self.flow is None:
             return max(0.0, min(0.05, self._next_s - now_s))
         return self.flow.wait_s(now_s)
+
+    def _is_lost(self, flow: Flow, now_s: float) -> bool:
+        """Whether the station has said nothing for so long, though asked, that it may have forgotten us."""
+        silent_s = now_s - max(flow.heard_s, self._since_s)
+        return flow.under_way > 0 and silent_s > max(LOST_S, 4.0 * flow.pace.rto_s)
 
     def _call(self, now_s: float) -> bytes:
         index = int.from_bytes(self.entropy(4), "big")
