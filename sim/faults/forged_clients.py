@@ -35,6 +35,7 @@ TIMES: dict[Profile, int] = {"quick": 5, "full": 100, "soak": 1_000}
 PROBES: dict[Profile, int] = {"quick": 60, "full": 500, "soak": 2_000}
 JUNK_PEERS = 1_000
 _AT_ONCE = 50
+_REFUSALS = ("peer refused", "more peers refused", "connection cut", "refused (logged once)")
 _PLATFORM = "uav01"
 _OTHER = "uav02"
 
@@ -54,8 +55,8 @@ class _Lines:
         end_s = time.monotonic() + wait_s
         while time.monotonic() < end_s:
             for at_s, entry in list(self.lines):
-                is_refusal = entry["event"] in ("peer refused", "connection cut", "refused (logged once)")
-                if at_s >= instant_s and is_refusal and (entry.get("peer") or entry.get("platform_id")):
+                who = entry.get("peer") or entry.get("peers") or entry.get("platform_id")
+                if at_s >= instant_s and who and entry["event"] in _REFUSALS:
                     return at_s - instant_s
             time.sleep(0.01)
         return None
