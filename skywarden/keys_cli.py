@@ -1,7 +1,8 @@
-"""`skywarden keys`: make a link key and show its public half."""
+"""`skywarden keys`: make, show, enrol, rotate and revoke the keys of the encrypted link."""
 
 import json as json_module
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,6 @@ For example, make the platform's keys, then enrol them with the code that `skywa
 """,
     default_parameter=Parameter(negative=()),
 )
-app.command("ground.cli:revoke", name="revoke")
 
 
 @app.command
@@ -172,6 +172,32 @@ def rotate(path: Path, *, finish: bool = False, json: bool = False) -> int:
         sys.stdout.write(line + "\n")
     sys.stdout.write(f"fingerprint of the {'key in use' if finish else 'next key'} {pair.fingerprint}\n")
     return 0
+
+
+@app.command
+def revoke(
+    platform: str, *, state: Path | None = None, config: Path | None = None, json: bool = False
+) -> int:
+    """On the ground: let PLATFORM in no more, with none of its keys; the same as `skywarden ground revoke`.
+
+    For example:
+
+        skywarden keys revoke uav07
+
+    Parameters
+    ----------
+    platform
+        The platform's id.
+    state
+        The station's state folder, as for `ground serve`.
+    config
+        The station's TOML file, as for `ground serve`.
+    json
+        Print one JSON object: `platform_id` and `is_enrolled`.
+    """
+    station = import_module("ground.cli")
+    code: int = station.revoke(platform, state=state, config=config, json=json)
+    return code
 
 
 def _ask_code() -> str:

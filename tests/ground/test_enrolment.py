@@ -317,3 +317,11 @@ def test_rotation_loses_no_record_and_doubles_none(tmp_path: Path) -> None:
             assert downlink.wait_until_delivered(20)
         assert ground.store.counts().sightings == 3
         assert ground.receiver.counts.untrusted == 0
+
+
+def test_keys_revoke_is_the_grounds_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair, state = keys.new_key_pair(), tmp_path / "ground"
+    enrol(authorized_dir(state), "uav07", pair.public)
+    assert keys_app(["revoke", "uav07", "--state", str(state)], result_action="return_value") == 0
+    assert "uav07" in capsys.readouterr().out
+    assert AllowList(authorized_dir(state)).platform_of(pair.public) is None
