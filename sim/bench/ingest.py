@@ -5,6 +5,7 @@ duplicates, committed with `synchronous=FULL` and indexed by place; against the 
 Signatures and contacts are not in it: they come by batch and by track. Costs are CPU time of the process.
 """
 
+import itertools
 import secrets
 import subprocess
 import sys
@@ -23,9 +24,9 @@ import zmq
 
 from ground import spatial
 from ground.arrivals import Arrival, judged
-from ground.contacts import ContactChanges
 from ground.schema import open_for_reading, open_for_writing
 from ground.store import SqliteStore
+from sim.faults.nodes import NoContacts
 from skywarden.messages import Position, Sighting
 from skywarden.wire import Entry, Record, decode_entry, encode, encode_entry
 
@@ -37,25 +38,6 @@ PLACES = 1_000_000
 START_NS = 1_790_000_000_000_000_000
 SIDES_DEG = (0.01, 0.05, 0.2, 0.5, 1.0, 3.0)
 BOXES_A_SIDE = 60
-
-
-class NoContacts:
-    """A contact node that makes nothing of what it is fed."""
-
-    def knows(self, track_id: str) -> bool:
-        """Every track, so that none is read again."""
-        return True
-
-    def add(self, sighting: Sighting) -> None:
-        """Forget it."""
-
-    def settle(self) -> ContactChanges:
-        """Nothing changed."""
-        return ContactChanges(changed=(), removed=())
-
-    def forget_before(self, time_ns: int) -> int:
-        """Nothing was kept."""
-        return 0
 
 
 def run() -> dict[str, Any]:
@@ -112,11 +94,12 @@ def _intake(folder: Path) -> dict[str, Any]:
     sender = subprocess.Popen(arguments)
     store = SqliteStore(folder / "intake.sqlite", NoContacts())
     raw, whole, lags = [], [], []
+    numbers = itertools.count(1)
     try:
         socket.recv()  # it sends
         for _ in range(ROUNDS):
             raw.append(_cost(lambda: [socket.recv() for _ in range(MESSAGES)]))
-            whole.append(_cost(lambda: lags.append(_take_in(socket, store))))
+            whole.append(_cost(lambda: lags.append(_take_in(socket, store, numbers))))
         stored = store.counts().sightings
     finally:
         sender.kill()
@@ -139,26 +122,27 @@ def _cost(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def _take_in(socket: "zmq.Socket[bytes]", store: SqliteStore) -> float:
+def _take_in(socket: "zmq.Socket[bytes]", store: SqliteStore, numbers: Iterator[int]) -> float:
     """Take a round's messages in, commit by number or time; the longest from reception to commit, s."""
     lag, left = 0.0, MESSAGES
     while left:
         first_s = time.monotonic()
         arrivals: list[Arrival] = []
         while left and len(arrivals) < COMMIT_MESSAGES and time.monotonic() - first_s < COMMIT_S:
-            arrivals.append(_arrival(socket.recv()))
+            arrivals.append(_arrival(socket.recv(), next(numbers)))
             left -= 1
         store.ingest(arrivals)
         lag = max(lag, time.monotonic() - first_s)
     return lag
 
 
-def _arrival(data: bytes) -> Arrival:
+def _arrival(data: bytes, seq: int) -> Arrival:
+    """Numbers without gaps, as an outbox gives them: those of raw rounds were not taken in."""
     one = decode_entry(data)
     record = Record(
         platform_id="uav07",
         boot_id="ab" * 16,
-        seq=one.seq,
+        seq=seq,
         topic=one.topic,
         time_ns=one.time_ns,
         body=one.body,
