@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 import apsw
 import msgspec
+import numpy as np
 
-from ground import retention
+from ground import retention, spatial
 from ground.arrivals import Arrival, ArrivedFragment, Ingested, Outcome, Place, Seal, judged
 from ground.contacts import Contact, ContactNode
 from ground.mark import compare_mark, write_mark
@@ -602,14 +603,34 @@ class SqliteStore(SqliteReader):
                     "SELECT sighting_key FROM sightings WHERE sighting_key >= ?", (rows[0][0],)
                 )
             }
-            _prefer_records(db, [row for row in rows if row[0] not in kept])
-            rows = [row for row in rows if row[0] in kept]
+            rows = [row for row in rows if row[0] in kept or self._replaces_preview(db, row)]
         self._places.add([(row[0], row[7], row[9], row[10]) for row in rows if row[9] is not None])
         if db.execute("SELECT 1 FROM chips WHERE track_id IS NULL LIMIT 1").get:
             db.executemany(
                 "UPDATE chips SET track_id = ?, score = ? WHERE sighting_id = ? AND track_id IS NULL",
                 [(row[3], row[6], row[1]) for row in rows],
             )
+
+    def _replaces_preview(self, db: Any, row: tuple[Any, ...]) -> bool:
+        """Whether the row with this sighting's id came by the thin link; then this one takes its place."""
+        preview = db.execute(
+            "SELECT s.sighting_key, s.time_ns FROM sightings s JOIN records r USING(record_key) "
+            "JOIN streams USING(stream_key) WHERE s.sighting_id = ? AND boot_id = ?",
+            (row[1], THIN_BOOT),
+        ).get
+        if preview is None:
+            return False
+        key, time_ns = preview
+        db.execute("DELETE FROM sightings WHERE sighting_key = ?", (key,))
+        spatial.remove(db, np.array([key], dtype=np.int64), until_ns=time_ns)
+        self._places.reload()
+        db.execute(
+            "INSERT INTO sightings(sighting_key, sighting_id, record_key, track_id, platform_id, label, "
+            "score, time_ns, received_ns, latitude_deg, longitude_deg) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+        return True
 
     def _index(self, db: Any, record_key: int, message: Message) -> None:
         if isinstance(message, Chip):
@@ -781,16 +802,6 @@ class SqliteStore(SqliteReader):
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-
-
-def _prefer_records(db: Any, rows: list[tuple[Any, ...]]) -> None:
-    """A sighting that came by the thin link only now has its record: that is what is shown from now on."""
-    db.executemany(
-        "UPDATE sightings SET record_key = ?1 WHERE sighting_id = ?2 AND record_key IN (SELECT r.record_key "
-        "FROM sightings s JOIN records r USING(record_key) JOIN streams USING(stream_key) "
-        "WHERE s.sighting_id = ?2 AND boot_id = ?3)",
-        [(row[2], row[1], THIN_BOOT) for row in rows],
-    )
 
 
 def _stream_name(record: Record) -> tuple[str, str]:

@@ -67,7 +67,7 @@ def test_a_sighting_comes_by_radio_and_its_record_takes_its_place(tmp_path: Path
         pair = keys.create_key_file(tmp_path / "uav07" / "keys" / "link.key")
         signer = evidence.create_evidence_key(tmp_path / "uav07" / "keys" / "link.evidence.key")
         ground.enrol("uav07", evidence.enrolment_line(pair, signer))
-        seen = sighting(number=3, place=position())
+        seen = sighting(number=3, place=position(0.123456789, 20.987654321), score=0.7654321)
         node = _node(sealer=_sealer(pair, keys.parse_public(ground.server_public_key)))
         node.see(seen, 0.0)
         raw = _raw(node.due(0.0, is_ground_up=False))
