@@ -35,6 +35,7 @@ _log = structlog.get_logger("edge.downlink")
 _MAX_FROM_GROUND_BYTES = 32_768
 _REOPEN_MIN_S = 3.0
 _REOPEN_MAX_S = 20.0
+_SHOWN_PATH = {"tcp": "TCP", "datagram": "datagrams"}
 
 
 class Downlink:
@@ -122,7 +123,8 @@ class Downlink:
         pending = self._outbox.state().held
         silent_s = self._now_s() - self._down_since_s if not state.is_up else 0.0
         text = (
-            f"ground answers in {state.delay_s or 0.0:.2f} s, {pending} records wait"
+            f"ground answers in {state.delay_s or 0.0:.2f} s over {_SHOWN_PATH[self.path]}, "
+            f"{pending} records wait"
             if state.is_up
             else f"ground at {self._config.ground} silent for {silent_s:.0f} s, {pending} records wait aboard"
         )

@@ -181,7 +181,7 @@ class Pace:
         if self.loss <= self.floor + margin or not is_busy:
             self.floor += 0.2 * (self.loss - self.floor)
             if is_busy:
-                self._grow(1.5 if self.is_starting else 1.25)
+                self._grow(2.0 if self.is_starting else 1.25)
             return
         if self.loss > _CRUSHED:
             self._set(min(self.rate, self._sensible(latest=3)))
