@@ -3,6 +3,7 @@
 Usage: python -m sim.faults.big_sender LINK STATION_KEY KEY_FILE COUNT
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from skywarden.link import KIND_BATCH
 
 def main(link: str, station_key: str, key_file: Path, count: int) -> None:
     """Connect and send; the station ends the connection each time."""
+    os.nice(19)  # it stands for another machine and must not take this one's processors
     pair = keys.load_key_file(key_file)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     for _ in range(count):
