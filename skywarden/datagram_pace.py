@@ -162,8 +162,10 @@ class Pace:
                 continue  # sent at another rate
             lost, sent = self._pooled
             self._pooled = (lost + epoch.lost, sent + epoch.sent)
-            if queue_s > _QUEUE_TARGET_S:
-                self._set(self.rate * (0.7 if queue_s > 3 * _QUEUE_TARGET_S else 0.85))
+            if queue_s > _QUEUE_TARGET_S and epoch.is_busy:
+                slower = self.rate * (0.7 if queue_s > 3 * _QUEUE_TARGET_S else 0.85)
+                # a link that has only become longer still delivers: never far below that
+                self._set(max(slower, min(self.rate, 0.9 * self._sensible(latest=3) / _MOST_OVER_DELIVERED)))
                 self.is_starting = False
             elif self._pooled[1] >= (_MIN_SAMPLES if self.rate > _SLOW_RATE else _FEW_SAMPLES):
                 self._weigh(now_s, is_busy=epoch.is_busy)
