@@ -111,7 +111,7 @@ class Flow:
         self._fresh_bytes = 0
         self._flying: OrderedDict[int, _Packet] = OrderedDict()
         self._flying_bytes = 0
-        self._given_up: OrderedDict[int, float] = OrderedDict()
+        self._given_up: OrderedDict[int, _Packet] = OrderedDict()
         self._reorder_s = _LEAST_REORDER_S
         self._straggled_s = -math.inf
         self._newest_acked_s = -math.inf
@@ -297,7 +297,7 @@ class Flow:
         for number in arrived:
             packet = self._flying.pop(number, None)
             if packet is None:
-                self._note_spurious(number, now_s)
+                self._note_spurious(number, now_s, age_ms if number == largest else None)
                 continue
             self._flying_bytes -= packet.size
             self._newest_acked_s = max(self._newest_acked_s, packet.sent_s)
@@ -314,10 +314,14 @@ class Flow:
         if len(message.is_there) == message.count:
             del self._outgoing[name[0]]
 
-    def _note_spurious(self, number: int, now_s: float) -> None:
+    def _note_spurious(self, number: int, now_s: float, age_ms: int | None) -> None:
         """A packet that was given up came after all: wait longer for stragglers from now on."""
-        sent_s = self._given_up.pop(number, None)
-        if sent_s is not None:
+        packet = self._given_up.pop(number, None)
+        if packet is not None:
+            for name in packet.chunks:
+                self._arrived(name)
+            if age_ms is not None:
+                self.pace.note_rtt(max(0.0, now_s - packet.sent_s - age_ms / 1_000))
             self.counts.spurious += 1
             self.pace.was_not_lost()
             self._reorder_s = min(0.75 * (self.pace.rtt_s or 0.2), self._reorder_s * 1.25)
@@ -339,7 +343,7 @@ class Flow:
             self._flying_bytes -= packet.size
             self.pace.lost(now_s, packet.epoch)
             self.counts.lost += 1
-            self._given_up[number] = packet.sent_s
+            self._given_up[number] = packet
             if len(self._given_up) > 256:
                 self._given_up.popitem(last=False)
             for name in packet.chunks:

@@ -111,7 +111,7 @@ class Pace:
         """A packet arrived; with a round trip when this very word tells one."""
         epoch.acked += 1
         if rtt_s is not None:
-            self._note_rtt(rtt_s)
+            self.note_rtt(rtt_s)
             self._recent_s.append(rtt_s)
         second = int(now_s)
         if not self._delivered or self._delivered[-1][0] != second:
@@ -129,7 +129,8 @@ class Pace:
         lost, sent = self._pooled
         self._pooled = (max(0, lost - 1), sent)
 
-    def _note_rtt(self, rtt_s: float) -> None:
+    def note_rtt(self, rtt_s: float) -> None:
+        """A round trip was measured."""
         if self.rtt_s is None:
             self.rtt_s, self.spread_s = rtt_s, rtt_s / 2
         else:

@@ -91,6 +91,27 @@ def test_a_thin_link_is_not_flooded() -> None:
     assert world.airs[True].bytes / world.now_s < 14_000
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_path_that_suddenly_is_long_and_narrow_does_not_stall_what_fits_it(seed: int) -> None:
+    world = _World(Weather(delay_s=0.02), seed)
+    born = {}
+    for number in range(60):
+        if number == 15:
+            for air in world.airs.values():
+                air.weather = Weather(
+                    delay_s=0.075, jitter_s=0.01, loss=0.05, double=0.01, reorder=0.02, rate=8_000.0
+                )
+        message = number.to_bytes(4, "big") + bytes(700)
+        born[message] = world.now_s
+        world.near.offer(message)
+        while world.now_s < (number + 1) / 3:
+            world.step()
+    world.run(60.0)
+    delays = sorted(at_s - born[message] for at_s, message in world.got)
+    assert len(delays) == 60
+    assert delays[56] < 3.0
+
+
 def test_what_is_forged_replayed_or_cut_is_not_believed() -> None:
     near, far = _pair()
     near.offer(b"genuine")
