@@ -78,8 +78,8 @@ def test_wrong_codes_are_told_apart_from_junk_and_end_the_invitation() -> None:
         for junk in (b"GET / HTTP/1.1\r\n\r\n", b"\0\0", b"\xff\xff" + b"x" * 50, b"\0\x04junk", b""):
             with socket.create_connection(waiting.address, timeout=5) as connection:
                 connection.sendall(junk)
-                connection.shutdown(socket.SHUT_WR)
-                with contextlib.suppress(ConnectionResetError):
+                with contextlib.suppress(OSError):  # the station may have hung up already
+                    connection.shutdown(socket.SHUT_WR)
                     while connection.recv(100):
                         pass
         assert waiting.invitation.tries == 0
