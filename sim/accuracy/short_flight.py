@@ -1,7 +1,7 @@
 """One short flight with an error drawn for every source, told as real MAVLink bytes and located as aboard.
 
 Truth is a platform that turns at a constant rate over a surface. What it says of itself is wrong by one draw
-per source and flight; the bytes go through `edge.telemetry` and `edge.posebuffer`, the pixel through
+per source and flight; the bytes go through `edge.telemetry` and `edge.pose`, the pixel through
 `edge.locate`, and what comes out is laid beside the true place. So a count over many flights judges the
 whole path (decoding, clocks, interpolation, conventions, propagation), not a formula against itself.
 """

@@ -16,10 +16,11 @@ import apsw
 
 from edge.triage.worth import PLAIN, Graded, Worth
 from sim.faults.checker import Checker
+from sim.faults.contents import made_chip, made_health, made_sighting
 from sim.faults.nodes import START_NS, EdgeNode, GroundNode
 from sim.faults.result import Profile, Result
 from skywarden.errors import StoreError
-from skywarden.messages import Bearing, Chip, Gap, Health, Sighting
+from skywarden.messages import Chip, Gap, Health, Sighting
 from skywarden.wire import decode, encode
 
 _STEP_S = 0.1
@@ -247,43 +248,14 @@ class _Trial:
         self.found.sightings_shed = self.found.shed.get("sighting", 0) + self.found.shed.get("receipt", 0)
 
     def _sighting(self, time_ns: int) -> Sighting:
-        return Sighting(
-            sighting_id=f"{_PLATFORM}.t{self.number % 9}.f{self.number}-{self.rng.getrandbits(32):08x}",
-            track_id=f"{_PLATFORM}.t{self.number % 9}",
-            platform_id=_PLATFORM,
-            sortie_id="s1",
-            sensor_id="eo",
-            frame_number=self.number,
-            time_ns=time_ns,
-            label="vessel",
-            score=0.5,
-            model_id="m",
-            box_px=(1.0, 2.0, 3.0, 4.0),
-            position=None,
-            bearing=Bearing(azimuth_deg=90.0, elevation_deg=-1.0, sigma_deg=2.0),
-            no_position_reason="telemetry_stale",
-        )
+        track_id = f"{_PLATFORM}.t{self.number % 9}"
+        name = f"{track_id}.f{self.number}-{self.rng.getrandbits(32):08x}"
+        return made_sighting(name, track_id, _PLATFORM, self.number, time_ns)
 
     def _chip(self, time_ns: int) -> Chip:
-        return Chip(
-            chip_id=f"{_PLATFORM}.c{self.number}-{self.rng.getrandbits(32):08x}",
-            sighting_id=f"{_PLATFORM}.t{self.number % 9}.f{self.number}",
-            platform_id=_PLATFORM,
-            time_ns=time_ns,
-            media_type="image/jpeg",
-            width_px=64,
-            height_px=64,
-            box_in_chip_px=(8.0, 8.0, 56.0, 56.0),
-            data=self.rng.randbytes(3_000),
-        )
+        name = f"{_PLATFORM}.c{self.number}-{self.rng.getrandbits(32):08x}"
+        sighting_id = f"{_PLATFORM}.t{self.number % 9}.f{self.number}"
+        return made_chip(name, sighting_id, _PLATFORM, time_ns, self.rng.randbytes(3_000))
 
     def _health(self, time_ns: int) -> Health:
-        return Health(
-            platform_id=_PLATFORM,
-            component="camera.eo",
-            condition="stalled",
-            state="degraded",
-            time_ns=time_ns,
-            since_ns=time_ns,
-            text=f"{self.number} {self.rng.getrandbits(64):016x}",
-        )
+        return made_health(_PLATFORM, f"{self.number} {self.rng.getrandbits(64):016x}", time_ns)

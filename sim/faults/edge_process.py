@@ -14,11 +14,12 @@ from pathlib import Path
 
 from edge.downlink import Downlink, LinkConfig
 from edge.outbox import Outbox
+from sim.faults.contents import made_chip, made_sighting
 from skywarden import evidence, keys
 from skywarden.evidence import body_hash
 from skywarden.link import Head, acknowledged_ranges
 from skywarden.logs import configure_logs
-from skywarden.messages import Ack, Bearing, Chip, Sighting
+from skywarden.messages import Ack
 from skywarden.wire import encode
 
 _said = threading.Lock()
@@ -74,35 +75,12 @@ def main(folder: Path, platform_id: str, ground: str, ground_key: str, rate: flo
 
 def _record(outbox: Outbox, platform_id: str, nonce: str, number: int) -> None:
     utc_ns = time.time_ns()
-    sighting = Sighting(
-        sighting_id=f"{platform_id}.{nonce}",
-        track_id=f"{platform_id}.t{number % 20}",
-        platform_id=platform_id,
-        sortie_id="s1",
-        sensor_id="eo",
-        frame_number=number,
-        time_ns=utc_ns,
-        label="vessel",
-        score=0.5,
-        model_id="m",
-        box_px=(1.0, 2.0, 3.0, 4.0),
-        position=None,
-        bearing=Bearing(azimuth_deg=90.0, elevation_deg=-1.0, sigma_deg=2.0),
-        no_position_reason="telemetry_stale",
-    )
+    track_id = f"{platform_id}.t{number % 20}"
+    sighting = made_sighting(f"{platform_id}.{nonce}", track_id, platform_id, number, utc_ns)
     entries = [("sighting", utc_ns, encode(sighting))]
     if number % 25 == 0:
-        chip = Chip(
-            chip_id=f"{platform_id}.c{nonce}",
-            sighting_id=sighting.sighting_id,
-            platform_id=platform_id,
-            time_ns=utc_ns,
-            media_type="image/jpeg",
-            width_px=64,
-            height_px=64,
-            box_in_chip_px=(8.0, 8.0, 56.0, 56.0),
-            data=random.randbytes(80_000 if number % 50 else 12_000),
-        )
+        data = random.randbytes(80_000 if number % 50 else 12_000)
+        chip = made_chip(f"{platform_id}.c{nonce}", sighting.sighting_id, platform_id, utc_ns, data)
         entries.append(("chip", utc_ns, encode(chip)))
     for _, _, body in entries:
         say("attempt", body_hash(body).hex())

@@ -24,11 +24,12 @@ import msgspec
 from ground.verify import verify_store
 from sim.faults.bugs import Bug
 from sim.faults.checker import Checker, Verdict
+from sim.faults.contents import made_chip, made_health, made_sighting
 from sim.faults.nodes import EdgeNode, GroundNode
 from skywarden import evidence
 from skywarden.errors import StoreError
 from skywarden.link import Batch, Head, Signature, decode_batch, encode_batch
-from skywarden.messages import Bearing, Chip, Health, Sighting
+from skywarden.messages import Sighting
 from skywarden.wire import Entry, encode, encode_entry
 
 TICK_S = 0.1
@@ -210,10 +211,12 @@ class World:
         if kind < 0.55:
             return "sighting", utc_ns, encode(_sighting(edge.platform_id, number, utc_ns))
         if kind < 0.8:
-            return "health", utc_ns, encode(_health(edge.platform_id, number, utc_ns))
+            return "health", utc_ns, encode(made_health(edge.platform_id, f"condition {number}", utc_ns))
         size = self.rng.choice((800, 800, 3_000, 9_000, 40_000))
         data = self.rng.randbytes(size)
-        return "chip", utc_ns, encode(_chip(edge.platform_id, number, utc_ns, data))
+        name = edge.platform_id
+        chip = made_chip(f"{name}.c{number}", f"{name}.{number}", name, utc_ns, data)
+        return "chip", utc_ns, encode(chip)
 
     def _plan_faults(self) -> None:
         faults: list[Callable[[], None]] = [
@@ -454,45 +457,5 @@ def run_seed(seed: int, folder: Path, bugs: frozenset[Bug] = frozenset()) -> Out
 
 
 def _sighting(platform_id: str, number: int, utc_ns: int) -> Sighting:
-    return Sighting(
-        sighting_id=f"{platform_id}.{number}",
-        track_id=f"{platform_id}.t{number % 7}",
-        platform_id=platform_id,
-        sortie_id="s1",
-        sensor_id="eo",
-        frame_number=number,
-        time_ns=utc_ns,
-        label="vessel",
-        score=0.5,
-        model_id="m",
-        box_px=(1.0, 2.0, 3.0, 4.0),
-        position=None,
-        bearing=Bearing(azimuth_deg=90.0, elevation_deg=-1.0, sigma_deg=2.0),
-        no_position_reason="telemetry_stale",
-    )
-
-
-def _health(platform_id: str, number: int, utc_ns: int) -> Health:
-    return Health(
-        platform_id=platform_id,
-        component="camera.eo",
-        condition="stalled",
-        state="degraded",
-        time_ns=utc_ns,
-        since_ns=utc_ns,
-        text=f"condition {number}",
-    )
-
-
-def _chip(platform_id: str, number: int, utc_ns: int, data: bytes) -> Chip:
-    return Chip(
-        chip_id=f"{platform_id}.c{number}",
-        sighting_id=f"{platform_id}.{number}",
-        platform_id=platform_id,
-        time_ns=utc_ns,
-        media_type="image/jpeg",
-        width_px=64,
-        height_px=64,
-        box_in_chip_px=(8.0, 8.0, 56.0, 56.0),
-        data=data,
-    )
+    name = f"{platform_id}.{number}"
+    return made_sighting(name, f"{platform_id}.t{number % 7}", platform_id, number, utc_ns)
