@@ -1,6 +1,8 @@
 """Messages and stations for the tests of the ground."""
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +21,15 @@ from skywarden.wire import Record, encode
 START_NS = 1_763_000_000_000_000_000
 BOOT = "0123456789abcdef" * 2
 METRE_DEG = 1 / 111_319.49
+
+
+def until(holds: Callable[[], bool], limit_s: float = 15.0) -> None:
+    """Wait for what another thread or process brings about; fails after `limit_s`."""
+    end_s = time.monotonic() + limit_s
+    pause = threading.Event()
+    while not holds():
+        assert time.monotonic() < end_s, "did not happen in time"
+        pause.wait(0.01)
 
 
 def position(

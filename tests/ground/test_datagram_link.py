@@ -1,7 +1,5 @@
 """Edge and ground over real UDP sockets, through bad weather: nothing lost, nothing twice."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,14 +11,7 @@ from ground.reading import Filter
 from ground.serve import GroundHandle
 from sim.faults.netem import UdpProxy, Weather
 from skywarden import evidence, keys
-from tests.ground.scenes import chip, position, put, running_ground, sighting
-
-
-def _until(holds: Callable[[], bool], limit_s: float = 20.0) -> None:
-    end_s = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < end_s, "did not happen in time"
-        time.sleep(0.01)
+from tests.ground.scenes import chip, position, put, running_ground, sighting, until
 
 
 def _edge(folder: Path, ground: GroundHandle, address: str) -> tuple[Outbox, Downlink]:
@@ -51,7 +42,7 @@ def test_records_arrive_once_over_datagrams_in_bad_weather(tmp_path: Path) -> No
         put(outbox, *seen, chip(seen[0], size=40_000))
         downlink.start()
         try:
-            _until(lambda: outbox.state().held == 0)
+            until(lambda: outbox.state().held == 0, 20.0)
         finally:
             downlink.stop()
             outbox.close()

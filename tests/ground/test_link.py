@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,17 +33,10 @@ from tests.ground.scenes import (
     running_edge,
     running_ground,
     sighting,
+    until,
 )
 
 pytestmark = pytest.mark.slow
-
-
-def _until(holds: Callable[[], bool], limit_s: float = 15.0) -> None:
-    """Wait for an event, with a limit."""
-    end_s = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < end_s, "did not happen in time"
-        time.sleep(0.01)
 
 
 def _raw(
@@ -140,7 +132,7 @@ def test_the_newest_pose_reaches_the_live_picture(tmp_path: Path) -> None:
             states = ground.picture.platforms()
             return bool(states) and states[0].pose == pose(at_s=19, east_m=19)
 
-        _until(has_last)
+        until(has_last)
         assert ground.store.counts().records == 0
 
 
@@ -163,7 +155,7 @@ def test_a_platform_cannot_speak_for_another(tmp_path: Path) -> None:
         ground.enrol("uav07", _line(pair))
         socket = _raw(ground, pair)
         socket.send_multipart([KIND_BATCH, _batch(_record(1), platform="uav08")])
-        _until(lambda: ground.receiver.counts.refused_identity == 1)
+        until(lambda: ground.receiver.counts.refused_identity == 1)
         forged = encode(sighting(number=2, place=position(), platform="uav08"))
         socket.send_multipart([KIND_BATCH, _batch(_record(2, body=forged))])
         assert socket.poll(5_000)
@@ -215,10 +207,10 @@ def test_a_revoked_platform_is_cut_off_while_it_is_connected_and_back_when_enrol
         put(outbox, sighting(number=1, place=position()))
         assert downlink.wait_until_delivered(10)
         revoke(authorized_dir(tmp_path / "ground"), "uav07")
-        _until(lambda: ground.receiver.sessions.cut_count > 0, 5.0)
+        until(lambda: ground.receiver.sessions.cut_count > 0, 5.0)
         put(outbox, sighting(number=2, place=position()))
         before = ground.authenticator.refused
-        _until(lambda: ground.authenticator.refused > before)
+        until(lambda: ground.authenticator.refused > before)
         assert ground.store.counts().sightings == 1
         assert outbox.state().held == 1
         ground.enrol("uav07", enrolment(tmp_path))
@@ -233,7 +225,7 @@ def test_a_platform_that_is_enrolled_late_gets_in_without_a_restart(tmp_path: Pa
         running_edge(tmp_path, ground, is_enrolled=False) as (outbox, downlink),
     ):
         put(outbox, sighting(number=1, place=position()))
-        _until(lambda: ground.authenticator.refused >= 2)  # the self-test and the platform
+        until(lambda: ground.authenticator.refused >= 2)  # the self-test and the platform
         ground.enrol("uav07", enrolment(tmp_path))
         assert downlink.wait_until_delivered(20)
 
@@ -245,14 +237,14 @@ def test_the_ground_may_go_and_come_back_and_nothing_is_lost_or_doubled(tmp_path
         edge = running_edge(tmp_path, ground)
         outbox, downlink = edge.__enter__()
         put(outbox, *[sighting(number=n, place=position()) for n in range(1, 200)])
-        _until(lambda: ground.store.counts().sightings > 0)
+        until(lambda: ground.store.counts().sightings > 0)
     put(outbox, *[sighting(number=n, place=position()) for n in range(200, 400)])
     with running_ground(tmp_path, link=address) as ground:
         assert downlink.wait_until_delivered(30)
         counts = ground.store.counts()
         assert counts.sightings == counts.records == 399
         contact = ground.store.contact("c-uav07-s1-eo-1")
-        _until(lambda: ground.receiver.counts.stored > 0)
+        until(lambda: ground.receiver.counts.stored > 0)
         assert contact is not None
         edge.__exit__(None, None, None)
 
@@ -328,13 +320,13 @@ def test_a_ground_whose_disk_is_full_acknowledges_nothing_says_so_and_recovers(t
         for number in range(2, 30):
             put(outbox, chip(sighting(number=number), 60_000))
         downlink.offer_newest("pose", "uav07", START_NS, encode(pose()))
-        _until(lambda: ground.receiver.store_problem is not None)
+        until(lambda: ground.receiver.store_problem is not None)
         held = outbox.state().held
         assert held > 0
         problem = _until_failures(ground)
         assert "disk is full" in problem
         assert outbox.state().held + ground.store.counts().chips >= 28
-        _until(lambda: ground.picture.platforms()[0].pose is not None)
+        until(lambda: ground.picture.platforms()[0].pose is not None)
         ground.store._db.execute("PRAGMA max_page_count = 100000000")
         assert downlink.wait_until_delivered(30)
         assert ground.store.counts().chips == 28
@@ -343,7 +335,7 @@ def test_a_ground_whose_disk_is_full_acknowledges_nothing_says_so_and_recovers(t
 
 
 def _until_failures(ground: GroundHandle) -> str:
-    _until(lambda: ground.receiver.counts.store_failures >= 2)
+    until(lambda: ground.receiver.counts.store_failures >= 2)
     assert ground.receiver.store_problem is not None
     return ground.receiver.store_problem
 
@@ -363,7 +355,7 @@ def test_a_request_reaches_its_platform(tmp_path: Path) -> None:
             score=0.4,
         )
         assert ground.receiver.send_tasking(tasking)
-        _until(lambda: heard == [tasking])
+        until(lambda: heard == [tasking])
 
 
 def test_both_ends_stop_in_time_with_work_under_way(tmp_path: Path) -> None:
