@@ -6,6 +6,7 @@ line in the log.
 
 import socket
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -32,6 +33,21 @@ _EVENTS = (
 )
 
 
+_ANSWERED = (int(zmq.Event.HANDSHAKE_SUCCEEDED), int(zmq.Event.HANDSHAKE_FAILED_AUTH))
+
+
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    """A connection, and how many handshakes had come to an end when it came.
+
+    libzmq says nothing of bytes that are no ZMTP, and does not say whose a handshake was. When none ended
+    between a connection's two events, this one had none.
+    """
+
+    address: str
+    handshakes_before: int
+
+
 class Door:
     """Thread `ground.door`; make it in the thread that owns `watched`, before that is handed on.
 
@@ -45,7 +61,8 @@ class Door:
         self._monitor = watched.get_monitor_socket(int(_EVENTS))
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ground.door", daemon=True)
-        self._peers: dict[int, str] = {}
+        self._peers: dict[int, _Peer] = {}
+        self._handshakes = 0
         self._failed: str | None = None
         self._log = RefusalLog()
         self.connections = 0
@@ -81,21 +98,28 @@ class Door:
     def _take(self, event: Any) -> None:
         kind, value = int(event["event"]), int(event["value"])
         if kind == zmq.Event.ACCEPTED:
-            self.connections += 1
             if len(self._peers) < _MAX_PEERS:
-                self._peers[value] = _peer_of(value)
+                self._peers[value] = _Peer(_peer_of(value), self._handshakes)
+            self.connections += 1
         elif kind == zmq.Event.ACCEPT_FAILED:
             self.accept_failures += 1
             if self.accept_failures == 1:
                 _log.error("a connection was not taken: too many open files?", errno=value)
         elif kind == zmq.Event.DISCONNECTED:
-            peer = self._peers.pop(value, "?")
-            if self._failed is not None:
-                self._log.refuse(self._failed, peer)
-            self._failed = None
+            self._bid_farewell(self._peers.pop(value, None))
         elif kind in _REASONS:
-            self.turned_away += 1
             self._failed = _REASONS[kind]
+        elif kind in _ANSWERED:
+            self._handshakes += 1
+
+    def _bid_farewell(self, peer: _Peer | None) -> None:
+        """One connection has ended; whoever never came to a handshake gets its line."""
+        reason, self._failed = self._failed, None
+        if reason is None and peer is not None and peer.handshakes_before == self._handshakes:
+            reason = "speaks no ZMTP"
+        if reason is not None:
+            self.turned_away += 1
+            self._log.refuse(reason, peer.address if peer is not None else "?")
 
 
 def _peer_of(descriptor: int) -> str:

@@ -1,7 +1,9 @@
 """One platform cannot take all, one flood cannot fill the log, and a connection can be ended."""
 
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from ground.authenticator import AllowList, Authenticator
 from ground.door import Door
 from skywarden import keys
 from skywarden.link import ZAP_DOMAIN
+from tests.ground.scenes import until
 
 
 @pytest.fixture
@@ -88,27 +91,25 @@ def test_a_connection_is_ended_by_what_its_message_tells(context: "zmq.Context[z
 def test_whoever_fails_before_a_key_is_known_gets_a_line_with_the_address(
     tmp_path: Path, context: "zmq.Context[zmq.Socket[bytes]]"
 ) -> None:
-    server = keys.new_key_pair()
-    handler = Authenticator(context, AllowList(tmp_path))
-    handler.start()
-    router = context.socket(zmq.ROUTER)
-    router.curve_server, router.curve_secretkey = True, server.secret_z85
-    router.zap_domain = ZAP_DOMAIN.encode()
-    door = Door(router)
-    with structlog.testing.capture_logs() as lines:
+    with ExitStack() as stack:
+        handler = Authenticator(context, AllowList(tmp_path))
+        stack.callback(handler.stop)
+        handler.start()
+        router = context.socket(zmq.ROUTER)
+        stack.callback(router.close, linger=0)
+        router.curve_server, router.curve_secretkey = True, keys.new_key_pair().secret_z85
+        router.zap_domain = ZAP_DOMAIN.encode()
+        door = Door(router)
+        stack.callback(door.stop)
+        lines = stack.enter_context(structlog.testing.capture_logs())
         door.start()
         port = router.bind_to_random_port("tcp://127.0.0.1")
-        elsewhere: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        client = elsewhere.socket(zmq.DEALER)
-        client.linger = 0
-        client.connect(f"tcp://127.0.0.1:{port}")
-        end_s = time.monotonic() + 10.0
-        while not any(str(line.get("peer")).startswith("127.0.0.1:") for line in lines):
-            assert time.monotonic() < end_s, lines  # it knocks again and again
-            time.sleep(0.01)
-        elsewhere.destroy(linger=0)
-    assert {line["event"] for line in lines if "peer" in line} == {"peer refused"}
-    assert door.turned_away >= 1
-    door.stop()
-    router.close(linger=0)
-    handler.stop()
+        stranger = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30.0))
+        until(lambda: door.connections == 1)
+        stranger.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        until(lambda: any("peer" in line for line in lines))
+        own_address = "{}:{}".format(*stranger.getsockname())
+    told = [(line["event"], line["peer"]) for line in lines if "peer" in line]
+    assert told == [("peer refused", own_address)]
+    assert door.turned_away == 1
+
