@@ -146,7 +146,7 @@ def _found(config: Path | None) -> Path:
 
 def _try_parts(settings: "EdgeConfig") -> None:
     """Everything that would fail later in a child process fails here, as a sentence."""
-    from edge.vision_process import surface_of
+    from edge.vision.process import surface_of
     from models.catalogue import load_detector
     from skywarden.mavlink.connection import parse_connection
 
@@ -261,7 +261,7 @@ def locate(
         raise UsageError("say what the ray meets: one of --terrain FILE, --level-hae-m HEIGHT, --sea")
     if (alt_hae_m is None) == (alt_msl_m is None):
         raise UsageError("give the camera's height as one of --alt-hae-m and --alt-msl-m")
-    from edge.ask import LocateQuestion, answer
+    from edge.geolocation.ask import LocateQuestion, answer
 
     question = LocateQuestion(
         latitude_deg=latitude_deg,
@@ -288,7 +288,7 @@ def locate(
 
 
 def _show_answers(path: Path, *, as_json: bool) -> int:
-    from edge.cases import answers, read_cases
+    from edge.geolocation.cases import answers, read_cases
 
     found, problems = answers(read_cases(path))
     if problems:

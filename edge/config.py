@@ -8,17 +8,17 @@ from msgspec import Meta, ValidationError, convert, to_builtins
 
 from edge.calibration.record import Calibration, read_calibration
 from edge.cameras.config import CameraConfig
-from edge.downlink import LinkConfig
+from edge.link.downlink import LinkConfig
+from edge.link.thin_link import ThinLinkConfig
 from edge.mavlink_port import MavlinkConfig
-from edge.thin_link import ThinLinkConfig
 from edge.track import Tracker, TrackerConfig
 from edge.triage.config import TriageConfig
-from skywarden.camera import CameraModel
 from skywarden.config import Config
 from skywarden.errors import ConfigError, FlightError, GeometryError, InputError
 from skywarden.flight.schema import Sensor, SensorSigma
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import PoseSigmas
 from skywarden.messages import Label
-from skywarden.pose import PoseSigmas
 
 _NAME = re.compile(r"[A-Za-z0-9_\-]{1,32}")
 Name = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_\-]+$")]

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from edge.bus import Alive
-from edge.outbox import OutboxState
+from edge.link.outbox import OutboxState
 from edge.supervisor import Child
 from skywarden.errors import ConfigError
 

@@ -2,7 +2,7 @@
 
 One working loop ties them: it takes MAVLink frames from the port's thread, hands them to the vision
 processes, takes their answers, commits what must not be lost, and tells systemd, Prometheus and the autopilot
-that it turns. Detection runs in processes of its own (edge/vision_process.py): a crash in a decoder or in
+that it turns. Detection runs in processes of its own (edge/vision/process.py): a crash in a decoder or in
 inference loses no telemetry and nothing that was committed.
 """
 
@@ -19,25 +19,25 @@ from types import FrameType
 
 import structlog
 
-from edge.backlog import Backlog, Entry
 from edge.bus import ALIVE, MESSAGE, Alive, CoreBus, Endpoints, decode_alive, decode_note, split_result
 from edge.conditions import ConditionBoard
 from edge.config import EdgeConfig, SensorConfig
-from edge.downlink import Downlink
+from edge.link.backlog import Backlog, Entry
+from edge.link.downlink import Downlink
+from edge.link.outbox import Outbox
+from edge.link.thin_link import ThinLink
 from edge.mavlink_port import MavlinkPort
 from edge.metrics import Metrics, MetricsServer
-from edge.outbox import Outbox
+from edge.pose.telemetry import TelemetryNode
 from edge.recorder import Recorder
 from edge.supervisor import Child, python_module
-from edge.telemetry import TelemetryNode
-from edge.thin_link import ThinLink
 from edge.triage.core import TriageCore
 from skywarden import wire
 from skywarden.clock import NS_PER_S, Clock
 from skywarden.errors import StoreError, WireError
+from skywarden.link.thin import SALT_BYTES, ThinKey, ThinSealer
 from skywarden.messages import Health, Message, Sighting
 from skywarden.systemd import Notifier
-from skywarden.thin import SALT_BYTES, ThinKey, ThinSealer
 from skywarden.times import basic_utc
 from skywarden.topics import topic_of
 
@@ -330,7 +330,7 @@ class EdgeWorker:
 
         def argv(start: int) -> list[str]:
             return [
-                *python_module("edge.vision_process"),
+                *python_module("edge.vision.process"),
                 *("--config", str(self._config_path), "--sensor", sensor_id, "--sortie", self.sortie_id),
                 *("--telemetry", self._endpoints.telemetry, "--results", self._endpoints.results),
                 *("--frames", str(self._triage.frames_dir)),

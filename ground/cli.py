@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from ground import accounts_cli, invite_cli
+from ground.accounts import cli as accounts_cli
+from ground.link import invite_cli
 from skywarden.errors import SkywardenError, UsageError
 
 if TYPE_CHECKING:
     from ground.config import GroundConfig
-    from ground.reading import Filter, StoreReader
     from ground.serve import GroundHandle
-    from ground.upkeep import Copied
+    from ground.store.reading import Filter, StoreReader
+    from ground.store.upkeep import Copied
 
 Output = Annotated[Path | None, Parameter(name=["--out", "--output"])]
 Verbose = Annotated[int, Parameter(name=["--verbose", "-v"], count=True)]
@@ -143,7 +144,7 @@ def _print_addresses(handle: "GroundHandle", *, as_json: bool) -> None:
 def _print_certificate(handle: "GroundHandle") -> None:
     """On stderr: what people compare before they trust the page."""
     if handle.is_tls:
-        from ground.tls import load_certificate
+        from ground.http.tls import load_certificate
 
         print(f"certificate  SHA-256 {load_certificate(handle.state_dir).fingerprint}", file=sys.stderr)
 
@@ -186,9 +187,9 @@ def enrol(
     """
     import time
 
-    from ground.enrolments import enrol_line
+    from ground.link.enrolments import enrol_line
     from ground.serve import authorized_dir
-    from skywarden.keys import fingerprint
+    from skywarden.link.keys import fingerprint
 
     folder = authorized_dir(_settings(config, state=state).state_dir())
     if overlap_hours is not None and not 0.0 <= overlap_hours <= 24.0 * 366:
@@ -241,7 +242,7 @@ def revoke(
     json
         Print one JSON object: `platform_id` and `is_enrolled`.
     """
-    from ground.authenticator import revoke as shut_out
+    from ground.link.authenticator import revoke as shut_out
     from ground.serve import authorized_dir
 
     shut_out(authorized_dir(_settings(config, state=state).state_dir()), platform)
@@ -306,9 +307,9 @@ def verify(*, state: Path | None = None, config: Path | None = None, json: bool 
     """
     import msgspec
 
-    from ground.authenticator import AllowList, evidence_keys_in
+    from ground.link.authenticator import AllowList, evidence_keys_in
     from ground.serve import authorized_dir, store_path
-    from ground.verify import verify_store
+    from ground.store.verify import verify_store
     from skywarden.errors import VerificationError
 
     folder = _settings(config, state=state).state_dir()
@@ -362,7 +363,7 @@ def backup(
         Print one JSON object: `path`, `bytes`, `records`.
     """
     from ground.serve import store_path
-    from ground.upkeep import back_up
+    from ground.store.upkeep import back_up
 
     folder = _settings(config, state=state).state_dir()
     made = back_up(store_path(folder), target, None if fast else _evidence_keys(folder))
@@ -403,7 +404,7 @@ def restore(
         Print one JSON object: `path`, `bytes`, `records`, `set_aside`.
     """
     from ground.serve import store_path
-    from ground.upkeep import restore as put_back
+    from ground.store.upkeep import restore as put_back
     from skywarden.clock import SystemClock
     from skywarden.times import rfc3339
 
@@ -455,10 +456,10 @@ def expire(
     import msgspec
 
     from ground.config import ContactsConfig
-    from ground.contacts import ContactBook
+    from ground.picture.contacts import ContactBook
     from ground.serve import store_path
-    from ground.store import SqliteStore
-    from ground.upkeep import back_up
+    from ground.store.sqlite import SqliteStore
+    from ground.store.upkeep import back_up
     from skywarden.clock import SystemClock
 
     if min(sightings_days, chips_days, other_days) < 0 or not max(sightings_days, chips_days, other_days):
@@ -519,9 +520,9 @@ def hold(
         The station's TOML file, as for `ground serve`.
     """
     from ground.config import ContactsConfig
-    from ground.contacts import ContactBook
+    from ground.picture.contacts import ContactBook
     from ground.serve import store_path
-    from ground.store import SqliteStore
+    from ground.store.sqlite import SqliteStore
     from skywarden.clock import SystemClock
 
     if not release and not reason:
@@ -541,7 +542,7 @@ def hold(
 
 
 def _evidence_keys(folder: Path) -> dict[str, tuple[bytes, ...]]:
-    from ground.authenticator import AllowList
+    from ground.link.authenticator import AllowList
     from ground.serve import authorized_dir
 
     return {one.platform_id: one.evidence_keys for one in AllowList(authorized_dir(folder)).enrolled()}
@@ -686,10 +687,10 @@ def _settings(
 
 
 def _status(state_dir: Path) -> dict[str, Any]:
-    from ground.authenticator import AllowList
-    from ground.reading import SqliteReader
+    from ground.link.authenticator import AllowList
     from ground.serve import authorized_dir, server_key_path, store_path
-    from skywarden.keys import load_or_create_key_file
+    from ground.store.reading import SqliteReader
+    from skywarden.link.keys import load_or_create_key_file
     from skywarden.times import rfc3339
 
     key = load_or_create_key_file(server_key_path(state_dir))
@@ -716,8 +717,8 @@ def _status(state_dir: Path) -> dict[str, Any]:
 
 
 def _export(what: str, form: str, output: Path | None, limit: int, state_dir: Path) -> int:
-    from ground.reading import Filter, SqliteReader
     from ground.serve import store_path
+    from ground.store.reading import Filter, SqliteReader
 
     if limit < 1:
         raise UsageError(f"--limit {limit} leaves nothing to write")
@@ -753,10 +754,10 @@ def _note_export(state_dir: Path, what: str) -> None:
 
 def _exported(what: str, form: str, reader: "StoreReader", wanted: "Filter") -> tuple[bytes, int]:
     """The file's bytes, and how many things stand in it."""
-    from ground import views
-    from ground.api import feature_collection
     from ground.exports.cot import cot_events
     from ground.exports.klv import sighting_packets
+    from ground.http import views
+    from ground.http.api import feature_collection
 
     if what == "sightings":
         stored, matched = reader.sightings(wanted)

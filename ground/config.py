@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ground.accounts.doorkeeper import AccountsConfig
-from ground.thin_link import ThinLinkConfig
+from ground.link.thin_link import ThinLinkConfig
 from skywarden.config import Config
 from skywarden.errors import ConfigError
 

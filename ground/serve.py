@@ -11,30 +11,30 @@ import structlog
 import uvicorn
 import zmq
 
-from ground import tls
 from ground.accounts.doorkeeper import Doorkeeper
 from ground.accounts.roles import Role, Scope
-from ground.admission import allow_many_connections
-from ground.api import Station, create_app
-from ground.authenticator import AllowList, Authenticator, enrol, prove_refusal
 from ground.config import GroundConfig, host_and_port, is_loopback
-from ground.contacts import ContactBook
-from ground.datagram_port import DatagramPort
+from ground.http import tls
+from ground.http.api import Station, create_app
 from ground.http.gate import Rule, rules_of
+from ground.http.metrics import GroundMetrics
 from ground.http.session_routes import Cookie
-from ground.intake import EvidencePolicy
-from ground.live import LivePicture
-from ground.metrics import GroundMetrics
-from ground.receiver import Receiver
-from ground.store import SqliteStore, Store
-from ground.tasking import TaskingCourier, TaskingDesk
-from ground.thin_link import ThinLinkPort, ThinReader
-from ground.views import LINK_STALE_S, POSE_STALE_S
-from skywarden import keys
+from ground.http.views import LINK_STALE_S, POSE_STALE_S
+from ground.link.admission import allow_many_connections
+from ground.link.authenticator import AllowList, Authenticator, enrol, prove_refusal
+from ground.link.datagram_port import DatagramPort
+from ground.link.intake import EvidencePolicy
+from ground.link.receiver import Receiver
+from ground.link.tasking import TaskingCourier, TaskingDesk
+from ground.link.thin_link import ThinLinkPort, ThinReader
+from ground.picture.contacts import ContactBook
+from ground.picture.live import LivePicture
+from ground.store.sqlite import SqliteStore, Store
 from skywarden.clock import Clock, SystemClock
-from skywarden.datagram_session import Gate
 from skywarden.errors import ConfigError, LinkError, StoreError
 from skywarden.evidence import public_keys_in
+from skywarden.link import keys
+from skywarden.link.datagram_session import Gate
 from skywarden.messages import TaskingReceipt
 
 _log = structlog.get_logger("ground.serve")

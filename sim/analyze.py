@@ -11,8 +11,8 @@ import msgspec
 from edge.calibration.record import Calibration
 from edge.config import MountConfig, SigmaConfig
 from edge.mavlink_port import MavlinkConfig
-from edge.telemetry import TelemetryNode
-from edge.vision import Frame, Outcome, SensorIds, VisionNode, VisionSettings
+from edge.pose.telemetry import TelemetryNode
+from edge.vision.pipeline import Frame, Outcome, SensorIds, VisionNode, VisionSettings
 from models.catalogue import load_detector
 from models.detector import Detector
 from sim.plot_geojson import plot_feature
@@ -20,8 +20,8 @@ from skywarden.clock import NS_PER_S
 from skywarden.errors import FlightError
 from skywarden.flight.reader import FlightReader, FrameRef
 from skywarden.flight.schema import FixedMount, Sensor
+from skywarden.geometry.terrain import LEVEL_SIGMA_M, Surface
 from skywarden.messages import Plot, Sighting, Track
-from skywarden.terrain import LEVEL_SIGMA_M, Surface
 from skywarden.times import rfc3339
 
 LOOKAHEAD_NS = NS_PER_S

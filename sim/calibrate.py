@@ -41,25 +41,25 @@ from edge.calibration.solver import (
 )
 from edge.calibration.time_offset import TimeOffset, estimate_time_offset
 from edge.config import MountConfig, SigmaConfig
-from edge.locate import Locator
+from edge.geolocation.locate import Locator
 from edge.mavlink_port import MavlinkConfig
 from edge.pose.buffer import PoseBuffer
-from edge.telemetry import TelemetryNode
-from edge.vision import Frame, SensorIds, VisionNode, VisionSettings
+from edge.pose.telemetry import TelemetryNode
+from edge.vision.pipeline import Frame, SensorIds, VisionNode, VisionSettings
 from models.catalogue import load_detector
 from sim.ais_file import read_ais
 from sim.calibrate_marks import CONFIG as MARKS_CONFIG
 from sim.calibrate_marks import estimate_marks, prove_marks, read_marks
 from skywarden import __version__
-from skywarden.camera import CameraModel
 from skywarden.clock import NS_PER_S
 from skywarden.errors import FlightError, InputError
 from skywarden.flight.reader import FlightReader, FrameRef
 from skywarden.flight.schema import AIS, FixedMount, Sensor
-from skywarden.geoid import undulation_m
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.geoid import undulation_m
+from skywarden.geometry.pose import CameraPose, NoPose
+from skywarden.geometry.terrain import Surface
 from skywarden.messages import Sighting, Track
-from skywarden.pose import CameraPose, NoPose
-from skywarden.terrain import Surface
 
 IntArray = npt.NDArray[np.intp]
 Progress = Callable[[int, int, str], None]

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from edge.calibration.control_points import read_control_points
 from edge.calibration.looks import PARAMETERS, Looks, LooksBuilder, ground_misses_m
 from edge.calibration.solver import Estimate, Proof, SolverConfig, estimate, judge_misses
-from edge.cases import Mark, camera_of, read_cases
-from skywarden import rotations
+from edge.geolocation.cases import Mark, camera_of, read_cases
 from skywarden.errors import InputError
-from skywarden.pose import CameraPose, PoseSigmas
+from skywarden.geometry import rotations
+from skywarden.geometry.pose import CameraPose, PoseSigmas
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]

@@ -89,7 +89,7 @@ def analyze(
     from edge.calibration.record import read_calibration
     from sim.analyze import AnalyzeOptions
     from sim.analyze import analyze as run
-    from skywarden.terrain import SeaSurface, Surface, load_terrain
+    from skywarden.geometry.terrain import SeaSurface, Surface, load_terrain
 
     if terrain is not None and sea:
         raise UsageError("give one of --terrain and --sea")
@@ -184,7 +184,7 @@ def calibrate(
     from sim.calibrate import CalibrateOptions, report_json, report_text
     from sim.calibrate import calibrate as run
     from sim.calibrate_plot import plot_calibration
-    from skywarden.terrain import SeaSurface, Surface, load_terrain
+    from skywarden.geometry.terrain import SeaSurface, Surface, load_terrain
 
     if terrain is not None and sea:
         raise UsageError("give one of --terrain and --sea")

@@ -33,11 +33,12 @@ from sim.scenario.description import Scenario, load_scenario
 from sim.scenario.layers import write_layers
 from sim.scenario.runner import TERRAIN_NAME, render_flights
 from sim.scenario.world import World
-from skywarden import __version__, keys
+from skywarden import __version__
 from skywarden.errors import SkywardenError
 from skywarden.evidence import create_evidence_key, enrolment_line, evidence_key_path
 from skywarden.flight.reader import FlightReader
 from skywarden.flight.schema import FixedMount
+from skywarden.link import keys
 
 log = structlog.get_logger("demo")
 

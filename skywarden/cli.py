@@ -53,8 +53,8 @@ _VERBOSE = ("-v", "--verbose")
 _SHARED = {
     "doctor": "skywarden.doctor_cli:app",
     "flight": "skywarden.flight.cli:app",
-    "keys": "skywarden.keys_cli:app",
-    "terrain": "skywarden.terrain_cli:app",
+    "keys": "skywarden.link.keys_cli:app",
+    "terrain": "skywarden.geometry.terrain_cli:app",
 }
 
 

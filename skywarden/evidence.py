@@ -15,8 +15,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from skywarden import keys
 from skywarden.errors import LinkError
+from skywarden.link import keys
 from skywarden.wire import Record
 
 HASH_BYTES = 32

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from skywarden import klv
 from skywarden.errors import InputError
+from skywarden.geometry.uncertainty import ce90_m, le90_m
 from skywarden.messages import BoxPx, Position
-from skywarden.uncertainty import ce90_m, le90_m
 
 VERSION = 5
 MAX_TARGETS = 1024

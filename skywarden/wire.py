@@ -1,8 +1,8 @@
 """Messages to bytes and back. Format: version byte, then msgpack; goldens in tests/skywarden hold it.
 
 A record is what an outbox holds: a header that says whose it is and which number it has, and a body that one
-topic's decoder understands; on the link it travels as an `Entry` of a batch (skywarden/link.py). Sizes are
-checked before anything is decoded.
+topic's decoder understands; on the link it travels as an `Entry` of a batch (skywarden/link/protocol.py).
+Sizes are checked before anything is decoded.
 """
 
 from typing import Annotated, Any, Literal

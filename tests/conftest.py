@@ -4,10 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 os.environ.setdefault("MAVLINK20", "1")
 os.environ.setdefault("MAVLINK_DIALECT", "ardupilotmega")
+
+if "CI" not in os.environ:  # there Hypothesis draws the same examples in each run, by itself
+    settings.register_profile("here", deadline=None)
+    settings.load_profile("here")
 
 _PROJECT = Path(__file__).resolve().parent.parent
 

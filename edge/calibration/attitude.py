@@ -11,10 +11,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from skywarden import geodesy, rotations
 from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError
-from skywarden.pose import CameraPose
+from skywarden.geometry import geodesy, rotations
+from skywarden.geometry.pose import CameraPose
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from edge.calibration.looks import PARAMETERS, Looks, Place, internal_units, slopes
 from edge.calibration.solver import SolverConfig, estimate
-from skywarden import geodesy
 from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError
+from skywarden.geometry import geodesy
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -8,12 +8,12 @@ from edge.calibration.attitude import AttitudeHistory
 from edge.calibration.image_motion import ImageMotion, ImageMotionEstimator, MotionSettings
 from edge.calibration.time_offset import OffsetSettings, TimeOffset, estimate_time_offset
 from edge.mavlink_port import MavlinkConfig
-from edge.telemetry import TelemetryNode
+from edge.pose.telemetry import TelemetryNode
 from skywarden.clock import NS_PER_S
 from skywarden.errors import FlightError
 from skywarden.flight.reader import FlightReader
 from skywarden.flight.schema import FixedMount, GimbalMount
-from skywarden.pose import CameraPose, PoseSigmas
+from skywarden.geometry.pose import CameraPose, PoseSigmas
 
 Progress = Callable[[int, int, str], None]
 

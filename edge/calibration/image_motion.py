@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from skywarden.camera import CameraModel
 from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError
+from skywarden.geometry.camera import CameraModel
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from skywarden import geodesy
-from skywarden.camera import CameraModel
 from skywarden.errors import InputError
-from skywarden.pose import CameraPose
-from skywarden.rotations import GIMBAL_FROM_CAMERA, matrix_from_vector_rad
+from skywarden.geometry import geodesy
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import CameraPose
+from skywarden.geometry.rotations import GIMBAL_FROM_CAMERA, matrix_from_vector_rad
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from edge.calibration.attitude import AttitudeHistory
 from edge.calibration.image_motion import ImageMotion
-from skywarden import rotations
 from skywarden.clock import NS_PER_S
+from skywarden.geometry import rotations
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

@@ -17,10 +17,10 @@ from msgspec import Meta
 
 from edge.calibration.looks import LASTING
 from edge.calibration.solver import Estimate, Proof, SolverConfig
-from skywarden.camera import CameraModel
 from skywarden.errors import InputError
-from skywarden.pose import CameraPose, PoseSigmas
-from skywarden.rotations import GIMBAL_FROM_CAMERA, matrix_from_vector_rad
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import CameraPose, PoseSigmas
+from skywarden.geometry.rotations import GIMBAL_FROM_CAMERA, matrix_from_vector_rad
 
 FloatArray = npt.NDArray[np.float64]
 

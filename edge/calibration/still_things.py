@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.calibration.attitude import AttitudeHistory
-from skywarden import rotations
+from skywarden.geometry import rotations
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import shapely
 
 from edge.plots.ground import EqualAreaPlane
-from skywarden import geodesy
 from skywarden.errors import InputError
-from skywarden.terrain import Surface
-from skywarden.uncertainty import LE90_PER_SIGMA
+from skywarden.geometry import geodesy
+from skywarden.geometry.terrain import Surface
+from skywarden.geometry.uncertainty import LE90_PER_SIGMA
 
 FloatArray = npt.NDArray[np.float64]
 

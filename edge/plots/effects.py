@@ -16,11 +16,11 @@ import shapely
 
 from edge.plots.area import gradients
 from edge.plots.ground import GroundPolygon, GroundRing
-from skywarden import geodesy
-from skywarden.camera import CameraModel
 from skywarden.errors import InputError
-from skywarden.pose import CameraPose
-from skywarden.terrain import Surface
+from skywarden.geometry import geodesy
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import CameraPose
+from skywarden.geometry.terrain import Surface
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -14,13 +14,13 @@ import numpy.typing as npt
 import pyproj
 import shapely
 
-from edge.locate import OK, Locations, Locator
+from edge.geolocation.locate import OK, Locations, Locator
 from edge.plots.outline import Outline, ring_area
-from skywarden import geodesy
-from skywarden.camera import CameraModel
 from skywarden.errors import InputError
-from skywarden.pose import CameraPose
-from skywarden.terrain import Surface
+from skywarden.geometry import geodesy
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import CameraPose
+from skywarden.geometry.terrain import Surface
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -92,7 +92,8 @@ class GroundPolygon:
 
     Attributes:
         holes: in no order.
-        clipped_reason: why a part is missing, a word of `edge.locate.STATUSES`; `None` when all was placed.
+        clipped_reason: why a part is missing, a word of `edge.geolocation.locate.STATUSES`; `None` when all
+            was placed.
         placed_share: share of the outline's vertices that have a place.
     """
 
@@ -120,7 +121,9 @@ class GroundPolygon:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoGround:
-    """An outline without ground: a word of `edge.locate.STATUSES` or "folded", and the numbers."""
+    """An outline without ground: a word of `edge.geolocation.locate.STATUSES` or "folded", and the
+    numbers.
+    """
 
     reason: str
     detail: str

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge.locate import OUTSIDE_TERRAIN, Locator
+from edge.geolocation.locate import OUTSIDE_TERRAIN, Locator
 from edge.plots.area import Areas, Interval, areas_of, interval_90
 from edge.plots.effects import Effects, OutlineSigmas, effects_on
 from edge.plots.ground import Edges, EqualAreaPlane, GroundPolygon, NoGround, place_outline
 from edge.plots.outline import Outline
-from skywarden import geodesy
-from skywarden.camera import CameraModel
 from skywarden.errors import InputError
-from skywarden.pose import CameraPose
-from skywarden.terrain import Surface
+from skywarden.geometry import geodesy
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import CameraPose
+from skywarden.geometry.terrain import Surface
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

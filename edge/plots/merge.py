@@ -25,7 +25,7 @@ from edge.plots.ground import EqualAreaPlane
 from edge.plots.look import PlotLook
 from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError
-from skywarden.terrain import Surface
+from skywarden.geometry.terrain import Surface
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from edge.locate import Locator
+from edge.geolocation.locate import Locator
 from edge.plots.effects import OutlineSigmas
 from edge.plots.ground import EqualAreaPlane, NoGround
 from edge.plots.look import PlotLook, look_at_plot
@@ -24,10 +24,10 @@ from models.detection import DetectionBatch, MaskShape, Shape
 from skywarden import messages
 from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError
+from skywarden.geometry.pose import CameraPose
+from skywarden.geometry.terrain import LevelSurface, Surface
+from skywarden.geometry.uncertainty import ce90_m, le90_m
 from skywarden.messages import MAX_PLOT_VERTICES, MAX_RING_VERTICES
-from skywarden.pose import CameraPose
-from skywarden.terrain import LevelSurface, Surface
-from skywarden.uncertainty import ce90_m, le90_m
 
 TOLD_EARLIEST_NS = 5 * NS_PER_S
 TOLD_LATEST_NS = 30 * NS_PER_S

@@ -9,7 +9,7 @@ SampleT = TypeVar("SampleT", bound=Timed)
 
 
 class PoseRefusedError(Exception):
-    """Why there is no pose: one of the reasons of `skywarden.pose.NoPose`, and the numbers."""
+    """Why there is no pose: one of the reasons of `skywarden.geometry.pose.NoPose`, and the numbers."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)

@@ -11,18 +11,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge import gimbal
 from edge.calibration.record import Calibration
-from edge.gimbal import GimbalAttitude
+from edge.pose import gimbal
 from edge.pose.bracket import PoseRefusedError, known
+from edge.pose.gimbal import GimbalAttitude
 from edge.pose.history import PoseHistory, Timed
 from edge.pose.place import Place, level_alt, position_at
 from edge.pose.turn import Mount, Turn, attitude_at, gimbal_at, newest_gimbal
-from skywarden import rotations
 from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError
+from skywarden.geometry import rotations
+from skywarden.geometry.pose import CameraPose, NoPose, PoseSigmas
 from skywarden.messages import GimbalPose, PlatformPose
-from skywarden.pose import CameraPose, NoPose, PoseSigmas
 
 
 class PoseBuffer:

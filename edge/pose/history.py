@@ -6,7 +6,7 @@ from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from edge.integrity import Timeline
 from skywarden.clock import NS_PER_S
-from skywarden.heights import AboveHomeM, HaeM, MslM
+from skywarden.geometry.heights import AboveHomeM, HaeM, MslM
 
 Quaternion = tuple[float, float, float, float]
 
@@ -142,7 +142,7 @@ class Samples(Generic[SampleT]):
 
 
 class PoseHistory:
-    """Telemetry of one platform as far as poses need it; fed by `edge.telemetry`.
+    """Telemetry of one platform as far as poses need it; fed by `edge.pose.telemetry`.
 
     Attributes:
         positions: the autopilot's own estimate.

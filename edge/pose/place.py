@@ -7,9 +7,9 @@ import numpy as np
 from edge.integrity import Verdict
 from edge.pose.bracket import PoseRefusedError, bracket
 from edge.pose.history import PoseHistory, PositionSample, Samples
-from skywarden import geodesy
 from skywarden.clock import NS_PER_S
-from skywarden.pose import FloatArray
+from skywarden.geometry import geodesy
+from skywarden.geometry.pose import FloatArray
 
 VELOCITY_SPAN_NS = NS_PER_S
 VELOCITY_REACH_NS = 5 * NS_PER_S

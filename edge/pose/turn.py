@@ -5,14 +5,14 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from edge import gimbal
-from edge.gimbal import GimbalAttitude
+from edge.pose import gimbal
 from edge.pose.bracket import PoseRefusedError, bracket
+from edge.pose.gimbal import GimbalAttitude
 from edge.pose.history import GimbalSample, PoseHistory, PoseLimits, Quaternion, Samples
-from skywarden import rotations
 from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError
-from skywarden.pose import FloatArray
+from skywarden.geometry import rotations
+from skywarden.geometry.pose import FloatArray
 
 CONVENTIONS = ("gimbal_device", "mount_orientation", "mount_status")
 """How gimbals speak, the clearest first."""

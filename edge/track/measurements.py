@@ -149,8 +149,8 @@ def from_covariances(
     """Measurements of which only the covariance (M, 2, 2) is known, not where it comes from.
 
     A stated share of it counts as shared: two numbers, along and across where the camera looks
-    (`edge.locate.forward_azimuth_deg`), scaled by the present covariance, so that they turn with the camera.
-    Raises `InputError` for a covariance that is none.
+    (`edge.geolocation.locate.forward_azimuth_deg`), scaled by the present covariance, so that they turn with
+    the camera. Raises `InputError` for a covariance that is none.
     """
     points = np.asarray(points_m, dtype=np.float64).reshape(-1, 2)
     count = len(points)

@@ -3,18 +3,18 @@
 What each source does to a place follows from the geometry of its ray over level ground: a camera displaced by
 c and a ray r turned by d, at slant range s, move the place by P (c + s d), P x = x - r x_down / r_down. The
 sum of all sources is then brought, by the lower triangular map in axes along and across the ray, to the
-covariance that `edge.locate` gave, which knows slopes, curvature and refraction: what the tracker takes for
-the whole error is what the sighting states.
+covariance that `edge.geolocation.locate` gave, which knows slopes, curvature and refraction: what the
+tracker takes for the whole error is what the sighting states.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from edge.locate import Locations
-from edge.plane import LocalPlane
+from edge.geolocation.locate import Locations
 from edge.track.config import TrackerConfig
 from edge.track.measurements import Measurements
-from skywarden.pose import CameraPose
+from edge.track.plane import LocalPlane
+from skywarden.geometry.pose import CameraPose
 
 FloatArray = npt.NDArray[np.float64]
 

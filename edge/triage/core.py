@@ -13,13 +13,13 @@ import numpy as np
 import structlog
 
 from edge.bus import Control
-from edge.chips import MAX_REGION_BYTES, cut_region
-from edge.outbox import Entry, Outbox
+from edge.link.outbox import Entry, Outbox
 from edge.triage.config import TriageConfig
 from edge.triage.frame_ring import find_kept
 from edge.triage.ladder import Ladder
 from edge.triage.requests import RequestBook, Verdict, receipt_of
 from edge.triage.worth import PLAIN, Graded, Worth
+from edge.vision.chips import MAX_REGION_BYTES, cut_region
 from skywarden.errors import StoreError
 from skywarden.messages import Chip, Message, Sighting, Tasking
 from skywarden.wire import encode

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 
 from edge.triage.frame_ring import FrameNote, FrameRing, KeptSighting
-from edge.vision import Frame
+from edge.vision.pipeline import Frame
 from skywarden.clock import NS_PER_S
 from skywarden.messages import Chip, Message, Sighting
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from ground.schema import as_store_errors
+from ground.store.schema import as_store_errors
 from skywarden.errors import StoreError
 
 APPLICATION_ID = 0x53_4B_59_41  # "SKYA"

@@ -12,7 +12,7 @@ Nobody's affiliation is guessed: it stays `u`, unknown. What no person has confi
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
-from ground.reading import StoredContact
+from ground.store.reading import StoredContact
 from skywarden.clock import NS_PER_S
 from skywarden.messages import Position
 from skywarden.times import rfc3339

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from ground.reading import StoredSighting
-from skywarden import geoid, klv
+from ground.store.reading import StoredSighting
+from skywarden import klv
+from skywarden.geometry import geoid
 from skywarden.messages import Sighting
 from skywarden.vmti import VmtiSet, encode_vmti, target_of_box
 

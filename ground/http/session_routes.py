@@ -13,7 +13,7 @@ from ground.accounts.doorkeeper import Doorkeeper
 from ground.accounts.roles import Permission
 from ground.accounts.sessions import Identity, page_token
 from ground.http.gate import Caller, needs
-from ground.views import ErrorView
+from ground.http.views import ErrorView
 from skywarden.errors import AccessError
 from skywarden.times import rfc3339
 

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from ground.accounts.roles import Permission
 from ground.accounts.sessions import Identity
 from ground.http.gate import Caller, needs
-from ground.live import LivePicture
-from ground.reading import StoreReader
-from ground.tasking import AskedTasking, Kind, State, TaskingDesk
-from ground.views import ErrorView
+from ground.http.views import ErrorView
+from ground.link.tasking import AskedTasking, Kind, State, TaskingDesk
+from ground.picture.live import LivePicture
+from ground.store.reading import StoreReader
 from skywarden.clock import Clock
 from skywarden.errors import InputError
 from skywarden.times import rfc3339

@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from edge.calibration.control_points import KNOT_MPS, VesselReport, VesselTrack
 from edge.calibration.looks import Looks, LooksBuilder, Place
-from skywarden import geodesy, rotations
-from skywarden.camera import CameraModel
 from skywarden.clock import NS_PER_S
 from skywarden.errors import GeometryError
-from skywarden.pose import CameraPose, PoseSigmas
+from skywarden.geometry import geodesy, rotations
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import CameraPose, PoseSigmas
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge.locate import OK
+from edge.geolocation.locate import OK
 from sim.accuracy.section import Section, spread_of
 from sim.accuracy.short_flight import (
     SENSINGS,
@@ -25,8 +25,8 @@ from sim.accuracy.short_flight import (
     ShortFlight,
     rolling_hills,
 )
-from skywarden.terrain import Terrain
-from skywarden.uncertainty import CHI_SQUARE_2_90
+from skywarden.geometry.terrain import Terrain
+from skywarden.geometry.uncertainty import CHI_SQUARE_2_90
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from edge.locate import Locator
+from edge.geolocation.locate import Locator
 from sim.accuracy.section import Section, Spread, spread_of
-from skywarden import geodesy, rotations
-from skywarden.camera import CameraModel
-from skywarden.pose import CameraPose, PoseSigmas
-from skywarden.terrain import LevelSurface
+from skywarden.geometry import geodesy, rotations
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import CameraPose, PoseSigmas
+from skywarden.geometry.terrain import LevelSurface
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from sim.accuracy.section import Section
 from sim.analyze import AnalyzeOptions, analyze
 from sim.importers import import_flight
-from skywarden import geodesy
-from skywarden.terrain import load_terrain
+from skywarden.geometry import geodesy
+from skywarden.geometry.terrain import load_terrain
 
 FloatArray = npt.NDArray[np.float64]
 

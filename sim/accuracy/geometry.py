@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge import cases
-from edge.locate import Locator
+from edge.geolocation import cases
+from edge.geolocation.locate import Locator
 from sim.accuracy.section import Section
-from skywarden import geodesy
+from skywarden.geometry import geodesy
 
 
 def section(data: Path, scratch: Path) -> Section:
@@ -35,7 +35,7 @@ def section(data: Path, scratch: Path) -> Section:
     text = [
         "The reference cases (made elsewhere by forward projection) through `skywarden locate CASES.json`. "
         "Cases that are not given here, some hundreds with every field drawn at random, are compared with a "
-        "brute-force referee in the tests (`tests/edge/test_cases.py`).\n",
+        "brute-force referee in the tests (`tests/edge/geolocation/test_cases.py`).\n",
         "| what | goal | reached | count |",
         "|---|---|---|---|",
         f"| status right | all | {right} of {len(wanted)} | {len(wanted)} |",

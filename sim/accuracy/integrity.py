@@ -11,14 +11,14 @@ import numpy as np
 
 from edge.config import MountConfig
 from edge.mavlink_port import MavlinkConfig
-from edge.telemetry import TelemetryNode
+from edge.pose.telemetry import TelemetryNode
 from sim.accuracy.section import Section
 from sim.faults import gnss
 from sim.faults.gnss import Record, Span
-from skywarden import geodesy
 from skywarden.clock import NS_PER_S
+from skywarden.geometry import geodesy
+from skywarden.geometry.pose import CameraPose, NoPose, PoseSigmas
 from skywarden.mavlink.tlog import read_tlog
-from skywarden.pose import CameraPose, NoPose, PoseSigmas
 
 LOGS = (
     ("copter", "mavlink/dronekit_flight_replay.tlog"),

@@ -9,13 +9,13 @@ import numpy as np
 import shapely
 
 from edge.config import MountConfig, SigmaConfig
-from edge.locate import Locator
+from edge.geolocation.locate import Locator
 from edge.mavlink_port import MavlinkConfig
 from edge.plots.effects import OutlineSigmas
 from edge.plots.ground import EqualAreaPlane
 from edge.plots.merge import PlotState
 from edge.plots.node import PlotNode, PlotSettings
-from edge.telemetry import TelemetryNode
+from edge.pose.telemetry import TelemetryNode
 from models.detection import DetectionBatch, PolygonShape, Shape, make_batch
 from sim.scenario.description import Scenario
 from sim.scenario.platform import PlatformTruth
@@ -23,7 +23,7 @@ from sim.scenario.runner import sensor_of
 from sim.scenario.telemetry import TelemetryMaker
 from sim.scenario.truth import FrameTruth, TruthMaker
 from sim.scenario.world import World
-from skywarden.pose import NoPose
+from skywarden.geometry.pose import NoPose
 
 SECONDS = 40.0
 STEP_S = 1.0

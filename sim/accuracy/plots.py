@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from edge.locate import Locator
+from edge.geolocation.locate import Locator
 from edge.plots.effects import OutlineSigmas
 from edge.plots.ground import EqualAreaPlane, NoGround
 from edge.plots.look import PlotLook, look_at_plot
@@ -18,11 +18,11 @@ from edge.plots.outline import MAX_VERTICES, Outline, simplified_polygon
 from sim.accuracy.plot_flights import flown_plots
 from sim.accuracy.section import Section
 from sim.scenario.description import load_scenario
-from skywarden import geodesy, rotations
-from skywarden.camera import CameraModel
 from skywarden.clock import NS_PER_S
-from skywarden.pose import CameraPose, PoseSigmas
-from skywarden.terrain import LevelSurface
+from skywarden.geometry import geodesy, rotations
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import CameraPose, PoseSigmas
+from skywarden.geometry.terrain import LevelSurface
 
 FloatArray = npt.NDArray[np.float64]
 

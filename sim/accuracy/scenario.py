@@ -16,8 +16,8 @@ from sim.analyze import AnalyzeOptions, analyze
 from sim.scenario.description import load_scenario
 from sim.scenario.runner import TERRAIN_NAME, render_flights
 from sim.scenario.truth import TRUTH_JSONL
-from skywarden import geodesy
-from skywarden.terrain import load_terrain
+from skywarden.geometry import geodesy
+from skywarden.geometry.terrain import load_terrain
 
 SCENARIO = "coast-and-hill"
 SCENARIO_SECONDS = 40.0

@@ -12,19 +12,19 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from edge.box_errors import LOOSE_SHARE, box_sigma_px
 from edge.config import MountConfig, SigmaConfig
-from edge.locate import OK, Locations, Locator
+from edge.geolocation.box_errors import LOOSE_SHARE, box_sigma_px
+from edge.geolocation.locate import OK, Locations, Locator
 from edge.mavlink_port import MavlinkConfig
-from edge.telemetry import TelemetryNode
+from edge.pose.telemetry import TelemetryNode
 from sim.scenario.description import Scenario
 from sim.scenario.platform import PlatformTruth
 from sim.scenario.runner import sensor_of
 from sim.scenario.telemetry import TelemetryMaker
 from sim.scenario.truth import ObjectTruth, TruthMaker
 from sim.scenario.world import World
-from skywarden import geodesy
-from skywarden.pose import NoPose
+from skywarden.geometry import geodesy
+from skywarden.geometry.pose import NoPose
 
 FLIGHT_S = 1.6
 LOOK_S = 1.1

@@ -10,7 +10,7 @@ import numpy as np
 from edge.calibration.attitude import MIN_POSES, AttitudeHistory
 from edge.calibration.field_of_view import Boxes
 from sim.importers.seadronessee import load_json
-from skywarden import geodesy, rotations
+from skywarden.geometry import geodesy, rotations
 
 LABELS = ("boat", "buoy")
 _EDGE_PX = 3

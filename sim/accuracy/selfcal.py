@@ -20,13 +20,13 @@ from edge.calibration.solver import (
     one_sided,
     prove,
 )
-from edge.locate import Locator
+from edge.geolocation.locate import Locator
 from sim.accuracy.ais_flights import CAMERA, ORIGIN, AisFlight, SimulatedFlight, simulate
 from sim.accuracy.section import Section, spread_of
 from sim.calibrate import folds_and_blocks
 from sim.calibrate_marks import MarkSet, estimate_marks, prove_marks, read_marks
 from skywarden.errors import GeometryError
-from skywarden.terrain import LevelSurface
+from skywarden.geometry.terrain import LevelSurface
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]

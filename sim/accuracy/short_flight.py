@@ -1,9 +1,10 @@
 """One short flight with an error drawn for every source, told as real MAVLink bytes and located as aboard.
 
 Truth is a platform that turns at a constant rate over a surface. What it says of itself is wrong by one draw
-per source and flight; the bytes go through `edge.telemetry` and `edge.pose`, the pixel through
-`edge.locate`, and what comes out is laid beside the true place. So a count over many flights judges the
-whole path (decoding, clocks, interpolation, conventions, propagation), not a formula against itself.
+per source and flight; the bytes go through `edge.pose.telemetry` and `edge.pose`, the pixel through
+`edge.geolocation.locate`, and what comes out is laid beside the true place. So a count over many flights
+judges the whole path (decoding, clocks, interpolation, conventions, propagation), not a formula against
+itself.
 """
 
 import math
@@ -14,16 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.config import MountConfig
-from edge.locate import OK, Locator
+from edge.geolocation.locate import OK, Locator
 from edge.mavlink_port import MavlinkConfig
-from edge.telemetry import TelemetryNode
-from skywarden import geodesy, rotations
-from skywarden.camera import CameraModel
+from edge.pose.telemetry import TelemetryNode
 from skywarden.clock import NS_PER_S
-from skywarden.geoid import undulation_m
+from skywarden.geometry import geodesy, rotations
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.geoid import undulation_m
+from skywarden.geometry.pose import CameraPose, NoPose, PoseSigmas
+from skywarden.geometry.terrain import LevelSurface, SeaSurface, Surface, SurfaceKind, Terrain
 from skywarden.mavlink import synth
-from skywarden.pose import CameraPose, NoPose, PoseSigmas
-from skywarden.terrain import LevelSurface, SeaSurface, Surface, SurfaceKind, Terrain
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -133,7 +134,7 @@ class LookResult:
     """One look: where the truth lay, seen from the estimate, and what the estimate said of itself.
 
     Attributes:
-        status: a word of `edge.locate.STATUSES`, or a reason of `skywarden.pose.NoPose`.
+        status: a word of `edge.geolocation.locate.STATUSES`, or a reason of `skywarden.geometry.pose.NoPose`.
         east_m, north_m, up_m: from the estimate to the truth; NaN without a position.
         nees_2d: squared Mahalanobis distance in the horizontal plane (2 degrees of freedom).
     """

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from edge.calibration.field_of_view import FieldOfView, estimate_field_of_view
 from edge.calibration.flight_motion import FlightMount, flight_time_offset
 from edge.calibration.time_offset import TimeOffset, estimate_time_offset
-from edge.locate import Locator
+from edge.geolocation.locate import Locator
 from edge.mavlink_port import MavlinkConfig
-from edge.telemetry import TelemetryNode
+from edge.pose.telemetry import TelemetryNode
 from sim.accuracy.flight import PANEL_A
 from sim.accuracy.sea_looks import sea_videos
 from sim.accuracy.section import Section
@@ -21,11 +21,11 @@ from sim.accuracy.timing_flights import MadeFlight, make_flights
 from sim.importers import import_flight
 from sim.scenario.description import load_scenario
 from sim.scenario.runner import render_flight
-from skywarden import geodesy
 from skywarden.clock import NS_PER_S
 from skywarden.flight.reader import FlightReader
-from skywarden.pose import CameraPose, PoseSigmas
-from skywarden.terrain import LevelSurface
+from skywarden.geometry import geodesy
+from skywarden.geometry.pose import CameraPose, PoseSigmas
+from skywarden.geometry.terrain import LevelSurface
 
 FloatArray = npt.NDArray[np.float64]
 

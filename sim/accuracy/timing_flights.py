@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from edge.calibration.attitude import AttitudeHistory
 from edge.calibration.image_motion import ImageMotion, PairMotion, motion_of, pair_motion
-from skywarden import rotations
-from skywarden.camera import CameraModel
 from skywarden.clock import NS_PER_S
+from skywarden.geometry import rotations
+from skywarden.geometry.camera import CameraModel
 
 FloatArray = npt.NDArray[np.float64]
 

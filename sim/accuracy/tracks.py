@@ -77,9 +77,9 @@ def _speed_text() -> list[str]:
         "60 degrees off nadir halfway, by a platform at 15 m/s that closes in, passes, or circles. Errors "
         "are drawn per flight and source: boresight, time, lens and sea last the flight; of tilt, heading "
         "and GNSS half the variance lasts and half wanders (20, 60, 60 s; the tracker assumes 40, 80, 100 "
-        "s). Pixels go through `edge.locate` with the believed pose. Figures are those of the last frame; "
-        "*inside 90 %* counts flights whose truth lies inside what is stated for 90 %; NEES is per degree of "
-        "freedom. Goal with set B: 0.25 m/s and 3 degrees RMS.\n",
+        "s). Pixels go through `edge.geolocation.locate` with the believed pose. Figures are of the last "
+        "frame; *inside 90 %* counts flights whose truth lies inside what is stated for 90 %; NEES is per "
+        "degree of freedom. Goal with set B: 0.25 m/s and 3 degrees RMS.\n",
         "| set | path | flights | one track | speed RMS m/s | course RMS deg | inside 90 %: speed, course, "
         "velocity | NEES | under way called moving | at anchor called moving, at the end | at any time |",
         "|---|---|---|---|---|---|---|---|---|---|---|",

@@ -4,7 +4,7 @@ Truth is a platform at 300 m that closes in, passes, or circles, and a gimbal th
 off nadir which makes way, beside one at anchor. What the platform believes is wrong by draws that last the
 flight (boresight, time, height of the sea, lens) and by others of which half the variance lasts and half
 wanders (tilt, heading, GNSS), with correlation times that the tracker is not told. Pixels go through
-`edge.locate` with the believed pose, and what it answers through `edge.track`.
+`edge.geolocation.locate` with the believed pose, and what it answers through `edge.track`.
 """
 
 import math
@@ -14,14 +14,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from edge.locate import Locator
-from edge.plane import LocalPlane
+from edge.geolocation.locate import Locator
 from edge.track import Tracker, TrackerConfig, TrackState, measurements_of
+from edge.track.plane import LocalPlane
 from sim.accuracy.short_flight import CAMERA, FOCAL_PX, Errors, ErrorSet, draw_errors
-from skywarden import geodesy, rotations
 from skywarden.clock import NS_PER_S
-from skywarden.pose import CameraPose
-from skywarden.terrain import LevelSurface
+from skywarden.geometry import geodesy, rotations
+from skywarden.geometry.pose import CameraPose
+from skywarden.geometry.terrain import LevelSurface
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -22,10 +22,10 @@ import msgspec
 import numpy as np
 import zmq
 
-from ground import spatial
-from ground.arrivals import Arrival, judged
-from ground.schema import open_for_reading, open_for_writing
-from ground.store import SqliteStore
+from ground.store import spatial
+from ground.store.arrivals import Arrival, judged
+from ground.store.schema import open_for_reading, open_for_writing
+from ground.store.sqlite import SqliteStore
 from sim.faults.nodes import NoContacts
 from skywarden.messages import Position, Sighting
 from skywarden.wire import Entry, Record, decode_entry, encode, encode_entry

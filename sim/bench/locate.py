@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge import raycast
-from edge.locate import Locator
-from skywarden import geodesy, rotations
-from skywarden.camera import CameraModel
-from skywarden.pose import CameraPose, PoseSigmas
-from skywarden.terrain import Terrain, load_terrain
+from edge.geolocation import raycast
+from edge.geolocation.locate import Locator
+from skywarden.geometry import geodesy, rotations
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import CameraPose, PoseSigmas
+from skywarden.geometry.terrain import Terrain, load_terrain
 
 FloatArray = npt.NDArray[np.float64]
 Work = dict[str, tuple[int, Callable[[], object]]]

@@ -26,13 +26,13 @@ import structlog
 from edge.bus import MESSAGE, Alive, CoreBus, Endpoints, ImageNote, VisionBus
 from edge.cameras.frame import U8, BgrPixels, CameraFrame
 from edge.config import MountConfig
-from edge.downlink import Downlink, LinkConfig
+from edge.link.downlink import Downlink, LinkConfig
+from edge.link.outbox import Outbox
 from edge.mavlink_port import MavlinkConfig
-from edge.outbox import Outbox
-from edge.pending import PendingFrames
-from edge.telemetry import TelemetryNode
-from edge.vision import SensorIds, VisionNode, VisionSettings
-from edge.vision_loop import SWITCH_S, LoopSettings, VisionLoop
+from edge.pose.telemetry import TelemetryNode
+from edge.vision.loop import SWITCH_S, LoopSettings, VisionLoop
+from edge.vision.pending import PendingFrames
+from edge.vision.pipeline import SensorIds, VisionNode, VisionSettings
 from edge.worker import newest_key
 from ground.config import GroundConfig
 from ground.serve import start_ground
@@ -41,14 +41,15 @@ from models.detector import Inference
 from models.network import NetworkDetector
 from models.speed import made_up_frame
 from sim.bench.infer import write_model
-from skywarden import keys, wire
-from skywarden.camera import CameraModel
+from skywarden import wire
 from skywarden.clock import NS_PER_S, SystemClock
 from skywarden.evidence import EvidenceKey, enrolment_line
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import PoseSigmas
+from skywarden.geometry.terrain import LevelSurface
+from skywarden.link import keys
 from skywarden.mavlink.synth import MessageMaker
 from skywarden.messages import Health, Message
-from skywarden.pose import PoseSigmas
-from skywarden.terrain import LevelSurface
 from skywarden.topics import topic_named
 
 GOALS = {640: (0.97, 1.05, 1.15), 320: (0.95, 1.10, 1.20)}

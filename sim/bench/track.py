@@ -2,10 +2,11 @@
 
 One camera hovers 300 m over many moving objects, 4K, looking straight down. Every object gives a box, except
 5 %; 5 % more boxes are on nothing; a tenth of the true ones is unsure. ByteTrack is handed the boxes. Ours is
-handed the same boxes' centres as places on the ground with covariances (`edge.locate` with the errors of a
-calibrated platform, `edge.track.measurements_of`); neither is timed with the making of its input. Both answer
-with a number for each detection, and both answers are scored in the image, against the same true boxes. Time
-is the thread's own on the processor: neither tracker uses another, and the machine has other work.
+handed the same boxes' centres as places on the ground with covariances (`edge.geolocation.locate` with the
+errors of a calibrated platform, `edge.track.measurements_of`); neither is timed with the making of its
+input. Both answer with a number for each detection, and both answers are scored in the image, against the
+same true boxes. Time is the thread's own on the processor: neither tracker uses another, and the machine has
+other work.
 """
 
 import statistics
@@ -17,14 +18,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.locate import Locator
-from edge.plane import LocalPlane
+from edge.geolocation.locate import Locator
 from edge.track import Measurements, Tracker, TrackerConfig, measurements_of
+from edge.track.plane import LocalPlane
 from edge.track.states import CONFIRMED
-from skywarden.camera import CameraModel
 from skywarden.clock import NS_PER_S
-from skywarden.pose import CameraPose, PoseSigmas
-from skywarden.terrain import LevelSurface
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import CameraPose, PoseSigmas
+from skywarden.geometry.terrain import LevelSurface
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]

@@ -19,7 +19,7 @@ from ground.accounts.sessions import Identity, Sessions
 from ground.config import GroundConfig
 from ground.http.gate import TOKEN_HEADER, Rule
 from ground.serve import GroundHandle, start_ground
-from ground.store import Arrival
+from ground.store.sqlite import Arrival
 from sim.faults.access_fuzz import Request, requests
 from sim.faults.result import Profile, Result
 from skywarden.clock import SystemClock

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import zmq
 
-from skywarden import keys
-from skywarden.link import KIND_BATCH
+from skywarden.link import keys
+from skywarden.link.protocol import KIND_BATCH
 
 
 def main(link: str, station_key: str, key_file: Path, count: int) -> None:

@@ -6,10 +6,10 @@ from typing import Literal
 
 import msgspec
 
-from edge.outbox import Outbox
-from ground.arrivals import Arrival, ArrivedFragment, Ingested
-from ground.store import SqliteStore, Standing
-from skywarden.link import Head
+from edge.link.outbox import Outbox
+from ground.store.arrivals import Arrival, ArrivedFragment, Ingested
+from ground.store.sqlite import SqliteStore, Standing
+from skywarden.link.protocol import Head
 from skywarden.messages import Gap
 
 Bug = Literal[

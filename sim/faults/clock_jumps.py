@@ -14,12 +14,12 @@ from edge import clock_watch
 from ground.accounts.doorkeeper import AccountsConfig, Doorkeeper
 from ground.accounts.roles import Role
 from ground.accounts.sessions import Identity
-from ground.authenticator import AllowList, enrol
-from ground.verify import verify_store
+from ground.link.authenticator import AllowList, enrol
+from ground.store.verify import verify_store
 from sim.faults.checker import Checker
 from sim.faults.nodes import START_NS, EdgeNode, GroundNode, NodeClock
 from sim.faults.result import Profile, Result
-from skywarden import keys
+from skywarden.link import keys
 from skywarden.messages import Health
 from skywarden.wire import encode
 

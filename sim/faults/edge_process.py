@@ -12,12 +12,13 @@ import threading
 import time
 from pathlib import Path
 
-from edge.downlink import Downlink, LinkConfig
-from edge.outbox import Outbox
+from edge.link.downlink import Downlink, LinkConfig
+from edge.link.outbox import Outbox
 from sim.faults.contents import made_chip, made_sighting
-from skywarden import evidence, keys
+from skywarden import evidence
 from skywarden.evidence import body_hash
-from skywarden.link import Head, acknowledged_ranges
+from skywarden.link import keys
+from skywarden.link.protocol import Head, acknowledged_ranges
 from skywarden.logs import configure_logs
 from skywarden.messages import Ack
 from skywarden.wire import encode

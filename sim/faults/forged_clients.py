@@ -16,18 +16,18 @@ from typing import Any
 import structlog
 import zmq
 
-from edge.downlink import Downlink, LinkConfig
-from edge.outbox import Outbox
-from ground.admission import allow_many_connections
-from ground.authenticator import AllowList, Authenticator, enrol, prove_refusal, revoke
+from edge.link.downlink import Downlink, LinkConfig
+from edge.link.outbox import Outbox
 from ground.config import GroundConfig
+from ground.link.admission import allow_many_connections
+from ground.link.authenticator import AllowList, Authenticator, enrol, prove_refusal, revoke
 from ground.serve import GroundHandle, authorized_dir, start_ground
 from sim.faults.result import Profile, Result
 from sim.faults.signed import SignedSource
-from skywarden import keys
 from skywarden.errors import LinkError
 from skywarden.evidence import EvidenceKey
-from skywarden.link import KIND_BATCH, ZAP_DOMAIN, decode_reply
+from skywarden.link import keys
+from skywarden.link.protocol import KIND_BATCH, ZAP_DOMAIN, decode_reply
 from skywarden.messages import Health
 from skywarden.wire import encode
 

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import apsw
 
-from ground.authenticator import enrol
+from ground.link.authenticator import enrol
 from ground.serve import authorized_dir
-from ground.verify import verify_store
+from ground.store.verify import verify_store
 from sim.faults.checker import Checker
 from sim.faults.result import Profile, Result
-from skywarden import evidence, keys
+from skywarden import evidence
 from skywarden.errors import PeerUnavailableError
+from skywarden.link import keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ground.authenticator import enrol
+from ground.link.authenticator import enrol
 from ground.serve import authorized_dir
-from ground.verify import verify_store
+from ground.store.verify import verify_store
 from sim.faults.checker import Checker
 from sim.faults.result import Profile, Result
-from skywarden import evidence, keys
+from skywarden import evidence
 from skywarden.errors import PeerUnavailableError
+from skywarden.link import keys
 
 _MAX_RSS_MIB = 150.0
 

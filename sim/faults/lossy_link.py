@@ -16,17 +16,18 @@ from typing import Any, Literal, TypeVar
 
 import apsw
 
-from edge.downlink import Downlink, LinkConfig
-from edge.outbox import Outbox
-from ground.authenticator import enrol
+from edge.link.downlink import Downlink, LinkConfig
+from edge.link.outbox import Outbox
 from ground.config import GroundConfig
+from ground.link.authenticator import enrol
 from ground.serve import GroundHandle, authorized_dir, start_ground
 from sim.faults.checker import Checker
 from sim.faults.netem import Radio, UdpProxy, Weather
 from sim.faults.result import Profile, Result
-from skywarden import evidence, keys
+from skywarden import evidence
 from skywarden.errors import PeerUnavailableError
-from skywarden.link import acknowledged_ranges
+from skywarden.link import keys
+from skywarden.link.protocol import acknowledged_ranges
 from skywarden.messages import Ack, Bearing, Health, Sighting
 from skywarden.wire import encode
 

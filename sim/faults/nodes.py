@@ -9,18 +9,18 @@ from pathlib import Path
 
 import apsw
 
-from edge.backlog import Backlog, Entry
-from edge.downlink import LinkConfig, LinkCore
-from edge.outbox import Outbox
-from ground.contacts import ContactChanges
-from ground.intake import Intake, Parcel
-from ground.store import SqliteStore
+from edge.link.backlog import Backlog, Entry
+from edge.link.downlink import LinkConfig, LinkCore
+from edge.link.outbox import Outbox
+from ground.link.intake import Intake, Parcel
+from ground.picture.contacts import ContactChanges
+from ground.store.sqlite import SqliteStore
 from sim.faults.bugs import Bug, EagerStore, ForgetfulStore, SilentOutbox, TrustingOutbox
 from sim.faults.checker import Checker
 from sim.faults.disk import CrashDisk
 from skywarden.errors import StoreError, WireError
 from skywarden.evidence import EvidenceKey, body_hash
-from skywarden.link import acknowledged_ranges, decode_batch, decode_reply
+from skywarden.link.protocol import acknowledged_ranges, decode_batch, decode_reply
 from skywarden.messages import Sighting
 
 START_NS = 1_780_000_000_000_000_000

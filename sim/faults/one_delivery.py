@@ -8,13 +8,13 @@ import random
 import sys
 from pathlib import Path
 
-from edge.downlink import LinkConfig, LinkCore
-from edge.outbox import Outbox
-from ground.intake import Intake
-from ground.store import SqliteStore
+from edge.link.downlink import LinkConfig, LinkCore
+from edge.link.outbox import Outbox
+from ground.link.intake import Intake
+from ground.store.sqlite import SqliteStore
 from sim.faults.nodes import NoContacts
 from skywarden.evidence import EvidenceKey, body_hash
-from skywarden.link import acknowledged_ranges, decode_reply
+from skywarden.link.protocol import acknowledged_ranges, decode_reply
 from skywarden.messages import Health
 from skywarden.wire import encode
 

@@ -12,10 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-from edge.downlink import Downlink, LinkConfig
-from edge.outbox import Outbox
-from skywarden import evidence, keys
+from edge.link.downlink import Downlink, LinkConfig
+from edge.link.outbox import Outbox
+from skywarden import evidence
 from skywarden.evidence import body_hash
+from skywarden.link import keys
 from skywarden.logs import configure_logs
 from skywarden.messages import Bearing, Chip, Sighting
 from skywarden.topics import topic_of

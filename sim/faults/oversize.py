@@ -16,21 +16,23 @@ import numpy as np
 import structlog
 import zmq
 
-from edge.cases import read_cases
-from ground.authenticator import enrol
+from edge.geolocation.cases import read_cases
 from ground.config import GroundConfig
-from ground.intake import Intake
+from ground.link.authenticator import enrol
+from ground.link.intake import Intake
 from ground.serve import GroundHandle, authorized_dir, start_ground
-from ground.store import SqliteStore
+from ground.store.sqlite import SqliteStore
 from sim.faults.memory import resident_bytes
 from sim.faults.nodes import NoContacts
 from sim.faults.result import Profile, Result
 from sim.faults.signed import NS, SignedSource
-from skywarden import enrolment, evidence, keys
+from skywarden import evidence
 from skywarden.errors import SkywardenError
 from skywarden.evidence import EvidenceKey
 from skywarden.flight.decoding import read_image
-from skywarden.link import (
+from skywarden.geometry.terrain import load_terrain
+from skywarden.link import enrolment, keys
+from skywarden.link.protocol import (
     KIND_BATCH,
     MAX_BATCH_BYTES,
     MAX_UNITS,
@@ -42,7 +44,6 @@ from skywarden.link import (
     decode_reply,
     encode_batch,
 )
-from skywarden.terrain import load_terrain
 from skywarden.topics import TOPICS
 from skywarden.wire import Entry, Record, encode_entry
 

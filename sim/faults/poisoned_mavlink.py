@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from edge.mavlink_port import MavlinkConfig
-from edge.telemetry import TelemetryNode
+from edge.pose.telemetry import TelemetryNode
 from sim.faults.memory import resident_bytes
 from sim.faults.result import Profile, Result
 from skywarden.mavlink import decode

@@ -17,13 +17,13 @@ from typing import Any
 import apsw
 import structlog
 
-from edge.outbox import Outbox
-from ground.store import Arrival, SqliteStore
+from edge.link.outbox import Outbox
+from ground.store.sqlite import Arrival, SqliteStore
 from sim.faults.disk import CrashDisk
 from sim.faults.nodes import NoContacts
 from sim.faults.result import Profile, Result
 from skywarden.errors import StoreError
-from skywarden.link import END_OF_SEQ, acknowledged_ranges
+from skywarden.link.protocol import END_OF_SEQ, acknowledged_ranges
 from skywarden.messages import Ack, Health
 from skywarden.wire import Record, encode
 

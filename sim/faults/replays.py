@@ -7,9 +7,9 @@ from pathlib import Path
 
 import structlog
 
-from ground.intake import Intake
-from ground.store import SqliteStore
-from ground.verify import verify_store
+from ground.link.intake import Intake
+from ground.store.sqlite import SqliteStore
+from ground.store.verify import verify_store
 from sim.faults.checker import Checker
 from sim.faults.nodes import EdgeNode, GroundNode, NoContacts
 from sim.faults.result import Profile, Result

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from skywarden import evidence
 from skywarden.evidence import EvidenceKey
-from skywarden.link import Batch, Head, Signature, encode_batch
+from skywarden.link.protocol import Batch, Head, Signature, encode_batch
 from skywarden.messages import Bearing, Sighting
 from skywarden.wire import Entry, Record, encode, encode_entry
 

@@ -17,11 +17,11 @@ from typing import Any
 import apsw
 import structlog
 
-from ground.intake import Intake
-from ground.reading import Filter, SqliteReader
-from ground.store import SqliteStore
-from ground.upkeep import back_up, restore
-from ground.verify import verify_store
+from ground.link.intake import Intake
+from ground.store.reading import Filter, SqliteReader
+from ground.store.sqlite import SqliteStore
+from ground.store.upkeep import back_up, restore
+from ground.store.verify import verify_store
 from sim.faults.nodes import NoContacts
 from sim.faults.result import Profile, Result
 from sim.faults.signed import NS, SignedSource

@@ -21,14 +21,14 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from ground.verify import verify_store
+from ground.store.verify import verify_store
 from sim.faults.bugs import Bug
 from sim.faults.checker import Checker, Verdict
 from sim.faults.contents import made_chip, made_health, made_sighting
 from sim.faults.nodes import EdgeNode, GroundNode
 from skywarden import evidence
 from skywarden.errors import StoreError
-from skywarden.link import Batch, Head, Signature, decode_batch, encode_batch
+from skywarden.link.protocol import Batch, Head, Signature, decode_batch, encode_batch
 from skywarden.messages import Sighting
 from skywarden.wire import Entry, encode, encode_entry
 

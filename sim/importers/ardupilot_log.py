@@ -13,7 +13,7 @@ from sim.importers.synthesis import Sample, Synthesiser
 from sim.importers.writing import open_flight, report, source_file, write_samples
 from skywarden.errors import InputError
 from skywarden.flight import ClockNote
-from skywarden.rotations import quaternion_from_euler_deg
+from skywarden.geometry.rotations import quaternion_from_euler_deg
 
 MAX_LOG_BYTES = 2_000_000_000
 _ARDUPILOT = 3

@@ -22,7 +22,7 @@ from sim.importers.writing import (
 )
 from skywarden.errors import InputError
 from skywarden.flight import ClockNote, GimbalMount
-from skywarden.rotations import quaternion_from_euler_deg
+from skywarden.geometry.rotations import quaternion_from_euler_deg
 
 _JUMP_US = 1_500_000
 _HOUR_US = 3_600_000_000

@@ -7,11 +7,11 @@ from edge.calibration.flight_motion import attitude_of, mount_of
 from edge.calibration.image_motion import ImageMotionEstimator
 from edge.calibration.time_offset import estimate_time_offset
 from sim.importers.options import Progress
-from skywarden.camera import CameraModel
 from skywarden.clock import NS_PER_S
 from skywarden.errors import FlightError, InputError
 from skywarden.flight.decoding import read_image
 from skywarden.flight.schema import FixedMount, GimbalMount
+from skywarden.geometry.camera import CameraModel
 from skywarden.mavlink.tlog import read_tlog
 
 MAX_IMAGES_FOLLOWED = 60

@@ -24,9 +24,9 @@ from sim.importers.writing import (
 from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError
 from skywarden.flight import ClockNote, GimbalMount
-from skywarden.geodesy import ned_from_geodetic
+from skywarden.geometry.geodesy import ned_from_geodetic
+from skywarden.geometry.rotations import multiply, quaternion_from_euler_deg
 from skywarden.klv import KlvCounts, KlvPacket, KlvReader
-from skywarden.rotations import multiply, quaternion_from_euler_deg
 
 MAX_KLV_BYTES = 512_000_000
 _FIXED_WING = 1

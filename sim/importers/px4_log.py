@@ -21,7 +21,7 @@ from sim.importers.synthesis import Quaternion, Sample, Synthesiser
 from sim.importers.writing import open_flight, report, source_file, write_samples
 from skywarden.errors import InputError
 from skywarden.flight import ClockNote
-from skywarden.rotations import euler_deg_from_quaternion
+from skywarden.geometry.rotations import euler_deg_from_quaternion
 
 MAX_LOG_BYTES = 2_000_000_000
 _PX4 = 12

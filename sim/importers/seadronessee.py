@@ -13,7 +13,7 @@ from sim.importers.synthesis import Sample, Synthesiser, thinned, with_velocity
 from sim.importers.writing import camera_for, open_flight, report, sensor, source_file, write_samples
 from skywarden.errors import InputError
 from skywarden.flight import ClockNote, FlightWriter, GimbalMount
-from skywarden.rotations import quaternion_from_euler_deg
+from skywarden.geometry.rotations import quaternion_from_euler_deg
 
 MAX_JSON_BYTES = 256_000_000
 _QUADROTOR = 2

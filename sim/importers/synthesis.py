@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from skywarden.clock import NS_PER_S
-from skywarden.geoid import undulation_m
+from skywarden.geometry.geoid import undulation_m
 from skywarden.mavlink.synth import (
     GIMBAL_FLAG_PITCH_LOCK,
     GIMBAL_FLAG_ROLL_LOCK,

@@ -11,9 +11,9 @@ from edge.cameras.image_times import read_listing, time_from_name
 from sim.importers.found_lag import FoundLag, found_lag
 from sim.importers.options import ImportOptions, ImportReport, Progress
 from sim.importers.writing import camera_for, open_flight, read_calibration, report, sensor, source_file
-from skywarden.camera import CameraModel
 from skywarden.errors import InputError
 from skywarden.flight import ClockNote, FixedMount, FlightWriter
+from skywarden.geometry.camera import CameraModel
 from skywarden.mavlink.dialect import MESSAGES, STX_V1
 from skywarden.mavlink.tlog import STAMP_BYTES, is_intact, is_raw_stream, read_blocks, read_tlog
 

@@ -9,10 +9,10 @@ from typing import Any
 from sim.importers.options import ImportOptions, ImportReport, Progress, platform_name
 from sim.importers.synthesis import Sample, Synthesiser, synthesise
 from sim.importers.video_index import VideoIndex
-from skywarden.camera import CameraModel
 from skywarden.errors import InputError
 from skywarden.flight import ClockNote, FlightWriter, Sensor, SourceFile
 from skywarden.flight.schema import Mount
+from skywarden.geometry.camera import CameraModel
 from skywarden.times import basic_utc
 
 MAX_CALIBRATION_BYTES = 1_000_000

@@ -11,7 +11,7 @@ import numpy as np
 from sim.scenario.paint import paint_ground
 from sim.scenario.world import CELL_M, World
 from skywarden.errors import StoreError
-from skywarden.terrain import save_tile
+from skywarden.geometry.terrain import save_tile
 
 PICTURE_TEXEL_M = 4.0
 

@@ -9,10 +9,10 @@ import numpy.typing as npt
 from sim.scenario.description import Platform, Scenario
 from sim.scenario.noise import generator
 from sim.scenario.world import Grid
-from skywarden.camera import CameraModel
-from skywarden.geoid import undulation_m
-from skywarden.pose import PoseSigmas
-from skywarden.rotations import GIMBAL_FROM_CAMERA, matrix_from_euler_deg, matrix_from_vector_rad
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.geoid import undulation_m
+from skywarden.geometry.pose import PoseSigmas
+from skywarden.geometry.rotations import GIMBAL_FROM_CAMERA, matrix_from_euler_deg, matrix_from_vector_rad
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from sim.scenario.noise import FloatImage
 from sim.scenario.platform import CameraState
 from sim.scenario.world import World
-from skywarden.camera import CameraModel
-from skywarden.geodesy import ned_from_geodetic, radii_of_curvature_m
-from skywarden.rotations import FloatArray
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.geodesy import ned_from_geodetic, radii_of_curvature_m
+from skywarden.geometry.rotations import FloatArray
 
 STEP_PX = 8
 FARTHEST_M = 25_000.0

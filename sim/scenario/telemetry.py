@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from sim.scenario.noise import generator
 from sim.scenario.platform import PlatformTruth
 from sim.scenario.world import World
+from skywarden.geometry.rotations import quaternion_from_euler_deg
 from skywarden.mavlink.synth import (
     GIMBAL_FLAG_PITCH_LOCK,
     GIMBAL_FLAG_ROLL_LOCK,
@@ -14,7 +15,6 @@ from skywarden.mavlink.synth import (
     GIMBAL_FLAG_YAW_LOCK,
     MessageMaker,
 )
-from skywarden.rotations import quaternion_from_euler_deg
 
 BOOT_LEAD_S = 60.0
 """The autopilot started this long before the scenario."""

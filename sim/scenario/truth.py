@@ -15,7 +15,7 @@ from sim.scenario.render import Cast, Placed
 from sim.scenario.sight import project
 from sim.scenario.vessels import motion_at
 from sim.scenario.world import World
-from skywarden.camera import CameraModel
+from skywarden.geometry.camera import CameraModel
 
 TRUTH_JSONL = "truth.jsonl"
 TRUTH_GEOJSON = "truth.geojson"

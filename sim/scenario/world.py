@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from sim.scenario.description import Hill, Scenario
 from sim.scenario.noise import FloatImage, generator, smooth_noise, smoothstep
-from skywarden.geodesy import radii_of_curvature_m
-from skywarden.geoid import undulation_m
-from skywarden.terrain import Terrain
+from skywarden.geometry.geodesy import radii_of_curvature_m
+from skywarden.geometry.geoid import undulation_m
+from skywarden.geometry.terrain import Terrain
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -21,11 +21,11 @@ from mcap.writer import Writer
 from skywarden.errors import FlightError
 from skywarden.flight.reader import FlightReader, FrameRef
 from skywarden.flight.schema import ImageFolder
-from skywarden.geodesy import enu_from_geodetic
-from skywarden.geoid import undulation_m
+from skywarden.geometry.geodesy import enu_from_geodetic
+from skywarden.geometry.geoid import undulation_m
+from skywarden.geometry.rotations import multiply
 from skywarden.mavlink import decode
 from skywarden.mavlink.framing import Frame, parse_frame
-from skywarden.rotations import multiply
 
 Progress = Callable[[int, int, str], None]
 

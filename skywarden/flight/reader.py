@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from skywarden.camera import CameraModel
 from skywarden.errors import FlightError, InputError
 from skywarden.flight.decoding import Image, read_image, read_video
 from skywarden.flight.schema import (
@@ -24,6 +23,7 @@ from skywarden.flight.schema import (
     decode_info,
     safe_path,
 )
+from skywarden.geometry.camera import CameraModel
 from skywarden.mavlink.tlog import read_tlog
 
 _MAX_PROBLEMS = 100

@@ -113,7 +113,8 @@ class Sensor(msgspec.Struct, frozen=True, kw_only=True):
     """One camera of the flight.
 
     Attributes:
-        camera: intrinsics as `skywarden.camera.CameraModel.to_jsonable` gives them; `None` is uncalibrated.
+        camera: intrinsics as `skywarden.geometry.camera.CameraModel.to_jsonable` gives them; `None` is
+            uncalibrated.
         camera_note: where the intrinsics come from, or why there are none.
         frame_lag_s: how much later a frame's time stamp says than the image was taken; the image shows the
             world at `time_ns - frame_lag_s`.

@@ -7,7 +7,7 @@ make a pose as small structs in plain units, or None where the message says noth
 import math
 from dataclasses import dataclass
 
-from skywarden.heights import AboveHomeM, HaeM, MslM
+from skywarden.geometry.heights import AboveHomeM, HaeM, MslM
 from skywarden.mavlink.dialect import MESSAGES, Field, MessageType
 from skywarden.mavlink.framing import Frame
 

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -17,6 +18,8 @@ SOURCES = sorted(
     for path in (ROOT / room).rglob("*.py")
     if "node_modules" not in path.parts and "console" not in path.parts
 )
+MOST_MODULES = 24
+FAULTS = Path("sim/faults")  # one module for each scenario of the table
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
 
@@ -37,6 +40,12 @@ def test_every_module_says_what_it_is_for_and_has_a_name_of_its_own(path: Path) 
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree), "a module's first line says what it is for"
     assert path.stem not in BANNED_NAMES
+
+
+def test_no_room_is_crowded() -> None:
+    modules = Counter(path.parent.relative_to(ROOT) for path in SOURCES if path.stem != "__init__")
+    crowded = {str(room): count for room, count in modules.items() if count > MOST_MODULES and room != FAULTS}
+    assert crowded == {}, "redesign the room rather than add a corridor"
 
 
 def test_nothing_unpickles_or_evaluates_and_only_command_lines_print() -> None:

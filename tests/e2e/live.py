@@ -18,9 +18,9 @@ from ground.serve import GroundHandle, start_ground
 from sim.edge_toml import edge_toml
 from sim.replay import Replay
 from sim.replay_outputs import FolderOutput, MavlinkSocket
-from skywarden import keys
 from skywarden.evidence import create_evidence_key, enrolment_line, evidence_key_path
 from skywarden.flight.reader import FlightReader
+from skywarden.link import keys
 
 PLATFORM = "uav07"
 

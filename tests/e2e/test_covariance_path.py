@@ -7,23 +7,23 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.locate import Locations, Locator, position_message
-from edge.plane import LocalPlane
+from edge.geolocation.locate import Locations, Locator, position_message
 from edge.track import Tracker, TrackerConfig, measurements_of
-from edge.vision import Outcome
-from ground import views
+from edge.track.plane import LocalPlane
+from edge.vision.pipeline import Outcome
 from ground.config import ContactsConfig
-from ground.contacts import Contact, ContactBook
 from ground.exports.cot import cot_event, read_position
 from ground.exports.klv import sighting_packet
-from ground.reading import Filter, StoredContact
-from ground.store import SqliteStore
+from ground.http import views
+from ground.picture.contacts import Contact, ContactBook
+from ground.store.reading import Filter, StoredContact
+from ground.store.sqlite import SqliteStore
 from sim.analyze import sighting_feature
 from skywarden import klv, wire
+from skywarden.geometry.terrain import LevelSurface
+from skywarden.geometry.uncertainty import ce90_m, le90_m
 from skywarden.messages import Position, Sighting
-from skywarden.terrain import LevelSurface
 from skywarden.topics import topic_of
-from skywarden.uncertainty import ce90_m, le90_m
 from skywarden.vmti import decode_vmti
 from tests.edge.eyes import CAMERA, GROUND_HAE_M, T0, S, box, fly, frame, node, pose
 from tests.ground.scenes import arrival

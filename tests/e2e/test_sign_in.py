@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from ground.accounts.access_log import read_events
 from ground.accounts.roles import Role
-from ground.api import CONTENT_SECURITY_POLICY
 from ground.console.dev.fake_ground import DIST, POLICY, FakeGround, Server
+from ground.http.api import CONTENT_SECURITY_POLICY
 from sim.faults.access import Station
 from tests.e2e.hostile_text import hostile_texts
 

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.vision import Frame, Outcome, SensorIds, VisionNode, VisionSettings
+from edge.vision.pipeline import Frame, Outcome, SensorIds, VisionNode, VisionSettings
 from models.detection import DetectionBatch, make_batch
 from models.detector import Inference
 from models.letterbox import Placement
-from skywarden import rotations
-from skywarden.camera import CameraModel
 from skywarden.errors import InputError
-from skywarden.pose import CameraPose, NoPose, PoseSigmas
+from skywarden.geometry import rotations
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import CameraPose, NoPose, PoseSigmas
 
 S = 1_000_000_000
 T0 = 1_760_000_000 * S

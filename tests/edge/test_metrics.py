@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge.bus import Alive
+from edge.link.outbox import OutboxState
 from edge.metrics import Metrics, MetricsServer
-from edge.outbox import OutboxState
 from edge.supervisor import Child
 from skywarden.errors import ConfigError
 

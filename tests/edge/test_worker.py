@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from edge.environment import clean_environment
-from edge.outbox import Outbox
+from edge.link.outbox import Outbox
 from edge.supervisor import python_module
 from edge.worker import free_sortie_id
 from skywarden import wire

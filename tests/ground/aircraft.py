@@ -9,13 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.downlink import Downlink, LinkConfig
-from edge.outbox import Outbox
+from edge.link.downlink import Downlink, LinkConfig
+from edge.link.outbox import Outbox
 from edge.triage.config import TriageConfig
 from edge.triage.core import TriageCore
 from edge.triage.frame_ring import FrameNote, FrameRing, KeptSighting
 from ground.serve import GroundHandle
-from skywarden import evidence, keys
+from skywarden import evidence
+from skywarden.link import keys
 from skywarden.messages import Sighting
 from tests.ground.scenes import START_NS
 

@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from edge.downlink import Downlink, LinkConfig
-from edge.outbox import Outbox
+from edge.link.downlink import Downlink, LinkConfig
+from edge.link.outbox import Outbox
 from ground.config import GroundConfig
 from ground.serve import GroundHandle, start_ground
-from ground.store import Arrival
-from skywarden import evidence, keys
+from ground.store.sqlite import Arrival
+from skywarden import evidence
+from skywarden.geometry.uncertainty import ce90_m
+from skywarden.link import keys
 from skywarden.messages import Bearing, Chip, Message, PlatformPose, Position, Sighting
 from skywarden.topics import topic_of
-from skywarden.uncertainty import ce90_m
 from skywarden.wire import Record, encode
 
 START_NS = 1_763_000_000_000_000_000

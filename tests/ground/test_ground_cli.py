@@ -11,10 +11,11 @@ from pathlib import Path
 import apsw
 import pytest
 
-from ground.authenticator import AllowList
 from ground.cli import app
-from skywarden import evidence, keys
+from ground.link.authenticator import AllowList
+from skywarden import evidence
 from skywarden.errors import StoreError, UsageError, VerificationError
+from skywarden.link import keys
 from tests.ground.scenes import position, put, running_edge, running_ground, sighting
 
 

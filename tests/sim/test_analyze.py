@@ -14,12 +14,12 @@ import pytest
 from edge.config import EdgeConfig
 from sim.analyze import AnalyzeOptions, analyze, sighting_feature
 from sim.edge_toml import edge_toml
-from skywarden.camera import CameraModel
 from skywarden.config import load_config
 from skywarden.errors import FlightError, ModelError
 from skywarden.flight import FixedMount, FlightReader, GimbalMount
 from skywarden.flight.schema import ClockNote, Sensor
 from skywarden.flight.writer import FlightWriter
+from skywarden.geometry.camera import CameraModel
 from skywarden.mavlink.synth import MessageMaker
 from tests.samples import BEARING, SIGHTING
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from sim.analyze import analyze
-from skywarden.camera import CameraModel
 from skywarden.flight import ClockNote, FlightWriter, GimbalMount, Sensor
-from skywarden.geodesy import ned_from_geodetic
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.geodesy import ned_from_geodetic
+from skywarden.geometry.rotations import quaternion_from_euler_deg
 from skywarden.mavlink.synth import MessageMaker
-from skywarden.rotations import quaternion_from_euler_deg
 
 pytestmark = pytest.mark.slow
 

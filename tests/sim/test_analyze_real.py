@@ -16,8 +16,8 @@ from sim.analyze import AnalyzeOptions, AnalyzeReport, analyze
 from sim.importers import ImportReport, import_flight
 from skywarden.errors import FlightError
 from skywarden.flight import FixedMount, FlightReader
-from skywarden.geodesy import ned_from_geodetic
-from skywarden.terrain import SeaSurface, Surface
+from skywarden.geometry.geodesy import ned_from_geodetic
+from skywarden.geometry.terrain import SeaSurface, Surface
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 

@@ -18,7 +18,7 @@ from sim.importers import import_flight
 from skywarden.cli import run
 from skywarden.errors import InputError
 from skywarden.flight.schema import FixedMount, Sensor
-from skywarden.terrain import load_terrain
+from skywarden.geometry.terrain import load_terrain
 from skywarden.times import rfc3339
 
 SENTENCE = "!AIVDM,1,1,,B,15M67FC000G?ufbE`FepT@3n00Sa,0*5C"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge.mavlink_port import MavlinkConfig
-from edge.telemetry import TelemetryNode
+from edge.pose.telemetry import TelemetryNode
 from sim.accuracy.containment import GEOMETRIES, SEED, fly, honesty_of
 from sim.accuracy.short_flight import (
     SENSINGS,

@@ -182,8 +182,8 @@ def test_the_old_metadata_of_ap_hill_point_the_camera_at_the_frame_centre(
     real_data: Path, tmp_path: Path
 ) -> None:
     """ST 0104: azimuth against north and depression, so the boresight meets the told frame centre."""
-    from skywarden.geodesy import ned_from_geodetic
-    from skywarden.rotations import euler_deg_from_quaternion
+    from skywarden.geometry.geodesy import ned_from_geodetic
+    from skywarden.geometry.rotations import euler_deg_from_quaternion
 
     source = real_data / "recordings/aphill/aphill_klv_10s.ts"
     report = import_flight(source, tmp_path / "flight", takeoff_alt_msl_m=60.0)

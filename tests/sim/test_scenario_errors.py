@@ -17,7 +17,7 @@ from sim.scenario.runner import render_flight, sensor_of
 from skywarden.config import load_config
 from skywarden.errors import FlightError
 from skywarden.flight.reader import FlightReader
-from skywarden.pose import PoseSigmas
+from skywarden.geometry.pose import PoseSigmas
 
 
 @pytest.fixture(scope="module")

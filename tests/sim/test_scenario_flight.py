@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from edge.config import MountConfig
-from edge.locate import Locator
+from edge.geolocation.locate import Locator
 from edge.mavlink_port import MavlinkConfig
 from edge.pose import PoseBuffer
-from edge.telemetry import TelemetryNode
+from edge.pose.telemetry import TelemetryNode
 from sim.scenario.description import Scenario, load_scenario
 from sim.scenario.layers import write_layers
 from sim.scenario.platform import PlatformTruth
@@ -29,12 +29,12 @@ from sim.scenario.world import World
 from skywarden.errors import ConfigError, FlightError, UsageError
 from skywarden.flight.reader import FlightReader
 from skywarden.flight.verify import verify
-from skywarden.geodesy import geodetic_from_ned
+from skywarden.geometry.geodesy import geodetic_from_ned
+from skywarden.geometry.pose import CameraPose, PoseSigmas
+from skywarden.geometry.rotations import euler_deg_from_quaternion
+from skywarden.geometry.terrain import load_terrain
 from skywarden.mavlink import decode
 from skywarden.mavlink.framing import Framer, parse_frame
-from skywarden.pose import CameraPose, PoseSigmas
-from skywarden.rotations import euler_deg_from_quaternion
-from skywarden.terrain import load_terrain
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skywarden import evidence, keys
+from skywarden import evidence
 from skywarden.errors import LinkError
 from skywarden.evidence import EvidenceKey
+from skywarden.link import keys
 from skywarden.wire import Record
 
 RECORD = Record(

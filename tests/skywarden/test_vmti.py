@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from skywarden import klv
 from skywarden.errors import InputError
+from skywarden.geometry.uncertainty import ce90_m, le90_m
 from skywarden.messages import Position
-from skywarden.uncertainty import ce90_m, le90_m
 from skywarden.vmti import VmtiSet, VmtiTarget, decode_vmti, encode_vmti, target_of_box, vmti_packet
 
 

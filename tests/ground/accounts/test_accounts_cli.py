@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ground import tls
 from ground.cli import app
 from ground.config import GroundConfig
+from ground.http import tls
 from ground.serve import start_ground
 from skywarden.errors import AccessError, ConfigError, StoreError, UsageError, VerificationError
 from tests.ground.scenes import authorization, running_ground

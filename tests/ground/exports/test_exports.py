@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from lxml import etree
 
-from ground import views
-from ground.contacts import Contact
 from ground.exports.cot import cot_event, cot_events, read_position
 from ground.exports.klv import sighting_packet, sighting_packets
-from ground.reading import StoredContact, StoredSighting
+from ground.http import views
+from ground.picture.contacts import Contact
+from ground.store.reading import StoredContact, StoredSighting
 from skywarden import klv
 from skywarden.vmti import decode_vmti
 from tests.ground.scenes import START_NS, position, sighting

@@ -1,0 +1,38 @@
+"""How far the middle of a detection's box lies from where its thing stands on the ground, in pixels."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.pose import CameraPose
+
+FloatArray = npt.NDArray[np.float64]
+
+LOOSE_SHARE = 0.1
+"""Boxes are drawn loosely: one sigma in either direction is so much of the shorter side."""
+FOOT_SHARE = 0.2
+"""What stands up and is seen from the side has its foot below the middle: of the height, times the cosine of
+how far down one looks. Measured on rendered vessels seen 32 degrees down: 0.22 in all."""
+CUT_SHARE = 0.3
+"""Of what the image cuts off a part is missing: of the side that is cut. Measured on rendered things of which
+at least half is seen: 0.2 to 0.5."""
+
+
+def box_sigma_px(box_px: npt.ArrayLike, pose: CameraPose, camera: CameraModel, pixel_px: float) -> FloatArray:
+    """One-sigma errors across and down, shape (N, 2), of the middles of boxes (N, 4: x0, y0, x1, y1).
+
+    `pixel_px` is the configured error, to which those of the boxes are added in squares.
+    """
+    boxes = np.asarray(box_px, dtype=np.float64).reshape(-1, 4)
+    low, high = boxes[:, :2], boxes[:, 2:]
+    sides = high - low
+    is_cut = (low <= 0.0) | (high >= np.array([camera.width_px, camera.height_px]) - 1.0)
+    down = float(pose.rotation_ned_from_camera[2, 2])  # sine of how far down the optical axis points
+    level = math.sqrt(max(0.0, 1.0 - down * down))
+    square = pixel_px**2 + (LOOSE_SHARE * sides.min(axis=1, initial=np.inf)) ** 2
+    sigma_square: FloatArray = square[:, None] + (CUT_SHARE * sides * is_cut) ** 2
+    sigma_square[:, 1] += (FOOT_SHARE * level * sides[:, 1]) ** 2
+    sigma: FloatArray = np.sqrt(sigma_square)
+    return sigma

@@ -1,0 +1,1 @@
+"""From the durable outbox to the ground, over whatever link there is."""

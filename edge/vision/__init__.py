@@ -1,0 +1,1 @@
+"""From frames to messages: one process for each camera."""

@@ -1,0 +1,598 @@
+"""The HTTP API of the ground station (version 1) and the console's files.
+
+Read-only: nothing here changes the store. Every answer, errors too, has a declared model, so that
+/openapi.json is complete. Every route names the permission it needs; `ground.http.gate` asks for it.
+"""
+
+import asyncio
+import hashlib
+import html
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ground.accounts.doorkeeper import Doorkeeper
+from ground.accounts.roles import Permission
+from ground.accounts.sessions import Identity
+from ground.http import views
+from ground.http.gate import Caller, Gate, needs, open_to_all, require_permissions
+from ground.http.layers import find_layers
+from ground.http.session_routes import Cookie, add_session_routes
+from ground.http.stream import LiveStream
+from ground.http.tasking_routes import add_tasking_routes
+from ground.link.tasking import TaskingDesk
+from ground.picture.live import LivePicture, PlatformState, TrackState
+from ground.store.reading import Filter, StoreCounts, StoredContact, StoredSighting, StoreReader
+from skywarden import __version__
+from skywarden.clock import Clock
+from skywarden.errors import InputError, SkywardenError, StoreError
+from skywarden.times import rfc3339
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; "
+    "img-src 'self' data: blob:; worker-src 'self' blob:; manifest-src 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'none'"
+)
+_MAX_PAGE = 1_000
+_MAX_EXPORT = 50_000
+_COUNTS_AGE_S = 2.0
+_MAX_STREAMS = 12
+_STILL_ALLOWED_S = 1.0
+_ASK_FIRST = "private, no-cache"
+"""A browser may keep an image, but asks each time, so that nobody sees it from the cache of another."""
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": views.ErrorView, "description": "A value of the request cannot be read."},
+    401: {"model": views.ErrorView, "description": "Not signed in, or not any more."},
+    403: {"model": views.ErrorView, "description": "This role may not do this."},
+    429: {"model": views.ErrorView, "description": "Too many requests; Retry-After says how long to wait."},
+    422: {"model": views.ErrorView, "description": "A value of the request is out of its range."},
+    503: {"model": views.ErrorView, "description": "The store does not answer."},
+}
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": views.ErrorView, "description": "There is no such thing."}
+}
+
+
+class GeoJsonResponse(JSONResponse):
+    """RFC 7946."""
+
+    media_type = "application/geo+json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Station:
+    """What the API shows; `problems` tells why the station is not ready, in sentences."""
+
+    store: StoreReader
+    picture: LivePicture
+    clock: Clock
+    problems: Callable[[], list[str]]
+    metrics: Callable[[], bytes]
+    layers_dir: Path
+    console_dir: Path
+    allowed_hosts: frozenset[str] | None
+    doorkeeper: Doorkeeper
+    desk: TaskingDesk
+    cookie: Cookie
+    link_address: str
+    server_public_key: str
+    started_ns: int
+
+
+class _Questions:
+    """What several routes ask of the station."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        self._counts: StoreCounts | None = None
+        self._counted_ns = 0
+
+    def status(self) -> views.StatusView:
+        station = self._station
+        now_ns = station.clock.monotonic_ns()
+        if self._counts is None or now_ns - self._counted_ns > _COUNTS_AGE_S * 1e9:
+            self._counts, self._counted_ns = station.store.counts(), now_ns
+        counts = self._counts
+        return views.StatusView(
+            version=__version__,
+            now=rfc3339(station.clock.utc_ns()),
+            is_exercise=station.picture.is_exercise,
+            revision=station.picture.revision,
+            started=rfc3339(station.started_ns),
+            counts=views.CountsView(
+                platforms=len(station.picture.platforms()),
+                contacts=counts.contacts,
+                sightings=counts.sightings,
+                chips=counts.chips,
+            ),
+            notices=station.problems(),
+            link_address=station.link_address,
+            server_public_key=station.server_public_key,
+        )
+
+    def platform(self, state: PlatformState) -> views.PlatformView:
+        clock = self._station.clock
+        return views.view_platform(state, clock.monotonic_ns() / 1e9, clock.utc_ns())
+
+    def track(self, state: TrackState) -> views.TrackView:
+        return views.view_track(state, self._station.store.contact_of_track(state.track.track_id))
+
+    def render(self, value: PlatformState | TrackState | StoredContact | StoredSighting) -> str:
+        """The JSON of anything that changes."""
+        if isinstance(value, PlatformState):
+            return self.platform(value).model_dump_json()
+        if isinstance(value, TrackState):
+            return self.track(value).model_dump_json()
+        if isinstance(value, StoredContact):
+            return views.view_contact(value).model_dump_json()
+        return views.view_sighting(value).model_dump_json()
+
+
+def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
+    """The application and its live stream (close it before the server stops)."""
+    questions = _Questions(station)
+    stream = LiveStream(station.picture, questions.render, lambda: questions.status().model_dump_json())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        stream.attach(asyncio.get_running_loop())
+        yield
+
+    app = FastAPI(
+        title="Skywarden ground station",
+        version="1",
+        description="What the platforms see, as the station has it. Times UTC, map coordinates [lon, lat].",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+        responses=_ERRORS,
+    )
+    _add_error_handlers(app)
+    add_session_routes(app, station.doorkeeper, station.cookie)
+    _add_station_routes(app, station, questions)
+    _add_picture_routes(app, station, questions, stream)
+    _add_contact_routes(app, station)
+    _add_sighting_routes(app, station)
+    _add_export_routes(app, station)
+    add_tasking_routes(app, station.desk, station.store, station.picture, station.clock)
+    _add_layer_routes(app, station)
+    _add_console(app, station)
+    require_permissions(app)
+    app.add_middleware(Gate, web=app, doorkeeper=station.doorkeeper, cookie_name=station.cookie.name)
+    app.add_middleware(_Guard, allowed_hosts=station.allowed_hosts)
+    return app, stream
+
+
+def parse_time(text: str) -> int:
+    """RFC 3339 with a zone as UTC nanoseconds; raises `InputError`."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"{text[:40]!r} is not a time such as 2026-11-21T18:42:10Z") from error
+    if moment.tzinfo is None:
+        raise InputError(f"{text[:40]!r} has no zone; end it with Z")
+    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    elapsed = moment - epoch
+    time_ns = (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000_000 + elapsed.microseconds * 1000
+    if not 0 <= time_ns <= 4_102_444_800_000_000_000:
+        raise InputError(f"{text[:40]!r} is outside 1970 to 2100")
+    return time_ns
+
+
+def parse_bbox(text: str) -> tuple[float, float, float, float]:
+    """`west,south,east,north` in degrees; west beyond east crosses 180; raises `InputError`."""
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"bbox {text[:60]!r} is not west,south,east,north") from error
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
+        raise InputError(f"bbox {text[:60]!r} is outside -180,-90,180,90 or upside down")
+    return west, south, east, north
+
+
+def _wanted(
+    bbox: Annotated[str | None, Query(max_length=100, description="west,south,east,north")] = None,
+    label: Annotated[str | None, Query(max_length=64)] = None,
+    platform_id: Annotated[str | None, Query(max_length=128)] = None,
+    contact_id: Annotated[str | None, Query(max_length=140)] = None,
+    since: Annotated[str | None, Query(max_length=40, description="RFC 3339")] = None,
+    until: Annotated[str | None, Query(max_length=40, description="RFC 3339")] = None,
+    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 100,
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+) -> Filter:
+    return Filter(
+        bbox=parse_bbox(bbox) if bbox is not None else None,
+        label=label,
+        platform_id=platform_id,
+        contact_id=contact_id,
+        since_ns=parse_time(since) if since is not None else None,
+        until_ns=parse_time(until) if until is not None else None,
+        limit=limit,
+        offset=offset,
+    )
+
+
+def _wanted_export(
+    wanted: Annotated[Filter, Depends(_wanted)],
+    limit: Annotated[int, Query(ge=1, le=_MAX_EXPORT)] = 1_000,
+) -> Filter:
+    return wanted if limit == wanted.limit else Filter(**{**_as_dict(wanted), "limit": limit})
+
+
+Wanted = Annotated[Filter, Depends(_wanted)]
+
+
+def _as_dict(wanted: Filter) -> dict[str, Any]:
+    return {name: getattr(wanted, name) for name in Filter.__slots__}
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(StarletteHTTPException)
+    def refused(_: Request, error: StarletteHTTPException) -> Response:
+        return JSONResponse(
+            {"error": str(error.detail)}, error.status_code, headers=dict(error.headers or {})
+        )
+
+    @app.exception_handler(RequestValidationError)
+    def out_of_range(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return JSONResponse({"error": f"{where}: {first['msg']}"}, 422)
+
+    @app.exception_handler(SkywardenError)
+    def ours(_: Request, error: SkywardenError) -> Response:
+        status = 503 if isinstance(error, StoreError) else 400 if isinstance(error, InputError) else 500
+        return JSONResponse({"error": str(error)}, status)
+
+
+def _add_station_routes(app: FastAPI, station: Station, questions: _Questions) -> None:
+    @app.get("/healthz", response_model=views.HealthzView, tags=["station"])
+    @needs(Permission.PUBLIC)
+    def healthz() -> views.HealthzView:
+        """The process lives."""
+        return views.HealthzView(ok=True, reasons=[])
+
+    @app.get(
+        "/readyz",
+        response_model=views.HealthzView,
+        responses={503: {"model": views.HealthzView, "description": "Not ready."}},
+        tags=["station"],
+    )
+    @needs(Permission.PUBLIC)
+    def readyz(request: Request) -> Response:
+        """The station takes records in and can store them; why not, is told to those who are signed in."""
+        reasons = station.problems()
+        is_known = isinstance(_caller(request).who, Identity)
+        view = views.HealthzView(
+            ok=not reasons, reasons=reasons if is_known or not reasons else ["sign in to read the reasons"]
+        )
+        return JSONResponse(view.model_dump(), 503 if reasons else 200)
+
+    @app.get("/metrics", response_class=Response, tags=["station"], responses=_content("text/plain"))
+    @needs(Permission.MONITOR)
+    def metrics() -> Response:
+        """For Prometheus."""
+        return Response(station.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/openapi.json", include_in_schema=False)
+    @needs(Permission.SEE_PICTURE)
+    def description() -> Response:
+        """What this API can do, in OpenAPI's words."""
+        return JSONResponse(app.openapi())
+
+    @app.get("/api/v1/status", response_model=views.StatusView, tags=["station"])
+    @needs(Permission.SEE_PICTURE)
+    def status() -> views.StatusView:
+        """The station itself."""
+        return questions.status()
+
+
+class _LiveReaders:
+    """Live streams as long as their readers are let in, and not too many of one session."""
+
+    def __init__(self, keeper: Doorkeeper) -> None:
+        self._keeper = keeper
+        self._open: Counter[str] = Counter()
+
+    def events(self, caller: Caller, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The same events, ended within `_STILL_ALLOWED_S` of the end of the session or of its right."""
+        who = caller.who
+        assert isinstance(who, Identity), "the gate lets no stranger to a stream"
+        if self._open[who.session_id] >= _MAX_STREAMS:
+            raise HTTPException(429, f"this session has {_MAX_STREAMS} live streams open already")
+        return self._guarded(who.session_id, caller, events)
+
+    async def _guarded(
+        self, session_id: str, caller: Caller, events: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        is_granted = self._keeper.watch(
+            cookie=caller.cookie, bearer=caller.bearer, needs=Permission.SEE_PICTURE
+        )
+        self._open[session_id] += 1
+        checked_s = asyncio.get_running_loop().time()
+        try:
+            async for event in events:
+                now_s = asyncio.get_running_loop().time()
+                if now_s - checked_s >= _STILL_ALLOWED_S:
+                    checked_s = now_s
+                    if not is_granted():
+                        return
+                yield event
+        finally:
+            self._open[session_id] -= 1
+            if self._open[session_id] <= 0:
+                del self._open[session_id]
+
+
+def _caller(request: Request) -> Caller:
+    caller = request.scope["state"]["caller"]
+    assert isinstance(caller, Caller), "the gate stands before every route"
+    return caller
+
+
+def _add_picture_routes(app: FastAPI, station: Station, questions: _Questions, stream: LiveStream) -> None:
+    readers = _LiveReaders(station.doorkeeper)
+
+    @app.get("/api/v1/platforms", response_model=views.PlatformList, tags=["picture"])
+    @needs(Permission.SEE_PICTURE)
+    def platforms() -> views.PlatformList:
+        """All platforms ever heard, by id."""
+        return views.PlatformList(items=[questions.platform(one) for one in station.picture.platforms()])
+
+    @app.get("/api/v1/tracks", response_model=views.TrackList, tags=["picture"])
+    @needs(Permission.SEE_PICTURE)
+    def tracks() -> views.TrackList:
+        """What the platforms follow now."""
+        return views.TrackList(items=[questions.track(one) for one in station.picture.tracks()])
+
+    @app.get(
+        "/api/v1/live",
+        response_class=StreamingResponse,
+        responses=_content("text/event-stream"),
+        tags=["picture"],
+    )
+    @needs(Permission.SEE_PICTURE)
+    async def live(
+        request: Request,
+        last_event_id: Annotated[str | None, Header(max_length=32)] = None,
+        since: Annotated[
+            str | None, Query(max_length=32, description="a revision, instead of the header")
+        ] = None,
+    ) -> Response:
+        """Server-sent events `platform`, `contact`, `track`, `sighting`, `status`; after `resync` fetch the
+        lists anew. The stream ends when its session does."""
+        text = last_event_id or since
+        if text is not None and not text.isdigit():
+            text = "0"  # not one of ours: the reader is told to start anew
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(
+            readers.events(_caller(request), stream.events(int(text) if text is not None else None)),
+            media_type="text/event-stream",
+            headers=headers,
+        )
+
+
+def _add_contact_routes(app: FastAPI, station: Station) -> None:
+    @app.get("/api/v1/contacts", response_model=views.ContactList, tags=["contacts"])
+    @needs(Permission.SEE_CONTACTS)
+    def contacts(wanted: Wanted) -> views.ContactList:
+        """Contacts, newest first."""
+        found, matched = station.store.contacts(wanted)
+        return views.ContactList(
+            items=[views.view_contact(one) for one in found],
+            number_matched=matched,
+            number_returned=len(found),
+        )
+
+    @app.get(
+        "/api/v1/contacts/{contact_id}",
+        response_model=views.ContactDetailView,
+        responses=_NOT_FOUND,
+        tags=["contacts"],
+    )
+    @needs(Permission.SEE_DETAILS)
+    def contact(contact_id: str) -> views.ContactDetailView:
+        """One contact with its newest 200 sightings."""
+        found = station.store.contact(contact_id)
+        if found is None:
+            raise HTTPException(404, "there is no such contact; it may have been joined with another")
+        sightings, _ = station.store.sightings(Filter(contact_id=contact_id, limit=200))
+        return views.view_contact_detail(found, sightings)
+
+
+def _add_sighting_routes(app: FastAPI, station: Station) -> None:
+    @app.get("/api/v1/sightings", response_model=views.SightingList, tags=["sightings"])
+    @needs(Permission.SEE_CONTACTS)
+    def sightings(wanted: Wanted) -> views.SightingList:
+        """Sightings, newest first."""
+        found, matched = station.store.sightings(wanted)
+        return views.SightingList(
+            items=[views.view_sighting(one) for one in found],
+            number_matched=matched,
+            number_returned=len(found),
+        )
+
+    @app.get(
+        "/api/v1/chips/{chip_id}",
+        response_class=Response,
+        responses={**_NOT_FOUND, **_content("image/jpeg", "image/webp", "image/png")},
+        tags=["sightings"],
+    )
+    @needs(Permission.SEE_DETAILS)
+    def chip(chip_id: str, if_none_match: Annotated[str | None, Header(max_length=200)] = None) -> Response:
+        """The image cut out around a detection; it never changes, but who may see it does."""
+        found = station.store.chip(chip_id)
+        if found is None:
+            raise HTTPException(404, "there is no such chip")
+        headers = {"Cache-Control": _ASK_FIRST, "Vary": "Cookie, Authorization", "ETag": _etag(found.data)}
+        if if_none_match == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(found.data, media_type=found.media_type, headers=headers)
+
+
+def _add_export_routes(app: FastAPI, station: Station) -> None:
+    @app.get(
+        "/api/v1/sightings.geojson",
+        response_class=GeoJsonResponse,
+        response_model=views.FeatureCollectionView,
+        tags=["export"],
+    )
+    @needs(Permission.EXPORT)
+    def sightings_geojson(
+        wanted: Annotated[Filter, Depends(_wanted_export)],
+    ) -> views.FeatureCollectionView:
+        """Sightings as RFC 7946, newest first."""
+        found, matched = station.store.sightings(wanted)
+        return feature_collection([views.view_sighting(one) for one in found], matched)
+
+    @app.get(
+        "/api/v1/contacts.geojson",
+        response_class=GeoJsonResponse,
+        response_model=views.FeatureCollectionView,
+        tags=["export"],
+    )
+    @needs(Permission.EXPORT)
+    def contacts_geojson(
+        wanted: Annotated[Filter, Depends(_wanted_export)],
+    ) -> views.FeatureCollectionView:
+        """Contacts as RFC 7946, newest first."""
+        found, matched = station.store.contacts(wanted)
+        return feature_collection([views.view_contact(one) for one in found], matched)
+
+
+def feature_collection(
+    found: list[views.SightingView] | list[views.ContactView], matched: int
+) -> views.FeatureCollectionView:
+    """Views as one RFC 7946 feature collection."""
+    return views.FeatureCollectionView(
+        type="FeatureCollection",
+        number_matched=matched,
+        number_returned=len(found),
+        features=[views.view_feature(one) for one in found],
+    )
+
+
+def _add_layer_routes(app: FastAPI, station: Station) -> None:
+    @app.get("/api/v1/layers", response_model=views.LayerList, tags=["layers"])
+    @needs(Permission.SEE_PICTURE)
+    def layers() -> views.LayerList:
+        """The map layers that this station has."""
+        return views.LayerList(
+            items=[
+                views.LayerView(
+                    name=layer.name,
+                    title=layer.sidecar.title or layer.name,
+                    kind=layer.kind,
+                    url=f"/api/v1/layers/{layer.path.name}",
+                    coordinates=list(layer.sidecar.coordinates) if layer.sidecar.coordinates else None,
+                    style=layer.sidecar.style,
+                )
+                for layer in find_layers(station.layers_dir)
+            ]
+        )
+
+    @app.get(
+        "/api/v1/layers/{file}",
+        response_class=FileResponse,
+        responses={**_NOT_FOUND, **_content("application/geo+json", "image/png", "image/jpeg", "image/webp")},
+        tags=["layers"],
+    )
+    @needs(Permission.SEE_PICTURE)
+    def layer_file(file: str) -> Response:
+        """One layer's data."""
+        for layer in find_layers(station.layers_dir):
+            if layer.path.name == file:
+                headers = {"Cache-Control": _ASK_FIRST, "Vary": "Cookie, Authorization"}
+                return FileResponse(layer.path, media_type=layer.media_type, headers=headers)
+        raise HTTPException(404, "there is no such layer")
+
+
+def _add_console(app: FastAPI, station: Station) -> None:
+    if (station.console_dir / "index.html").is_file():
+        app.mount("/", StaticFiles(directory=station.console_dir, html=True), name="console")
+        open_to_all(app.routes[-1])
+        return
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    @needs(Permission.PUBLIC)
+    def without_console() -> str:
+        """The console has not been built."""
+        return _PLAIN_PAGE.format(version=html.escape(__version__))
+
+
+def _etag(data: bytes) -> str:
+    return f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+
+
+def _content(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {name: {} for name in media_types}, "description": "The content."}}
+
+
+class _Guard:
+    """Headers that keep browsers honest, and a check of `Host`, so that no foreign page that resolves its own
+    name to this machine (DNS rebinding) can read the picture."""
+
+    def __init__(self, app: ASGIApp, allowed_hosts: frozenset[str] | None) -> None:
+        self._app = app
+        self._allowed_hosts = allowed_hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if not self._is_allowed(scope):
+            refusal = JSONResponse({"error": "this station does not answer to that host name"}, 400)
+            await refusal(scope, receive, send)
+            return
+        is_api = scope["path"].startswith(_DATA)
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                names = {name.lower() for name, _ in message["headers"]}
+                extra = [*_HEADERS, (b"cache-control", b"no-store" if is_api else b"no-cache")]
+                message["headers"] = [*message["headers"], *(one for one in extra if one[0] not in names)]
+            await send(message)
+
+        await self._app(scope, receive, send_guarded)
+
+    def _is_allowed(self, scope: Scope) -> bool:
+        if self._allowed_hosts is None:
+            return True
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1:
+            return False
+        host = hosts[0].rsplit(":", 1)[0] if not hosts[0].endswith("]") else hosts[0]
+        return host.lower() in self._allowed_hosts
+
+
+_DATA = ("/api/", "/openapi.json", "/metrics", "/readyz")
+_HEADERS = [
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=(), usb=()"),
+]
+
+_PLAIN_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Skywarden ground station</title>
+<body>
+<h1>Skywarden ground station {version}</h1>
+<p>The station runs, but its console has not been built. In the project's folder run</p>
+<pre>cd ground/console &amp;&amp; npm ci &amp;&amp; npm run build</pre>
+<p>and start the station again (<code>make setup</code> does all of it). The API answers meanwhile to
+those who have a key: <code>skywarden ground users key administrator</code> makes one.</p></body></html>
+"""

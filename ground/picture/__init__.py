@@ -1,0 +1,1 @@
+"""The picture of now: contacts made of sightings, and what each platform last said."""

@@ -1,0 +1,1 @@
+"""The ground's memory: what came in is kept, proved, searched, backed up and let go."""

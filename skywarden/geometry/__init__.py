@@ -1,0 +1,1 @@
+"""Cameras, places, heights, terrain and rotations, and the covariance that goes with them."""

@@ -1,0 +1,1 @@
+"""What both ends of the radio link agree on: messages, keys, datagrams, enrolment."""

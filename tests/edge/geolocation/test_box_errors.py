@@ -1,0 +1,34 @@
+"""How far the middle of a box is believed to lie from where its thing stands."""
+
+import math
+
+import numpy as np
+import pytest
+
+from edge.geolocation.box_errors import CUT_SHARE, FOOT_SHARE, LOOSE_SHARE, box_sigma_px
+from tests.edge.eyes import CAMERA, HEIGHT, T0, WIDTH, pose
+
+DOWN, AHEAD = pose(T0), pose(T0, elevation_deg=-30.0)
+
+
+def test_a_speck_has_the_configured_error_and_a_loose_box_more() -> None:
+    speck, wide = box_sigma_px([[100, 100, 101, 101], [100, 100, 180, 140]], DOWN, CAMERA, 2.0)
+    assert speck == pytest.approx([2.0, 2.0], abs=0.01)
+    assert wide == pytest.approx([math.hypot(2.0, LOOSE_SHARE * 40)] * 2)
+
+
+def test_what_is_seen_from_the_side_has_its_foot_somewhere_below_the_middle() -> None:
+    across, down = box_sigma_px([[100, 100, 140, 140]], AHEAD, CAMERA, 0.0)[0]
+    assert across == pytest.approx(4.0)
+    assert down == pytest.approx(math.hypot(4.0, FOOT_SHARE * 40 * math.cos(math.radians(30.0))))
+
+
+def test_what_the_image_cuts_off_may_have_its_middle_outside() -> None:
+    boxes = [[0, 100, 40, 140], [100, HEIGHT - 41, 140, HEIGHT - 1], [WIDTH - 40, 100, WIDTH, 140]]
+    cut = math.hypot(4.0, CUT_SHARE * 40)
+    expected = [[cut, 4.0], [4.0, cut], [cut, 4.0]]
+    assert box_sigma_px(boxes, DOWN, CAMERA, 0.0) == pytest.approx(np.array(expected))
+
+
+def test_no_boxes_have_no_errors() -> None:
+    assert box_sigma_px(np.zeros((0, 4)), DOWN, CAMERA, 2.0).shape == (0, 2)
