@@ -114,12 +114,19 @@ def serve(
         _print_certificate(handle)
         notifier.ready(f"console on {handle.http_url}")
         while not handle.wait(0.5):
-            if not handle.problems():
-                notifier.alive(f"{len(handle.picture.platforms())} platforms heard")
+            if handle.is_working:
+                notifier.alive(_summary(handle))
     finally:
         notifier.stopping()
         handle.stop()
     return 0
+
+
+def _summary(handle: "GroundHandle") -> str:
+    """For `systemctl status`; a problem that a new start would not mend is said, and keeps nothing alive."""
+    problems = handle.problems()
+    heard = f"{len(handle.picture.platforms())} platforms heard"
+    return f"{heard}; {len(problems)} problems, such as: {problems[0]}" if problems else heard
 
 
 def _print_addresses(handle: "GroundHandle", *, as_json: bool) -> None:
@@ -282,6 +289,10 @@ def status(*, state: Path | None = None, config: Path | None = None, json: bool 
     for one in found["platforms"]:
         key = f"let in with {one['fingerprint']}" if one["fingerprint"] else "not let in"
         print(f"{'platform':<14}{one['platform_id']}  {key}  last heard {one['last_heard'] or 'never'}")
+        for text in one["evidence_fingerprints"]:
+            print(f"{'':<14}its evidence key: {text}")
+        if one["fingerprint"] and not one["evidence_fingerprints"]:
+            print(f"{'':<14}no evidence key: what it sends is kept aside until it is enrolled with one")
     return 0
 
 
@@ -687,10 +698,10 @@ def _settings(
 
 
 def _status(state_dir: Path) -> dict[str, Any]:
-    from ground.link.authenticator import AllowList
+    from ground.link.authenticator import AllowList, evidence_keys_in
     from ground.serve import authorized_dir, server_key_path, store_path
     from ground.store.reading import SqliteReader
-    from skywarden.link.keys import load_or_create_key_file
+    from skywarden.link.keys import fingerprint, load_or_create_key_file
     from skywarden.times import rfc3339
 
     key = load_or_create_key_file(server_key_path(state_dir))
@@ -699,7 +710,9 @@ def _status(state_dir: Path) -> dict[str, Any]:
     counts = reader.counts() if has_store else None
     heard = {one.platform_id: one.last_heard_ns for one in reader.platforms()} if has_store else {}
     reader.close()
-    prints = {one.platform_id: one.fingerprint for one in AllowList(authorized_dir(state_dir)).enrolled()}
+    enrolled = AllowList(authorized_dir(state_dir)).enrolled()
+    prints = {one.platform_id: one.fingerprint for one in enrolled}
+    evidence_keys = evidence_keys_in(enrolled)
     return {
         "state": str(state_dir),
         "station_key": key.public_text,
@@ -709,6 +722,7 @@ def _status(state_dir: Path) -> dict[str, Any]:
             {
                 "platform_id": name,
                 "fingerprint": prints.get(name),
+                "evidence_fingerprints": [fingerprint(key) for key in evidence_keys.get(name, ())],
                 "last_heard": rfc3339(heard[name]) if name in heard else None,
             }
             for name in sorted({*heard, *prints})

@@ -29,6 +29,7 @@ from ground.link.tasking import TaskingCourier, TaskingDesk
 from ground.link.thin_link import ThinLinkPort, ThinReader
 from ground.picture.contacts import ContactBook
 from ground.picture.live import LivePicture
+from ground.problems import StationProblems
 from ground.store.sqlite import SqliteStore, Store
 from skywarden.clock import Clock, SystemClock
 from skywarden.errors import ConfigError, LinkError, StoreError
@@ -74,7 +75,7 @@ class GroundHandle:
         picture: LivePicture,
         receiver: Receiver,
         authenticator: Authenticator,
-        problems: Callable[[], list[str]],
+        problems: StationProblems,
         doorkeeper: Doorkeeper,
         desk: TaskingDesk,
         is_tls: bool,
@@ -130,6 +131,11 @@ class GroundHandle:
             keys.parse_public(public_key),
             evidence_keys=public_keys_in(public_key),
         )
+
+    @property
+    def is_working(self) -> bool:
+        """Whether a supervisor should leave it alone; `problems` tells what is wrong all the same."""
+        return self.problems.is_working
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until `stop` is called or a part has ended for good; False after `timeout_s`."""
@@ -209,10 +215,9 @@ def _started(
     picture = LivePicture(first_revision=clock.utc_ns() // 1_000)
     store.settle(picture.next_revision())
     picture.restore(store.platforms(), store.health())
-    receiver, authenticator, link_address = _start_link(
+    receiver, authenticator, link_address, station_problems = _start_link(
         server_key, allow_list, store, picture, clock, link, config, parts
     )
-    station_problems = _problems(receiver, authenticator, tuple(store.warnings))
     metrics = GroundMetrics(receiver, authenticator, picture, store, clock)
     doorkeeper = Doorkeeper(state_dir, config.accounts, clock=clock)
     parts.add("accounts", doorkeeper.close)
@@ -237,7 +242,7 @@ def _started(
         started_ns=clock.utc_ns(),
     )
     rules = _start_web(station, web_socket, state_dir if is_tls else None, parts)
-    _start_ticker(picture, clock, parts)
+    _start_ticker(picture, station_problems, clock, parts)
     http_address = _shown_address(http[0], web_socket.getsockname()[1])
     _log.info("ground station runs", http=http_address, link=link_address, state=str(state_dir))
     return GroundHandle(
@@ -293,13 +298,13 @@ def _cookie(fingerprint: str, *, is_tls: bool, longest_s: float) -> Cookie:
 def _start_link(
     server_key: keys.KeyPair,
     allow_list: AllowList,
-    store: Store,
+    store: SqliteStore,
     picture: LivePicture,
     clock: Clock,
     link: tuple[str, int],
     config: GroundConfig,
     parts: _Parts,
-) -> tuple[Receiver, Authenticator, str]:
+) -> tuple[Receiver, Authenticator, str, StationProblems]:
     """Authenticator first, then the proof that a stranger is refused, then the port, then reception."""
     allow_many_connections()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -315,16 +320,25 @@ def _start_link(
     parts.add("receiver", receiver.stop)
     _prove_door(context, receiver, server_key, authenticator)
     address = receiver.bind(*link)
-    port = address.rpartition(":")[2]
+    port, is_bound = address.rpartition(":")[2], False
     if datagrams is not None:
-        _bind_datagrams(datagrams, link, int(port))
+        is_bound = _bind_datagrams(datagrams, link, int(port))
     receiver.start()
+    thin = None
     if config.thin_link.connection:
         reader = ThinReader(server_key.secret, allow_list.enrolled)
         thin = ThinLinkPort(config.thin_link, reader, receiver.take_thin, clock)
         parts.add("thin link", thin.stop)
         thin.start()
-    return receiver, authenticator, address
+    problems = StationProblems(
+        receiver,
+        authenticator,
+        lambda: clock.monotonic_ns() / 1e9,
+        datagrams=datagrams if is_bound else None,
+        thin=thin,
+        store_warnings=store.warnings,
+    )
+    return receiver, authenticator, address, problems
 
 
 def _datagram_port(server_key: keys.KeyPair, allow_list: AllowList) -> DatagramPort:
@@ -337,16 +351,17 @@ def _datagram_port(server_key: keys.KeyPair, allow_list: AllowList) -> DatagramP
     return DatagramPort(gate)
 
 
-def _bind_datagrams(datagrams: DatagramPort, link: tuple[str, int], port: int) -> None:
-    """Listen for datagrams on the same port number; one that was chosen freely may be taken there."""
+def _bind_datagrams(datagrams: DatagramPort, link: tuple[str, int], port: int) -> bool:
+    """Listen for datagrams on the same port number; one that was chosen freely may be taken there (False)."""
     try:
         datagrams.bind(link[0], port)
     except LinkError as error:
         if link[1]:
             raise
         _log.warning("no datagrams", reason=str(error))
-        return
+        return False
     datagrams.start()
+    return True
 
 
 def _prove_door(
@@ -359,34 +374,6 @@ def _prove_door(
     address = receiver.bind("127.0.0.1", 0)
     prove_refusal(context, f"tcp://{address}", server_key.public, authenticator)
     receiver.unbind(address)
-
-
-def _problems(
-    receiver: Receiver, authenticator: Authenticator, store_warnings: tuple[str, ...]
-) -> Callable[[], list[str]]:
-    def problems() -> list[str]:
-        found = list(store_warnings)
-        if not receiver.is_alive:
-            found.append("nothing is received: the receiver has ended")
-        if not authenticator.is_alive:
-            found.append("nobody new is let in: the authenticator is down")
-        if receiver.store_problem is not None:
-            found.append(f"records are not stored, platforms keep them: {receiver.store_problem}")
-        for platform_id, reason in sorted(receiver.intake.untrusted.items()):
-            found.append(
-                f"what {platform_id} sends is kept aside and waits aboard: {reason}; enrol it with both of "
-                "its keys (`skywarden keys show` aboard prints the line)"
-            )
-        if receiver.intake.alarms:
-            found.append(f"the order of records does not fit: {receiver.intake.alarms[-1]}")
-        if receiver.counts.forks:
-            found.append(
-                f"{receiver.counts.forks} records came with a number that was taken (kept in quarantine): a "
-                "platform's outbox was restored from a copy, or someone forges"
-            )
-        return found
-
-    return problems
 
 
 def _start_web(
@@ -431,12 +418,13 @@ def _start_web(
     return rules_of(app)
 
 
-def _start_ticker(picture: LivePicture, clock: Clock, parts: _Parts) -> None:
+def _start_ticker(picture: LivePicture, problems: StationProblems, clock: Clock, parts: _Parts) -> None:
     stopping = threading.Event()
 
     def run() -> None:
         while not stopping.wait(_TICK_S):
             picture.tick(clock.monotonic_ns() / 1e9, clock.utc_ns(), LINK_STALE_S, POSE_STALE_S)
+            problems()
 
     thread = threading.Thread(target=run, name="ground.ticker", daemon=True)
 

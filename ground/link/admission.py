@@ -39,6 +39,36 @@ class _Allowance:
     filled_s: float
 
 
+class Rates:
+    """How much each platform may send: a bucket of messages and one of bytes, for one thread.
+
+    Attributes:
+        refused: messages that were over it.
+    """
+
+    def __init__(
+        self, *, messages_per_s: float = MAX_MESSAGES_PER_S, bytes_per_s: float = MAX_BYTES_PER_S
+    ) -> None:
+        self._messages_per_s = messages_per_s
+        self._bytes_per_s = bytes_per_s
+        self._allowances: dict[str, _Allowance] = {}
+        self.refused = 0
+
+    def admits(self, platform_id: str, size: int, now_s: float) -> bool:
+        """Whether the platform may send this message, by what it has sent in the last seconds."""
+        full = _BURST_S * self._messages_per_s, _BURST_S * self._bytes_per_s
+        one = self._allowances.setdefault(platform_id, _Allowance(*full, now_s))
+        passed_s, one.filled_s = max(0.0, now_s - one.filled_s), now_s
+        one.messages = min(full[0], one.messages + passed_s * self._messages_per_s)
+        one.size = min(full[1], one.size + passed_s * self._bytes_per_s)
+        if one.messages < 1.0 or one.size < size:
+            self.refused += 1
+            return False
+        one.messages -= 1.0
+        one.size -= size
+        return True
+
+
 class Sessions:
     """The connections that enrolled platforms have sent over; for one thread.
 
@@ -49,10 +79,8 @@ class Sessions:
     def __init__(
         self, *, messages_per_s: float = MAX_MESSAGES_PER_S, bytes_per_s: float = MAX_BYTES_PER_S
     ) -> None:
-        self._messages_per_s = messages_per_s
-        self._bytes_per_s = bytes_per_s
+        self._rates = Rates(messages_per_s=messages_per_s, bytes_per_s=bytes_per_s)
         self._by_descriptor: dict[int, _Session] = {}
-        self._allowances: dict[str, _Allowance] = {}
         self.cut_count = 0
 
     def note(self, platform_id: str, key: bytes, frame: zmq.Frame) -> None:
@@ -66,17 +94,8 @@ class Sessions:
             self._by_descriptor[descriptor] = _Session(platform_id, key, descriptor, inode)
 
     def admits(self, platform_id: str, size: int, now_s: float) -> bool:
-        """Whether the platform may send this message, by what it has sent in the last seconds."""
-        full = _BURST_S * self._messages_per_s, _BURST_S * self._bytes_per_s
-        one = self._allowances.setdefault(platform_id, _Allowance(*full, now_s))
-        passed_s, one.filled_s = max(0.0, now_s - one.filled_s), now_s
-        one.messages = min(full[0], one.messages + passed_s * self._messages_per_s)
-        one.size = min(full[1], one.size + passed_s * self._bytes_per_s)
-        if one.messages < 1.0 or one.size < size:
-            return False
-        one.messages -= 1.0
-        one.size -= size
-        return True
+        """See `Rates`."""
+        return self._rates.admits(platform_id, size, now_s)
 
     def cut(self, platform_id: str, frame: zmq.Frame) -> None:
         """Shut down the connection that this frame came over."""

@@ -1,7 +1,8 @@
 """The station's UDP socket: a thread round a `Gate` that hands whole messages to the receiver.
 
 What a stranger sends costs one hash and gets no answer. When the receiver is behind, nothing is read for a
-moment; the platforms repeat what the kernel dropped.
+moment; the platforms repeat what the kernel dropped. What one platform sends beyond its rate is dropped here,
+before anything is decoded; it is not acknowledged, so it comes again.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from ground.link.admission import Rates
 from skywarden.errors import LinkError
 from skywarden.link.datagram import MAX_DATAGRAM_BYTES
 from skywarden.link.datagram_session import Gate
@@ -49,10 +51,17 @@ class DatagramPort:
     """Thread `ground.datagrams`; `take` and `send` may be called from any thread.
 
     Raises `LinkError` from `bind` when the address is in use.
+
+    Attributes:
+        rates: what each platform may send this way, and how many messages were over it.
+        fault: why nothing is taken in just now, `None` while all is well.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, rates: Rates | None = None) -> None:
         self.gate = gate
+        self.rates = rates if rates is not None else Rates()
+        self.fault: str | None = None
+        self._limited: set[str] = set()
         self._socket: socket.socket | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ground.datagrams", daemon=True)
@@ -134,7 +143,9 @@ class DatagramPort:
                 wait_s = self.gate.wait_s(time.monotonic())
                 poller.poll(int(wait_s * 1_000) + (wait_s > 0))
                 self._turn(time.monotonic())
+                self.fault = None
             except Exception as error:  # noqa: BLE001 - the outermost loop: reception must go on
+                self.fault = f"{type(error).__name__}: {error}"
                 _log.error("datagrams failed, goes on", error=str(error), kind=type(error).__name__)
                 self._stopping.wait(0.2)
 
@@ -176,12 +187,21 @@ class DatagramPort:
                     message[1:],
                 )
                 for session, message in messages
+                if self._admits(session.platform_id, len(message), now_s)
             ]
         if whole:
             with self._lock:
                 self._arrived.extend(whole)
                 self._waiting_bytes += sum(len(one.payload) for one in whole)
             self._notify(self._ready)
+
+    def _admits(self, platform_id: str, size: int, now_s: float) -> bool:
+        if self.rates.admits(platform_id, size, now_s):
+            return True
+        if platform_id not in self._limited:
+            self._limited.add(platform_id)
+            _log.warning("refused (logged once)", platform_id=platform_id, reason="sends more than one may")
+        return False
 
     def _put(self, address: tuple[str, int], datagram: bytes) -> None:
         assert self._socket is not None

@@ -81,6 +81,11 @@ class Door:
         else:
             self._monitor.close(linger=0)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it listens."""
+        return self._thread.is_alive()
+
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():

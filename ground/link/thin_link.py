@@ -150,6 +150,11 @@ class ThinLinkPort:
         """Begin to listen."""
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs; that of a recording ends with it."""
+        return self._thread.is_alive() or self._connection.kind == "file"
+
     def stop(self) -> None:
         """End the thread, within 2 s."""
         self._stopping.set()

@@ -33,7 +33,12 @@ def test_enrol_status_and_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert _run("status", "--json", "--state", state) == 0
     status = json.loads(capsys.readouterr().out)
     assert status["platforms"] == [
-        {"platform_id": "uav07", "fingerprint": pair.fingerprint, "last_heard": None}
+        {
+            "platform_id": "uav07",
+            "fingerprint": pair.fingerprint,
+            "evidence_fingerprints": [],
+            "last_heard": None,
+        }
     ]
     assert status["station_key"].startswith("swpub1:")
     assert _run("revoke", "uav07", "--state", state) == 0
@@ -70,6 +75,8 @@ def test_both_keys_are_enrolled_by_one_line_or_by_the_platforms_files(
     ):
         state = tmp_path / f"state{number}"
         assert _run("enrol", "uav07", given, "--state", str(state)) == 0
+        assert signer.fingerprint in capsys.readouterr().out
+        assert _run("status", "--state", str(state)) == 0
         assert signer.fingerprint in capsys.readouterr().out
         enrolled = AllowList(state / "authorized")
         assert enrolled.evidence_keys_of("uav07") == (signer.public,)
