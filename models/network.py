@@ -1,5 +1,6 @@
 """A detector that is a network: fit the image in, run it, decode what comes out."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,8 @@ class NetworkDetector:
 
     def read(self, inference: Inference) -> DetectionBatch:
         """As `Detector.read` says."""
-        return self._decoder.decode(inference.outputs, inference.placement)
+        batch = self._decoder.decode(inference.outputs, inference.placement)
+        return tempered(batch, self.description.temperature)
 
     def place(self, image_bgr_u8: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], Placement]:
         """First part of `infer`: the input tensor, valid until the next call, and where the image lies."""
@@ -72,11 +74,23 @@ class NetworkDetector:
         self.detect(np.zeros((480, 640, 3), dtype=np.uint8))
 
 
+def tempered(batch: DetectionBatch, temperature: float) -> DetectionBatch:
+    """The same detections with log-odds divided by `temperature` (Guo et al. 2017, "On calibration of modern
+    neural networks"); the order stays."""
+    if temperature == 1.0 or not len(batch):
+        return batch
+    odds = np.clip(batch.score.astype(np.float64), 1e-6, 1.0 - 1e-6)
+    score = 1.0 / (1.0 + ((1.0 - odds) / odds) ** (1.0 / temperature))
+    return replace(batch, score=score.astype(np.float32))
+
+
 def _input_due(description: InputDescription) -> tuple[str, tuple[int | None, ...]]:
     """Type and shape of the input that a description speaks of."""
     height, width = description.height_px, description.width_px
+    if not description.has_fixed_size:
+        height = width = None
     if description.tensor == "u8_hwc":
         return "uint8", (None, None, 3)
     if description.tensor == "u8_nhwc":
         return "uint8", (1, height, width, 3)
-    return "float32", (1, 3, height, width)
+    return "uint8" if description.tensor == "u8_nchw" else "float32", (1, 3, height, width)
