@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from ground.accounts.doorkeeper import AccountsConfig
 from ground.link.thin_link import ThinLinkConfig
+from ground.store.keeper import RetentionConfig
 from skywarden.config import Config
 from skywarden.errors import ConfigError
 
@@ -57,6 +58,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         accounts: how long people stay signed in, and how much one of them may ask.
         thin_link: a telemetry radio on which platforms send sightings when they have no IP link.
         contacts: when tracks become one contact.
+        retention: how long what was received is kept; without days in it nothing is erased.
     """
 
     state: Annotated[str, Meta(max_length=4096)] = ""
@@ -70,6 +72,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     accounts: AccountsConfig = AccountsConfig()
     thin_link: ThinLinkConfig = ThinLinkConfig()
     contacts: ContactsConfig = ContactsConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     def state_dir(self) -> Path:
         """The folder for store, keys and platforms."""

@@ -30,6 +30,8 @@ from ground.link.thin_link import ThinLinkPort, ThinReader
 from ground.picture.contacts import ContactBook
 from ground.picture.live import LivePicture
 from ground.problems import StationProblems
+from ground.store.keeper import RetentionKeeper
+from ground.store.retention import Erased, Expired
 from ground.store.sqlite import SqliteStore, Store
 from skywarden.clock import Clock, SystemClock
 from skywarden.errors import ConfigError, LinkError, StoreError
@@ -78,6 +80,7 @@ class GroundHandle:
         problems: StationProblems,
         doorkeeper: Doorkeeper,
         desk: TaskingDesk,
+        retention: RetentionKeeper,
         is_tls: bool,
         rules: list[Rule],
         cookie_name: str,
@@ -94,6 +97,7 @@ class GroundHandle:
         self.problems = problems
         self.doorkeeper = doorkeeper
         self.desk = desk
+        self.retention = retention
         self.is_tls = is_tls
         self.rules = rules
         self.cookie_name = cookie_name
@@ -222,6 +226,8 @@ def _started(
     doorkeeper = Doorkeeper(state_dir, config.accounts, clock=clock)
     parts.add("accounts", doorkeeper.close)
     desk = _start_desk(state_dir, receiver, picture, clock, parts)
+    keeper = _start_retention(config, store, picture, doorkeeper, clock, parts)
+    station_problems.others.append(keeper.problems)
     is_tls = tls.has_certificate(state_dir)
     web_socket = _listening(*http)
     parts.add("web socket", web_socket.close)
@@ -257,6 +263,7 @@ def _started(
         problems=station_problems,
         doorkeeper=doorkeeper,
         desk=desk,
+        retention=keeper,
         is_tls=is_tls,
         rules=rules,
         cookie_name=station.cookie.name,
@@ -287,6 +294,39 @@ def _start_desk(
     parts.add("tasking courier", courier.stop)
     courier.start()
     return desk
+
+
+def _start_retention(
+    config: GroundConfig,
+    store: SqliteStore,
+    picture: LivePicture,
+    doorkeeper: Doorkeeper,
+    clock: Clock,
+    parts: _Parts,
+) -> RetentionKeeper:
+    """What is too old goes from store and picture, and an entry in the access log says so."""
+
+    def forget(step: Erased) -> None:
+        picture.forget_sightings(step.sighting_ids)
+        picture.note_contacts([], list(step.contact_ids))
+
+    def note(found: Expired) -> None:
+        count = sum(found.erased.values())
+        doorkeeper.note_local(
+            "erase", f"{count} records, {found.quarantined} of quarantine, {found.held} held"
+        )
+
+    keeper = RetentionKeeper(
+        config.retention,
+        store_path(config.state_dir()),
+        store,
+        clock,
+        on_erased=forget,
+        on_pass=note,
+    )
+    parts.add("retention", keeper.stop)
+    keeper.start()
+    return keeper
 
 
 def _cookie(fingerprint: str, *, is_tls: bool, longest_s: float) -> Cookie:

@@ -8,7 +8,7 @@ gets the latest of each, and one that comes too late is told to start anew (`cha
 import math
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -191,6 +191,16 @@ class LivePicture:
                 self._contacts.pop(contact_id, None)
                 self._changed.pop(("contact", contact_id), None)
             if removed:
+                self._revision += 1
+                self._floor = self._revision
+
+    def forget_sightings(self, sighting_ids: Sequence[str]) -> None:
+        """Sightings that were erased; when any was shown, readers are told to start anew."""
+        with self._lock:
+            shown = [name for name in sighting_ids if self._sightings.pop(name, None) is not None]
+            for name in shown:
+                self._changed.pop(("sighting", name), None)
+            if shown:
                 self._revision += 1
                 self._floor = self._revision
 

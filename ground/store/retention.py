@@ -3,9 +3,12 @@
 Age counts from reception (the ground's clock). A record that is erased keeps number, times, leaf and
 signature: its chain can still be proved, and sent again it is a duplicate. What was worked out from it goes
 with it: the list of sightings, places, chips, contacts without a sighting left.
+
+`expire` does all of it at once, for a station that is stopped. Under a running one the same is done in small
+steps: `find_old` looks on a connection of its own, `erase` takes a few records at a time.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import apsw
@@ -18,7 +21,6 @@ from ground.store.streams import stored_leaf_of_key
 HoldKind = Literal["platform", "track", "contact", "sighting"]
 
 _CHUNK = 2_000
-_END_NS = 2**63 - 1
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,15 @@ class Expired(msgspec.Struct, kw_only=True):
     quarantined: int = 0
     contacts: int = 0
     held: int = 0
+
+
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step erased: records by topic, how many were held, sightings and contacts that are no more."""
+
+    by_topic: dict[str, int] = {}
+    held: int = 0
+    sighting_ids: tuple[str, ...] = ()
+    contact_ids: tuple[str, ...] = ()
 
 
 _HELD = """
@@ -96,6 +107,75 @@ def holds(db: Any) -> list[Hold]:
     return [Hold(kind=row[0], name=row[1], reason=row[2], since_ns=row[3]) for row in rows]
 
 
+def find_old(
+    db: Any, before_ns: Mapping[str, int], default_ns: int = 0, *, most: int = 200
+) -> Iterator[tuple[int, ...]]:
+    """Keys of records that are old enough, at most `most` at a time; `db` is a reading connection.
+
+    It walks the table in short reads, so that it never stands in the way of a checkpoint for long. Held ones
+    are among them: `erase` knows.
+    """
+    latest, key, found = max([default_ns, *before_ns.values()]), 0, list[int]()
+    last: int = db.execute("SELECT coalesce(max(record_key), 0) FROM records").get
+    while key < last:
+        rows = db.execute(
+            "SELECT record_key, topic, received_ns FROM records WHERE record_key > ? AND record_key <= ? "
+            "AND erased_ns IS NULL AND received_ns < ? AND topic <> 'gap' ORDER BY record_key",
+            (key, key + _CHUNK, latest),
+        ).fetchall()
+        key += _CHUNK
+        found += [
+            record_key
+            for record_key, topic, received_ns in rows
+            if received_ns < before_ns.get(topic, default_ns)
+        ]
+        while len(found) >= most:
+            yield tuple(found[:most])
+            del found[:most]
+    if found:
+        yield tuple(found)
+
+
+def erase(db: Any, keys: Sequence[int], now_ns: int) -> Erased:
+    """Erase the bodies of these records, unless they are held; within the caller's transaction."""
+    by_topic: dict[str, int] = {}
+    chosen: list[int] = []
+    held = 0
+    for key in keys:
+        topic = db.execute("SELECT topic FROM records WHERE record_key = ? AND erased_ns IS NULL", (key,)).get
+        if topic is None or topic == "gap":
+            continue
+        if db.execute(_HELD, {"key": key}).get is not None:
+            held += 1
+            continue
+        chosen.append(key)
+        by_topic[topic] = by_topic.get(topic, 0) + 1
+    wanted = apsw.carray(np.array(chosen or [0], dtype=np.int64))
+    seen = db.execute(
+        "SELECT sighting_id, track_id FROM sightings WHERE record_key IN (SELECT value FROM carray(?))",
+        (wanted,),
+    ).fetchall()
+    _erase(db, chosen, now_ns)
+    contact_ids = _drop_contacts_of(db, sorted({track_id for _, track_id in seen}))
+    return Erased(
+        by_topic=by_topic,
+        held=held,
+        sighting_ids=tuple(sighting_id for sighting_id, _ in seen),
+        contact_ids=tuple(contact_ids),
+    )
+
+
+def clear_quarantine(db: Any, before_ns: int, *, most: int = 200) -> int:
+    """Take the oldest out of quarantine, at most `most`, within the caller's transaction; how many."""
+    db.execute(
+        "DELETE FROM quarantine WHERE quarantine_key IN (SELECT quarantine_key FROM quarantine "
+        "WHERE received_ns < ? AND topic <> 'chain' ORDER BY quarantine_key LIMIT ?)",
+        (before_ns, most),
+    )
+    removed: int = db.changes()
+    return removed
+
+
 def _erase(db: Any, keys: list[int], now_ns: int) -> None:
     if not keys:
         return
@@ -105,11 +185,12 @@ def _erase(db: Any, keys: list[int], now_ns: int) -> None:
     )
     wanted = apsw.carray(np.array(keys, dtype=np.int64))
     places = db.execute(
-        "SELECT sighting_key FROM sightings WHERE record_key IN (SELECT value FROM carray(?))", (wanted,)
+        "SELECT sighting_key, time_ns FROM sightings WHERE record_key IN (SELECT value FROM carray(?))",
+        (wanted,),
     ).fetchall()
     if places:
-        gone = np.array([key for (key,) in places], dtype=np.int64)
-        spatial.remove(db, gone, until_ns=_END_NS)
+        gone = np.array([key for key, _ in places], dtype=np.int64)
+        spatial.remove(db, gone, until_ns=max(time_ns for _, time_ns in places))
         db.execute(
             "DELETE FROM sightings WHERE sighting_key IN (SELECT value FROM carray(?))", (apsw.carray(gone),)
         )
@@ -128,3 +209,21 @@ def _drop_contacts(db: Any) -> int:
     )
     dropped: int = db.changes()
     return dropped
+
+
+def _drop_contacts_of(db: Any, track_ids: Sequence[str]) -> list[str]:
+    """Of the contacts of these tracks, those of whose tracks no sighting is left."""
+    touched = set()
+    for track_id in track_ids:
+        if db.execute("SELECT 1 FROM sightings WHERE track_id = ? LIMIT 1", (track_id,)).get is not None:
+            continue
+        contact_id = db.execute("SELECT contact_id FROM contact_tracks WHERE track_id = ?", (track_id,)).get
+        if contact_id is not None:
+            db.execute("DELETE FROM contact_tracks WHERE track_id = ?", (track_id,))
+            touched.add(contact_id)
+    gone = []
+    for contact_id in sorted(touched):
+        if db.execute("SELECT 1 FROM contact_tracks WHERE contact_id = ? LIMIT 1", (contact_id,)).get is None:
+            db.execute("DELETE FROM contacts WHERE contact_id = ?", (contact_id,))
+            gone.append(contact_id)
+    return gone

@@ -31,7 +31,7 @@ from ground.store.reading import (
     decoded_body,
     is_leaf_true,
 )
-from ground.store.retention import Expired, Hold, HoldKind
+from ground.store.retention import Erased, Expired, Hold, HoldKind
 from ground.store.schema import as_store_errors, open_for_writing
 from ground.store.sequences import SequenceSet
 from ground.store.spatial import PlaceWriter
@@ -285,6 +285,27 @@ class SqliteStore(SqliteReader):
                     self._db.execute("VACUUM")
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return found
+
+    def erase(self, record_keys: tuple[int, ...], now_ns: int) -> Erased:
+        """Erase the bodies of these records in one short transaction, under a station that runs.
+
+        What is held stays. Freed bytes are overwritten in the pages of the file. Raises `StoreError`.
+        """
+        with self._lock:
+            try:
+                with as_store_errors(self._path):
+                    self._db.execute("PRAGMA secure_delete = ON")
+                with self._transaction() as db:
+                    return retention.erase(db, record_keys, now_ns)
+            finally:
+                with as_store_errors(self._path):
+                    self._db.execute("PRAGMA secure_delete = OFF")
+                    self._places.reload()
+
+    def erase_quarantine(self, before_ns: int) -> int:
+        """Take some of what came before `before_ns` out of quarantine; how many, 0 when none is left."""
+        with self._lock, self._transaction() as db:
+            return retention.clear_quarantine(db, before_ns)
 
     def hold(self, kind: HoldKind, name: str, reason: str, now_ns: int) -> None:
         """See `Store`."""
