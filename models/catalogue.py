@@ -1,12 +1,22 @@
 """Finds models by name, folder, file or hash, and loads them: identity first, then the engine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.description import ModelDescription, load_description
+import msgspec
+
+from models.description import MAX_DESCRIPTION_BYTES, ModelDescription, load_description
+from models.intake.manifest import (
+    SIGNATURE_NAME,
+    Manifest,
+    Trust,
+    open_manifest,
+    read_envelope,
+    require_match,
+)
 from models.network import NetworkDetector
-from models.session import ModelSession, read_model, sha256_of
+from models.session import ModelSession, expand_providers, read_model, sha256_of
 from skywarden.errors import ModelError
 
 ZOO = Path(__file__).resolve().parent / "zoo"
@@ -100,11 +110,16 @@ def load_detector(
     folders: Sequence[Path] = (),
     deterministic: bool = True,
     self_test: bool = True,
+    trust: Trust | None = None,
+    threshold: float | None = None,
 ) -> NetworkDetector:
     """The detector for a model that `resolve` finds, ready to run.
 
-    The file's sha256 must be the one in its description before a session is made; the golden image is run
-    after. `providers` are keys of `models.session.PROVIDERS`, in order of preference. Raises `ModelError`.
+    The file's sha256 must be the one in its description before a session is made, and with `trust` somebody
+    who is trusted must have signed both; the golden image is run after. `providers` are keys of
+    `models.session.PROVIDERS` or "auto", in order of preference: one that cannot make the session or that
+    computes the golden image otherwise is passed over, with the reason in the report. `threads` 0 is all
+    cores but one. `threshold` takes the place of the description's own. Raises `ModelError`.
     """
     description, file = resolve(name_or_path, folders)
     data = read_model(file)
@@ -114,10 +129,67 @@ def load_detector(
             f"{file}: its sha256 is {found[:16]}..., its description says {description.sha256[:16]}...; "
             "the file is damaged or another one. Fetch it again, or describe it anew"
         )
-    session = ModelSession(
-        data, origin=str(file), threads=threads, providers=providers, deterministic=deterministic
-    )
-    return NetworkDetector(description, session, self_test=self_test)
+    if trust is not None:
+        require_signed(description, file, found, trust)
+    if threshold is not None:
+        description = with_threshold(description, threshold)
+    wanted, failed = expand_providers(providers), dict[str, str]()
+    while True:
+        session = ModelSession(
+            data,
+            origin=str(file),
+            threads=threads,
+            providers=[name for name in wanted if name not in failed],
+            deterministic=deterministic,
+        )
+        report = session.provider_report
+        try:
+            detector = NetworkDetector(description, session, self_test=self_test)
+        except ModelError as error:
+            if report.used[0] == "cpu":
+                raise
+            failed[report.used[0]] = str(error)[:300]
+            continue
+        refused = tuple(sorted({**dict(report.refused), **failed}.items()))
+        session.provider_report = replace(report, wanted=wanted, refused=refused)
+        return detector
+
+
+def require_signed(
+    description: ModelDescription, file: Path, file_sha256: str, trust: Trust
+) -> Manifest | None:
+    """What a trusted key has signed about this model and description; raises `ModelError` when nobody has.
+
+    `None` for a model of the package's own zoo, where `trust` lets that do.
+    """
+    place = _description_place(description, file)
+    if trust.trusts_package and place.resolve().is_relative_to(ZOO):
+        return None
+    try:
+        description_bytes = place.read_bytes()[: MAX_DESCRIPTION_BYTES + 1]
+    except OSError as error:
+        raise ModelError(f"{place}: cannot be read ({error.strerror})") from error
+    path = place.parent / SIGNATURE_NAME
+    manifest = open_manifest(read_envelope(path), trust, str(path))
+    require_match(manifest, description, description_bytes, file_sha256, str(path))
+    if load_description(place) != description:
+        raise ModelError(f"{place}: changed while it was read")
+    return manifest
+
+
+def with_threshold(description: ModelDescription, threshold: float) -> ModelDescription:
+    """The same description with another least score; never below what regions grow at."""
+    floor = description.anomaly.grow_threshold if description.anomaly is not None else 0.0
+    return msgspec.structs.replace(description, threshold=min(1.0, max(threshold, floor)))
+
+
+def _description_place(description: ModelDescription, file: Path) -> Path:
+    """Where the description lies: beside the file, or where the zoo describes a file that lies elsewhere."""
+    beside = file.parent / _DESCRIPTION_NAME
+    known = ZOO / description.name / _DESCRIPTION_NAME
+    if not beside.is_file() and known.is_file() and load_description(known) == description:
+        return known
+    return beside
 
 
 def _described(file: Path, folders: Sequence[Path]) -> ModelDescription:

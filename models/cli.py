@@ -2,12 +2,14 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from cyclopts import App, Parameter
 
+from models.intake.cli import describe, sign, verify
 from skywarden.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ For example:
 
 Folders = Annotated[tuple[Path, ...], Parameter(name="--folder", negative="")]
 Providers = Annotated[tuple[str, ...], Parameter(name="--provider", negative="")]
+
+for _command in (describe, sign, verify):
+    app.command(_command)
 
 
 @app.command(name="list")
@@ -81,14 +86,20 @@ def list_models(*, folder: Folders = (), json: bool = False) -> int:
 
 @app.command
 def check(
-    model: str, *, folder: Folders = (), provider: Providers = (), threads: int = 1, json: bool = False
+    model: str,
+    *,
+    folder: Folders = (),
+    provider: Providers = (),
+    threads: int = 1,
+    trust: str | None = None,
+    json: bool = False,
 ) -> int:
     """Load a model as the edge would; exits with 1 and says what is wrong.
 
     For example:
 
         skywarden models check anomaly
-        skywarden models check ./my-model --provider cuda --provider cpu
+        skywarden models check ./my-model --provider auto --trust agency.pub
 
     Parameters
     ----------
@@ -97,18 +108,22 @@ def check(
     folder
         A further folder of models.
     provider
-        Execution provider in order of preference: tensorrt, cuda, openvino, coreml, xnnpack, cpu.
+        Execution provider in order of preference: tensorrt, cuda, openvino, coreml, xnnpack, cpu, or auto.
     threads
-        Threads of one inference.
+        Threads of one inference; 0 is all cores but one.
+    trust
+        Public keys (swev1:...), or a file of them: refuse a model that none of them has signed.
     json
         Print one object.
     """
-    detector = _load(model, folder, provider, threads)
+    detector = _load(model, folder, provider, threads, trust)
     report = {
         "name": detector.description.name,
         "model_id": detector.model_id,
         "sha256": detector.description.sha256,
         "labels": list(detector.labels),
+        "task": detector.description.task,
+        "threads": detector.threads,
         "providers": list(detector.provider_report.used),
         "refused": dict(detector.provider_report.refused),
         "is_ok": True,
@@ -257,10 +272,20 @@ def golden(model: str, *, folder: Folders = ()) -> int:
     return 0
 
 
-def _load(model: str, folder: tuple[Path, ...], provider: tuple[str, ...], threads: int) -> "NetworkDetector":
+def _load(
+    model: str,
+    folder: tuple[Path, ...],
+    provider: tuple[str, ...],
+    threads: int,
+    trust: str | None = None,
+) -> "NetworkDetector":
     from models.catalogue import load_detector
+    from models.intake.manifest import Trust, trusted_keys
 
-    return load_detector(model, folders=folder, providers=provider or ("cpu",), threads=threads)
+    trusted = None if trust is None else Trust(keys=trusted_keys(trust), now_ns=time.time_ns())
+    return load_detector(
+        model, folders=folder, providers=provider or ("cpu",), threads=threads, trust=trusted
+    )
 
 
 def _read_image(path: Path) -> Any:

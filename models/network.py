@@ -42,6 +42,11 @@ class NetworkDetector:
         return self.description.allowed_labels
 
     @property
+    def threads(self) -> int:
+        """Threads of one inference."""
+        return self._session.threads
+
+    @property
     def provider_report(self) -> ProviderReport:
         """Which execution providers were asked for and which are used."""
         return self._session.provider_report

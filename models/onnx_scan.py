@@ -12,7 +12,10 @@ from skywarden.errors import ModelError
 KNOWN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
 _MAX_DEPTH = 16
-_MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET, _MODEL_FUNCTION = 1, 7, 8, 25
+_MAX_METADATA_ITEMS = 1000
+_MAX_METADATA_BYTES = 1024 * 1024
+_MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA, _MODEL_FUNCTION = 1, 7, 8, 14, 25
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
 _NESTED: dict[str, dict[int, str]] = {
@@ -27,10 +30,11 @@ _NESTED: dict[str, dict[int, str]] = {
 
 @dataclass(kw_only=True)
 class OnnxOutline:
-    """What the scan found: the format's version and the operator sets by domain."""
+    """What the scan found: the format's version, the operator sets by domain, what the exporter noted."""
 
     ir_version: int = 0
     opsets: dict[str, int] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def scan(data: bytes, origin: str) -> OnnxOutline:
@@ -47,6 +51,8 @@ def scan(data: bytes, origin: str) -> OnnxOutline:
                 outline.ir_version = value
             elif number == _MODEL_OPSET and isinstance(value, memoryview):
                 _note_opset(value, outline)
+            elif number == _MODEL_METADATA and isinstance(value, memoryview):
+                _note_metadata(value, outline)
             elif number in (_MODEL_GRAPH, _MODEL_FUNCTION) and isinstance(value, memoryview):
                 graphs += number == _MODEL_GRAPH
                 _walk(value, "graph" if number == _MODEL_GRAPH else "function", 0)
@@ -77,6 +83,18 @@ def _note_opset(data: memoryview, outline: OnnxOutline) -> None:
         elif number == _OPSET_VERSION and isinstance(value, int):
             version = value
     outline.opsets[domain] = version
+
+
+def _note_metadata(data: memoryview, outline: OnnxOutline) -> None:
+    if len(outline.metadata) >= _MAX_METADATA_ITEMS or len(data) > _MAX_METADATA_BYTES:
+        raise _ScanError(
+            f"metadata of {len(data)} bytes after {len(outline.metadata)} items; that is no note"
+        )
+    found = {_ENTRY_KEY: "", _ENTRY_VALUE: ""}
+    for number, value in _fields(data):
+        if number in found and isinstance(value, memoryview):
+            found[number] = bytes(value).decode("utf-8", "replace")
+    outline.metadata[found[_ENTRY_KEY]] = found[_ENTRY_VALUE]
 
 
 def _walk(data: memoryview, kind: str, depth: int) -> None:

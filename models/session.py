@@ -1,6 +1,7 @@
 """The one place that makes onnxruntime sessions: size and contents are checked first."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ PROVIDERS = {
     "cpu": "CPUExecutionProvider",
 }
 """Names of execution providers as users write them."""
+
+AUTO_PROVIDERS = ("tensorrt", "cuda", "openvino", "coreml", "xnnpack", "cpu")
+"""What "auto" asks for: the fastest first, the CPU last; those that this machine lacks are passed over."""
 
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
@@ -53,6 +57,19 @@ class ProviderReport:
     def __str__(self) -> str:
         """As in "used cpu; cuda: not in this build of onnxruntime"."""
         return "; ".join([f"used {', '.join(self.used)}", *(f"{name}: {why}" for name, why in self.refused)])
+
+
+def threads_beside_others() -> int:
+    """All processor cores that this process may use but one, which is left to video, MAVLink and the link."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return max(1, min(MAX_THREADS, cores - 1))
+
+
+def expand_providers(providers: Sequence[str]) -> tuple[str, ...]:
+    """Providers in order, each once, "auto" written out, the CPU last."""
+    named = [one for name in providers for one in (AUTO_PROVIDERS if name == "auto" else (name,))]
+    return tuple(dict.fromkeys([*(name for name in named if name != "cpu"), "cpu"]))
 
 
 def read_model(path: Path) -> bytes:
@@ -89,15 +106,18 @@ class ModelSession:
     ) -> None:
         """Load the ONNX model in `data`; `origin` names it in errors.
 
-        `threads` is the exact number of threads for one inference. `providers` are keys of `PROVIDERS` in
-        order of preference; the CPU comes last without being named. Raises `ModelError`.
+        `threads` is the exact number of threads for one inference; 0 takes `threads_beside_others`.
+        `providers` are keys of `PROVIDERS` in order of preference, or "auto"; the CPU comes last without
+        being named. Raises `ModelError`.
         """
+        threads = threads or threads_beside_others()
         if not 1 <= threads <= MAX_THREADS:
             raise ModelError(f"{origin}: {threads} threads asked for, 1 to {MAX_THREADS} are possible")
         if len(data) > MAX_MODEL_BYTES:
             raise ModelError(f"{origin}: {len(data)} bytes, the limit is {MAX_MODEL_BYTES}")
         scan(data, origin)
         self.origin = origin
+        self.threads = threads
         self._session, self.provider_report = _open(data, origin, threads, providers, deterministic)
         self.inputs = tuple(_spec(node, origin) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node, origin) for node in self._session.get_outputs())
@@ -150,12 +170,11 @@ _ORT_ERRORS = _ort_errors()
 def _open(
     data: bytes, origin: str, threads: int, providers: Sequence[str], deterministic: bool
 ) -> tuple[ort.InferenceSession, ProviderReport]:
-    unknown = [name for name in providers if name not in PROVIDERS]
+    unknown = [name for name in providers if name not in PROVIDERS and name != "auto"]
     if unknown:
-        raise ModelError(
-            f"{origin}: unknown execution provider {unknown[0][:40]!r}; known are {', '.join(PROVIDERS)}"
-        )
-    wanted = tuple(dict.fromkeys((*providers, "cpu")))
+        known = ", ".join(("auto", *PROVIDERS))
+        raise ModelError(f"{origin}: unknown execution provider {unknown[0][:40]!r}; known are {known}")
+    wanted = expand_providers(providers)
     present = set(ort.get_available_providers())
     refused = {name: "not in this build of onnxruntime" for name in wanted if PROVIDERS[name] not in present}
     options = _options(threads, deterministic)

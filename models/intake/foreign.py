@@ -1,0 +1,237 @@
+"""Writes the `model.toml` of somebody else's ONNX file from what the file itself says.
+
+Read are the metadata that Ultralytics' exporter writes (`names`, `imgsz`, `task`, `stride`), those of our own
+(`skywarden.decode`, `skywarden.preprocess`), and the sizes of inputs and outputs. What remains open has to be
+said by whoever brings the model; nothing is guessed silently.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from models.description import FORBIDDEN_LABELS, ModelDescription, require_consistent
+from models.golden import as_toml, measure
+from models.intake.literals import read_names
+from models.letterbox import make_fit
+from models.session import ModelSession, TensorSpec, sha256_of
+from skywarden.errors import ModelError
+
+VESSEL_WORDS = frozenset(
+    {"boat", "ship", "vessel", "boats", "ships", "vessels", "motorboat", "speedboat", "sailboat", "skiff"}
+)
+"""Classes that become "vessel" when nobody says what may leave."""
+
+OWN_LABELS = frozenset({"vessel", "anomaly", "parcel", "plot", "plant", "palm", "plantation", "field"})
+
+
+_IMAGENET_MEAN_RGB = (123.675, 116.28, 103.53)
+_IMAGENET_STD_RGB = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wishes:
+    """What the person who brings a model says about it; `None` leaves it to the file.
+
+    `allow` is class = label for what may leave. `size_px` is needed where the file's own size is free.
+    """
+
+    name: str
+    version: str = "1"
+    summary: str = "Described from its own metadata"
+    licence: str | None = None
+    allow: Mapping[str, str] = field(default_factory=dict)
+    labels: Sequence[str] = ()
+    decode: str | None = None
+    threshold: float = 0.3
+    size_px: tuple[int, int] | None = None
+    channels: str | None = None
+    normalise: str | None = None
+
+
+def describe_foreign(data: bytes, origin: str, wishes: Wishes, *, file_name: str) -> str:
+    """The text of a `model.toml` for an ONNX file; its golden section is computed here and now.
+
+    Raises `ModelError` that says what the file leaves open, and how to say it.
+    """
+    session = ModelSession(data, origin=origin)
+    labels = tuple(wishes.labels) or _labels(session.metadata, origin)
+    kind = wishes.decode or _decode_kind(session.outputs, session.metadata, len(labels), origin)
+    tree: dict[str, Any] = {
+        "name": wishes.name,
+        "version": wishes.version,
+        "summary": wishes.summary,
+        "licence": (wishes.licence or session.metadata.get("license") or "not stated")[:100],
+        "task": {"classify": "classify", "segment": "segment"}.get(kind, "detect"),
+        "file": file_name,
+        "sha256": sha256_of(data),
+        "decode": kind,
+        "labels": list(labels),
+        "threshold": wishes.threshold,
+        "allow": dict(wishes.allow) or _default_allow(labels, origin),
+        "input": _input_tree(session.inputs[0], session.metadata, wishes, origin),
+    }
+    if kind == "yolox":
+        tree["yolox"] = {}
+    if kind == "detr" or (kind == "end_to_end" and _is_normalised(session.metadata)):
+        tree[kind] = {} if kind == "detr" else {"is_normalised": True}
+    return _with_golden(tree, session, origin)
+
+
+def _with_golden(tree: dict[str, Any], session: ModelSession, origin: str) -> str:
+    """The tree as TOML, checked, with the golden section that this network makes."""
+    due = {"name": "x", "shape": [1], "mean": 0.0, "greatest": 0.0, "samples": [0.0]}
+    draft = {**tree, "golden": {"recipe": "patches", "outputs": [due]}}
+    try:
+        description = msgspec.convert(draft, ModelDescription)
+    except msgspec.ValidationError as error:
+        raise ModelError(f"{origin}: {error}") from error
+    require_consistent(description, origin)
+    golden = as_toml(measure(session, make_fit(description.input)))
+    return f"{to_toml(tree)}\n{golden}"
+
+
+def _labels(metadata: Mapping[str, str], origin: str) -> tuple[str, ...]:
+    if "names" not in metadata:
+        raise ModelError(
+            f"{origin}: its metadata names no classes; say them in order with --labels boat,buoy,..."
+        )
+    try:
+        names = read_names(metadata["names"])
+    except ModelError as error:
+        raise ModelError(f"{origin}: its metadata's names: {error}") from error
+    if not 1 <= len(names) <= 256:
+        raise ModelError(f"{origin}: {len(names)} classes; 1 to 256 are possible")
+    return names
+
+
+def _default_allow(labels: Sequence[str], origin: str) -> dict[str, str]:
+    found = {
+        label: "vessel" if label.lower() in VESSEL_WORDS else label.lower()
+        for label in labels
+        if label.lower() in VESSEL_WORDS | OWN_LABELS and label.lower() not in FORBIDDEN_LABELS
+    }
+    if not found:
+        shown = ", ".join(labels[:12])
+        raise ModelError(
+            f"{origin}: none of its classes ({shown}) is known here; say which may leave and as what, as in "
+            "--allow CLASS=vessel"
+        )
+    return found
+
+
+def _decode_kind(
+    outputs: Sequence[TensorSpec], metadata: Mapping[str, str], class_count: int, origin: str
+) -> str:
+    said = metadata.get("skywarden.decode", "").strip().strip('"')
+    if said:
+        return said
+    task = metadata.get("task", "").strip().strip("'\"")
+    if task == "classify":
+        return "classify"
+    kind = _kind_by_shape([spec.shape for spec in outputs], class_count)
+    if kind is None or task not in ("", "detect", "segment"):
+        found = ", ".join(str(spec) for spec in outputs)
+        raise ModelError(
+            f"{origin}: how to read its outputs ({found}; {class_count} classes) is not plain; say it with "
+            "--decode yolox|gfl|yolov5|yolov8|end_to_end|detr|fastestdet|segment|classify"
+        )
+    return kind
+
+
+def _kind_by_shape(shapes: Sequence[tuple[int | None, ...]], class_count: int) -> str | None:
+    """What only one kind of network writes, told by sizes; `None` where it is not plain."""
+    first = shapes[0]
+    if len(shapes) == 1 and first == (1, class_count):
+        return "classify"
+    if len(shapes) == 2 and {shapes[0][-1], shapes[1][-1]} == {4, class_count} and class_count != 4:
+        return "detr"
+    if len(first) == 4 and len(shapes) == 1 and first[1] == 5 + class_count:
+        return "fastestdet"
+    if len(first) != 3:
+        return None
+    fits = {
+        "yolov8": first[1] in (4 + class_count, 4 + class_count + 32) and first[2] not in (6, 7),
+        "end_to_end": first[2] == 6 and first[1] != 4 + class_count,
+        "yolov5": first[2] == 5 + class_count != 6,
+    }
+    found = [kind for kind, is_so in fits.items() if is_so]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_normalised(metadata: Mapping[str, str]) -> bool:
+    return "rtdetr" in metadata.get("description", "").lower()
+
+
+def _input_tree(spec: TensorSpec, metadata: Mapping[str, str], wishes: Wishes, origin: str) -> dict[str, Any]:
+    is_float = spec.dtype == "float32"
+    if len(spec.shape) != 4 or (is_float and spec.shape[1] != 3):
+        raise ModelError(f"{origin}: its input is {spec}; (1, 3, H, W) or, of bytes, (1, H, W, 3) can be fed")
+    planes = spec.shape[1] == 3
+    height, width = spec.shape[2:] if planes else spec.shape[1:3]
+    if wishes.size_px is not None:
+        width, height = wishes.size_px
+    elif width is None or height is None:
+        width, height = _size_said(metadata, origin)
+    tree: dict[str, Any] = {
+        "fit": "letterbox",
+        "tensor": "f32_nchw" if is_float else "u8_nchw" if planes else "u8_nhwc",
+        "width_px": width,
+        "height_px": height,
+    }
+    said = _preprocess(metadata, origin)
+    is_ultralytics = "names" in metadata and "stride" in metadata
+    order = wishes.channels or said.get("channels") or ("rgb" if is_ultralytics else "bgr")
+    tree["channels"] = str(order).lower()
+    kind = wishes.normalise
+    if is_float and kind is None:
+        tree |= {name: said[name] for name in ("mean", "std") if name in said}
+        kind = "255" if is_ultralytics and "mean" not in said else None
+    if is_float and kind == "255":
+        tree["std"] = [255.0, 255.0, 255.0]
+    elif is_float and kind == "imagenet":
+        turn = 1 if tree["channels"] == "rgb" else -1
+        tree |= {"mean": list(_IMAGENET_MEAN_RGB)[::turn], "std": list(_IMAGENET_STD_RGB)[::turn]}
+    return tree
+
+
+def _size_said(metadata: Mapping[str, str], origin: str) -> tuple[int, int]:
+    found = re.fullmatch(r"\s*[\[(]\s*(\d{2,5})\s*,\s*(\d{2,5})\s*[\])]\s*", metadata.get("imgsz", ""))
+    if found is None:
+        raise ModelError(f"{origin}: its input may have any size; say one with --size 640x640")
+    return int(found.group(2)), int(found.group(1))
+
+
+def _preprocess(metadata: Mapping[str, str], origin: str) -> dict[str, Any]:
+    text = metadata.get("skywarden.preprocess", "")
+    if not text:
+        return {}
+    try:
+        tree = json.loads(text[:10_000])
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{origin}: its skywarden.preprocess is no JSON") from error
+    return tree if isinstance(tree, dict) else {}
+
+
+def to_toml(tree: Mapping[str, Any]) -> str:
+    """A description's tree as TOML: plain keys first, then one section for each table."""
+    plain = [f"{key} = {_value(value)}" for key, value in tree.items() if not isinstance(value, Mapping)]
+    lines = ["# Written by `skywarden models describe`; read it, and correct it where it is wrong.", *plain]
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{key}]", *(f"{_key(name)} = {_value(one)}" for name, one in value.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_value(one) for one in value)}]"
+    # JSON's strings, numbers and words are TOML's too, but for what JSON leaves as it is above U+007F.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
