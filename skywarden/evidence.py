@@ -10,6 +10,7 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -69,18 +70,8 @@ def leaf_from(
     hashed_body: bytes,
 ) -> bytes:
     """`leaf_of` from its parts."""
-    return hashlib.sha256(
-        b"".join(
-            (
-                _LEAF,
-                _counted(platform_id),
-                _counted(boot_id),
-                _counted(topic),
-                _NUMBERS.pack(seq, time_ns, mono_ns, clock),
-                hashed_body,
-            )
-        )
-    ).digest()
+    header = _leaf_start(platform_id, boot_id, topic) + _NUMBERS.pack(seq, time_ns, mono_ns, clock)
+    return hashlib.sha256(header + hashed_body).digest()
 
 
 def chain_start(platform_id: str, boot_id: str) -> bytes:
@@ -118,6 +109,7 @@ def seal_text(
     ).digest()
 
 
+@lru_cache(maxsize=4_096)
 def key_id(public: bytes) -> bytes:
     """The first 8 bytes of SHA-256 of an evidence key: which of a platform's keys signed."""
     return hashlib.sha256(b"skywarden evidence key 1" + public).digest()[:KEY_ID_BYTES]
@@ -126,7 +118,7 @@ def key_id(public: bytes) -> bytes:
 def is_signed_by(public: bytes, signature: bytes, text: bytes) -> bool:
     """Whether `signature` over `text` was made with the secret half of `public` (RFC 8032)."""
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, text)
+        _verifier(public).verify(signature, text)
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -243,6 +235,17 @@ def load_evidence_key(path: Path) -> EvidenceKey:
 def load_or_create_evidence_key(path: Path) -> EvidenceKey:
     """The pair in `path`, made on first use."""
     return load_evidence_key(path) if path.exists() else create_evidence_key(path)
+
+
+@lru_cache(maxsize=4_096)
+def _verifier(public: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(public)
+
+
+@lru_cache(maxsize=8_192)
+def _leaf_start(platform_id: str, boot_id: str, topic: str) -> bytes:
+    """What the leaves of one outbox and topic begin with."""
+    return _LEAF + _counted(platform_id) + _counted(boot_id) + _counted(topic)
 
 
 def _counted(text: str) -> bytes:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from skywarden.errors import WireError
-from skywarden.messages import Blob, Count, Id, Label, Message, TimeNs
+from skywarden.messages import Blob, Count, Id, Label, Message, Sighting, TimeNs
 from skywarden.topics import TOPICS, topic_named
 
 WIRE_VERSION = 1
@@ -23,6 +23,7 @@ ClockQuality = Literal[0, 1, 2, 3]
 MAX_RECORD_BYTES = 300_000
 
 _VERSION_BYTE = bytes([WIRE_VERSION])
+_NAME_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -75,6 +76,8 @@ def decode(topic_name: str, data: bytes | memoryview) -> Message:
     payload = _payload(data, topic.max_bytes, topic_name)
     try:
         message: Message = _decoders[topic_name].decode(payload)
+        if type(message) is Sighting:
+            _check_names(message)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WireError(f"a {topic_name} message does not validate: {error}") from error
     return message
@@ -98,6 +101,16 @@ def decode_entry(data: bytes | memoryview) -> Entry:
 def to_jsonable(message: Message) -> dict[str, Any]:
     """The message as plain objects with field names for JSON files and people; bytes become their length."""
     return {name: _plain(getattr(message, name)) for name in message.__struct_fields__}
+
+
+def _check_names(message: Sighting) -> None:
+    """Refuse names with characters that `Id` does not allow."""
+    names = (
+        f"{message.sighting_id}{message.track_id}{message.platform_id}{message.sortie_id}"
+        f"{message.sensor_id}{message.model_id}"
+    )
+    if strange := names.encode().translate(None, _NAME_BYTES):
+        raise ValueError(f"a name (str) holds {strange[:20]!r}; letters, digits and _ . : - are allowed")
 
 
 def _payload(data: bytes | memoryview, limit_bytes: int, what: str) -> memoryview:

@@ -1,7 +1,9 @@
 """What reaches the store: records and pieces of large ones, with the signature of the batch they came in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from skywarden import evidence
 from skywarden.errors import WireError
@@ -16,8 +18,7 @@ Place = tuple[int, int, int]
 """Number, offset and length of a signed piece; a whole record has length 0."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Seal:
+class Seal(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """One batch's signature and what it is over; `places` tells where its items are, in their order."""
 
     platform_id: str
@@ -30,8 +31,7 @@ class Seal:
     places: tuple[Place, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """One record as it came; `message` is its decoded body, or `None` with the `reason` why it is poison.
 
     `seal` is the signature that covers it, `known_leaf` its leaf where it was computed already.
@@ -42,7 +42,7 @@ class Arrival:
     received_ns: int
     reason: str | None = None
     seal: Seal | None = None
-    known_leaf: bytes | None = field(default=None, repr=False)
+    known_leaf: bytes | None = None
 
     @property
     def leaf(self) -> bytes:

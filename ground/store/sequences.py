@@ -27,6 +27,9 @@ class SequenceSet:
 
     def add(self, number: int) -> bool:
         """Put in one number; False when it was there."""
+        if self._lasts and number == self._lasts[-1] + 1:  # nearly always
+            self._lasts[-1] = number
+            return True
         place = bisect_right(self._firsts, number) - 1
         if place >= 0 and number <= self._lasts[place]:
             return False

@@ -54,6 +54,7 @@ from skywarden.wire import Record, encode
 
 __all__ = ["Arrival", "ArrivedFragment", "Ingested", "Outcome", "SqliteStore", "Standing", "Store"]
 
+_encode_items = msgspec.msgpack.Encoder().encode
 _MAX_UNTRUSTED = 10_000
 _MAX_STREAMS = 4_096
 _MAX_CHECKED_BYTES = 256_000_000
@@ -129,6 +130,16 @@ class Store(StoreReader, Protocol):
 
 
 @dataclass(slots=True)
+class _Run:
+    """Arrivals of one outbox that follow each other: what is looked up once for all of them."""
+
+    stream: Stream
+    leaves: dict[int, bytes]
+    seal: Seal | None = None
+    seal_key: int | None = None
+
+
+@dataclass(slots=True)
 class _Commit:
     """What one transaction gathers on its way."""
 
@@ -142,6 +153,7 @@ class _Commit:
     alarms: list[str] = field(default_factory=list)
     records: list[tuple[Any, ...]] = field(default_factory=list)
     sightings: list[tuple[Any, ...]] = field(default_factory=list)
+    fed: list[Sighting] = field(default_factory=list)
     others: list[tuple[int, Message]] = field(default_factory=list)
 
 
@@ -196,7 +208,7 @@ class SqliteStore(SqliteReader):
                 with self._transaction() as db:
                     times = [one.received_ns for one in arrivals] + [one.received_ns for one in fragments]
                     commit = _Commit(db, max(times, default=0))
-                    outcomes = tuple(self._insert(commit, arrival) for arrival in arrivals)
+                    outcomes = self._insert_all(commit, arrivals)
                     for arrived in fragments:
                         self._keep_fragment(commit, arrived)
                     self._write_rows(commit)
@@ -207,10 +219,8 @@ class SqliteStore(SqliteReader):
                 with contextlib.suppress(apsw.Error):
                     self._places.reload()
                 raise
-            done = [*zip(arrivals, outcomes, strict=True), *commit.completed]
-            for arrival, outcome in done:
-                if outcome == "stored" and isinstance(arrival.message, Sighting):
-                    self._feed(arrival.message)
+            for sighting in commit.fed:
+                self._feed(sighting)
         return Ingested(
             outcomes=outcomes, completed=tuple(commit.completed), alarms=tuple(dict.fromkeys(commit.alarms))
         )
@@ -357,23 +367,43 @@ class SqliteStore(SqliteReader):
             os.close(self._guard)
             self._guard = -1
 
-    def _insert(self, commit: _Commit, arrival: Arrival) -> Outcome:
-        db, record = commit.db, arrival.record
+    def _insert_all(self, commit: _Commit, arrivals: Sequence[Arrival]) -> tuple[Outcome, ...]:
+        outcomes: list[Outcome] = []
+        run: _Run | None = None
+        for arrival in arrivals:
+            record = arrival.record
+            if (
+                run is None
+                or record.boot_id != run.stream.boot_id
+                or record.platform_id != run.stream.platform_id
+            ):
+                run = self._run_of(commit, arrival)
+            outcomes.append(self._insert(commit, run, arrival))
+        return tuple(outcomes)
+
+    def _run_of(self, commit: _Commit, arrival: Arrival) -> _Run:
+        record = arrival.record
         stream = self._opened(commit, record.platform_id, record.boot_id, arrival.received_ns)
-        leaves = commit.leaves.setdefault(stream.key, {})
-        if record.seq in stream.numbers:
-            before = leaves.get(record.seq) or stored_leaf(db, stream, record.seq)
+        return _Run(stream, commit.leaves.setdefault(stream.key, {}))
+
+    def _insert(self, commit: _Commit, run: _Run, arrival: Arrival) -> Outcome:
+        record, stream = arrival.record, run.stream
+        seq = record.seq
+        if not stream.numbers.add(seq):
+            before = run.leaves.get(seq) or stored_leaf(commit.db, stream, seq)
             if before is not None:
                 return self._again(commit, arrival, before)
             stream.shed -= 1  # given up aboard, yet it had been sent
-        leaf = arrival.leaf
+        leaf = run.leaves[seq] = arrival.leaf
+        if arrival.seal is not run.seal:
+            self._begin_seal(commit, run, arrival.seal)
         record_key = self._next_record_key
-        self._next_record_key += 1
+        self._next_record_key = record_key + 1
         commit.records.append(
             (
                 record_key,
                 stream.key,
-                record.seq,
+                seq,
                 record.topic,
                 record.time_ns,
                 arrival.received_ns,
@@ -381,23 +411,26 @@ class SqliteStore(SqliteReader):
                 record.mono_ns,
                 record.clock,
                 leaf,
-                self._seal_key(commit, arrival.seal),
+                run.seal_key,
             )
         )
-        stream.numbers.add(record.seq)
-        leaves[record.seq] = leaf
-        if arrival.seal is not None:
-            self._note_head(commit, stream, arrival.seal)
-        if arrival.message is None:
-            self._quarantine(db, arrival, arrival.reason or "not valid")
+        message = arrival.message
+        if type(message) is Sighting:
+            self._list_sighting(commit, record_key, message, arrival.received_ns)
+        elif message is None:
+            self._quarantine(commit.db, arrival, arrival.reason or "not valid")
             return "quarantined"
-        if isinstance(arrival.message, Sighting):
-            self._list_sighting(commit, record_key, arrival.message, arrival.received_ns)
-        elif isinstance(arrival.message, Gap):
-            self._note_gap(commit, record_key, arrival.message, arrival)
+        elif isinstance(message, Gap):
+            self._note_gap(commit, record_key, message, arrival)
         else:
-            commit.others.append((record_key, arrival.message))
+            commit.others.append((record_key, message))
         return "stored"
+
+    def _begin_seal(self, commit: _Commit, run: _Run, seal: Seal | None) -> None:
+        """What follows is under another signature: its row's key, and what it says of the chain."""
+        run.seal, run.seal_key = seal, self._seal_key(commit, seal)
+        if seal is not None:
+            self._note_head(commit, run.stream, seal)
 
     def _again(self, commit: _Commit, arrival: Arrival, before: bytes) -> Outcome:
         """The number again: the same bytes are a duplicate, other bytes a fork that overwrites nothing."""
@@ -522,7 +555,7 @@ class SqliteStore(SqliteReader):
         arrival = Arrival(
             record=record, message=message, received_ns=arrived.received_ns, reason=reason, seal=arrived.seal
         )
-        outcome = self._insert(commit, arrival)
+        outcome = self._insert(commit, self._run_of(commit, arrival), arrival)
         if outcome == "fork" and arrived.seal is not None:
             piece = arrived.fragment
             commit.forks[arrived.seal, seq] = evidence.fragment_hash(arrival.leaf, piece.offset, piece.data)
@@ -534,33 +567,39 @@ class SqliteStore(SqliteReader):
             problem = advance_chain(commit.db, stream, commit.leaves.get(stream.key, {}))
             if problem is not None:
                 self._alarm(commit, stream, stream.chain_seq, problem)
-            head = stream.head
-            commit.db.execute(
-                "UPDATE streams SET chain_seq = ?, chain = ?, head_seq = ?, head = ? WHERE stream_key = ?",
+        commit.db.executemany(
+            "UPDATE streams SET chain_seq = ?, chain = ?, head_seq = ?, head = ? WHERE stream_key = ?",
+            [
                 (
                     stream.chain_seq,
                     stream.chain,
-                    head.seq if head is not None else 0,
-                    head.chain if head is not None else None,
+                    stream.head.seq if stream.head is not None else 0,
+                    stream.head.chain if stream.head is not None else None,
                     stream.key,
-                ),
-            )
-        for seal, key in commit.seal_keys.items():
-            items: list[Place | bytes] = [commit.forks.get((seal, place[0]), place) for place in seal.places]
-            commit.db.execute(
-                "INSERT INTO seals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    key,
-                    self._streams[seal.platform_id, seal.boot_id].key,
-                    seal.number,
-                    seal.head_seq,
-                    seal.head,
-                    seal.public_key,
-                    seal.signature,
-                    commit.received_ns,
-                    msgspec.msgpack.encode(items),
-                ),
-            )
+                )
+                for stream in commit.touched.values()
+            ],
+        )
+        commit.db.executemany(
+            "INSERT INTO seals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [self._seal_row(commit, seal, key) for seal, key in commit.seal_keys.items()],
+        )
+
+    def _seal_row(self, commit: _Commit, seal: Seal, key: int) -> tuple[Any, ...]:
+        items: Sequence[Place | bytes] = seal.places
+        if commit.forks:
+            items = [commit.forks.get((seal, place[0]), place) for place in seal.places]
+        return (
+            key,
+            self._streams[seal.platform_id, seal.boot_id].key,
+            seal.number,
+            seal.head_seq,
+            seal.head,
+            seal.public_key,
+            seal.signature,
+            commit.received_ns,
+            _encode_items(items),
+        )
 
     def _is_quarantined(self, db: Any, arrival: Arrival) -> bool:
         found = db.execute(
@@ -579,6 +618,7 @@ class SqliteStore(SqliteReader):
 
     def _list_sighting(self, commit: _Commit, record_key: int, sighting: Sighting, received_ns: int) -> None:
         place = sighting.position
+        commit.fed.append(sighting)
         commit.sightings.append(
             (
                 self._next_sighting_key,

@@ -1,7 +1,8 @@
 """What is too old is erased everywhere, what is held stays, and the rest can still be proved."""
 
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from ground.config import ContactsConfig
 from ground.link.intake import Intake
