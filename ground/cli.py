@@ -14,6 +14,7 @@ from skywarden.errors import SkywardenError, UsageError
 
 if TYPE_CHECKING:
     from ground.config import GroundConfig
+    from ground.review.book import ReviewBook
     from ground.serve import GroundHandle
     from ground.store.reading import Filter, StoreReader
     from ground.store.upkeep import Copied
@@ -608,10 +609,11 @@ def sightings(
     format: Literal["geojson", "klv"] = "geojson",
     output: Output = None,
     limit: int = 1_000_000,
+    unreviewed: bool = False,
     state: Path | None = None,
     config: Path | None = None,
 ) -> int:
-    """Write sightings, newest first, as RFC 7946 GeoJSON or as MISB KLV.
+    """Write confirmed sightings, newest first, as RFC 7946 GeoJSON or as MISB KLV.
 
     For example:
 
@@ -627,12 +629,15 @@ def sightings(
         File to write; standard output when absent or `-`.
     limit
         At most so many.
+    unreviewed
+        Also what no person has confirmed; the file says so in its head, and each feature, callsign or
+        mission field too. What was rejected stays out.
     state
         The station's state folder, as for `ground serve`.
     config
         The station's TOML file, as for `ground serve`.
     """
-    return _export("sightings", format, output, limit, _settings(config, state=state).state_dir())
+    return _export("sightings", format, output, limit, unreviewed, _settings(config, state=state).state_dir())
 
 
 @export.command
@@ -641,10 +646,11 @@ def contacts(
     format: Literal["geojson", "cot"] = "geojson",
     output: Output = None,
     limit: int = 1_000_000,
+    unreviewed: bool = False,
     state: Path | None = None,
     config: Path | None = None,
 ) -> int:
-    """Write contacts, newest first, as RFC 7946 GeoJSON or as Cursor on Target.
+    """Write confirmed contacts, newest first, as RFC 7946 GeoJSON or as Cursor on Target.
 
     For example:
 
@@ -659,12 +665,15 @@ def contacts(
         File to write; standard output when absent or `-`.
     limit
         At most so many.
+    unreviewed
+        Also what no person has confirmed; the file says so in its head, and each feature, callsign or
+        mission field too. What was rejected stays out.
     state
         The station's state folder, as for `ground serve`.
     config
         The station's TOML file, as for `ground serve`.
     """
-    return _export("contacts", format, output, limit, _settings(config, state=state).state_dir())
+    return _export("contacts", format, output, limit, unreviewed, _settings(config, state=state).state_dir())
 
 
 def _settings(
@@ -730,16 +739,26 @@ def _status(state_dir: Path) -> dict[str, Any]:
     }
 
 
-def _export(what: str, form: str, output: Path | None, limit: int, state_dir: Path) -> int:
+def _export(
+    what: str, form: str, output: Path | None, limit: int, with_unreviewed: bool, state_dir: Path
+) -> int:
+    from ground.review.book import ReviewBook
+    from ground.review.log import read_entries, review_path
+    from ground.review.release import UNREVIEWED_NOTICE
     from ground.serve import store_path
     from ground.store.reading import Filter, SqliteReader
 
     if limit < 1:
         raise UsageError(f"--limit {limit} leaves nothing to write")
+    book = ReviewBook(read_entries(review_path(state_dir)))
     reader = SqliteReader(store_path(state_dir))
-    data, count = _exported(what, form, reader, Filter(limit=limit))
-    reader.close()
-    _note_export(state_dir, f"ground export {what} --format {form} --limit {limit}: {count}")
+    try:
+        data, count, matched = _exported(what, form, reader, book, Filter(limit=limit), with_unreviewed)
+        left = 0 if with_unreviewed else _unreviewed(what, reader) - matched
+    finally:
+        reader.close()
+    mode = " --unreviewed" if with_unreviewed else ""
+    _note_export(state_dir, f"ground export {what} --format {form} --limit {limit}{mode}: {count}")
     if output is None or str(output) == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -748,7 +767,16 @@ def _export(what: str, form: str, output: Path | None, limit: int, state_dir: Pa
         part.write_bytes(data)
         part.replace(output)
         print(f"{count} {what} in {output}", file=sys.stderr)
+    if with_unreviewed:
+        print(UNREVIEWED_NOTICE, file=sys.stderr)
+    elif left > 0:
+        print(f"{left} {what} that nobody has confirmed stay here (--unreviewed)", file=sys.stderr)
     return 0
+
+
+def _unreviewed(what: str, reader: "StoreReader") -> int:
+    counts = reader.counts()
+    return counts.sightings if what == "sightings" else counts.contacts
 
 
 def _note_export(state_dir: Path, what: str) -> None:
@@ -766,21 +794,28 @@ def _note_export(state_dir: Path, what: str) -> None:
         print(f"this export is not in the access log: {error}", file=sys.stderr)
 
 
-def _exported(what: str, form: str, reader: "StoreReader", wanted: "Filter") -> tuple[bytes, int]:
-    """The file's bytes, and how many things stand in it."""
+def _exported(
+    what: str,
+    form: str,
+    reader: "StoreReader",
+    book: "ReviewBook",
+    wanted: "Filter",
+    with_unreviewed: bool,
+) -> tuple[bytes, int, int]:
+    """The file's bytes, how many things stand in it, and how many could."""
     from ground.exports.cot import cot_events
     from ground.exports.klv import sighting_packets
-    from ground.http import views
-    from ground.http.api import feature_collection
+    from ground.http.export_routes import contacts_collection, sightings_collection
+    from ground.review.release import released_contacts, released_sightings
 
-    if what == "sightings":
-        stored, matched = reader.sightings(wanted)
-        if form == "klv":
-            return sighting_packets(stored), len(stored)
-        collection = feature_collection([views.view_sighting(one) for one in stored], matched)
-    else:
-        found, matched = reader.contacts(wanted)
-        if form == "cot":
-            return cot_events(found), sum(one.contact.position is not None for one in found)
-        collection = feature_collection([views.view_contact(one) for one in found], matched)
-    return collection.model_dump_json(by_alias=True).encode() + b"\n", collection.number_returned
+    if form == "klv":
+        looks = released_sightings(reader, book, wanted, with_unreviewed=with_unreviewed)
+        return sighting_packets(looks.items), len(looks.items), looks.matched
+    if form == "cot":
+        found = released_contacts(reader, book, wanted, with_unreviewed=with_unreviewed)
+        placed = sum(one.contact.position is not None for one, _ in found.items)
+        return cot_events(found.items), placed, found.matched
+    make = sightings_collection if what == "sightings" else contacts_collection
+    collection, _ = make(reader, book, wanted, with_unreviewed=with_unreviewed)
+    data = collection.model_dump_json(by_alias=True).encode() + b"\n"
+    return data, collection.number_returned, collection.number_matched

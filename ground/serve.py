@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -30,6 +30,8 @@ from ground.link.thin_link import ThinLinkPort, ThinReader
 from ground.picture.contacts import ContactBook
 from ground.picture.live import LivePicture
 from ground.problems import StationProblems
+from ground.review.desk import ReviewDesk
+from ground.review.log import ReviewLog, review_path
 from ground.store.keeper import RetentionKeeper
 from ground.store.retention import Erased, Expired
 from ground.store.sqlite import SqliteStore, Store
@@ -226,6 +228,7 @@ def _started(
     doorkeeper = Doorkeeper(state_dir, config.accounts, clock=clock)
     parts.add("accounts", doorkeeper.close)
     desk = _start_desk(state_dir, receiver, picture, clock, parts)
+    review = _start_review(state_dir, store, picture, parts)
     keeper = _start_retention(config, store, picture, doorkeeper, clock, parts)
     station_problems.others.append(keeper.problems)
     is_tls = tls.has_certificate(state_dir)
@@ -242,6 +245,7 @@ def _started(
         allowed_hosts=_LOOPBACK_NAMES if is_loopback(http[0]) else None,
         doorkeeper=doorkeeper,
         desk=desk,
+        review=review,
         cookie=_cookie(server_key.fingerprint, is_tls=is_tls, longest_s=config.accounts.session_s),
         link_address=link_address,
         server_public_key=server_key.public_text,
@@ -327,6 +331,19 @@ def _start_retention(
     parts.add("retention", keeper.stop)
     keeper.start()
     return keeper
+
+
+def _start_review(state_dir: Path, store: Store, picture: LivePicture, parts: _Parts) -> ReviewDesk:
+    """The desk of review: whoever watches is told at once what somebody decided."""
+
+    def tell(contact_ids: Sequence[str]) -> None:
+        found = [store.contact(name) for name in contact_ids]
+        picture.note_contacts([one for one in found if one is not None], [])
+        picture.publish()
+
+    review = ReviewDesk(ReviewLog(review_path(state_dir)), store, tell)
+    parts.add("review", review.close)
+    return review
 
 
 def _cookie(fingerprint: str, *, is_tls: bool, longest_s: float) -> Cookie:

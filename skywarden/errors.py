@@ -72,3 +72,7 @@ class AccessError(SkywardenError):
     def __init__(self, text: str, *, wait_s: float = 0.0) -> None:
         super().__init__(text)
         self.wait_s = wait_s
+
+
+class ConflictError(SkywardenError):
+    """Somebody else changed it first; look again at what it is now, then decide."""

@@ -21,6 +21,10 @@ class Permission(StrEnum):
     """Files for other programs and other people; every one is logged."""
     TASK_PLATFORMS = "task_platforms"
     """Ask platforms for something: a picture, another threshold; every request is logged."""
+    REVIEW = "review"
+    """Decide about what was seen: only people in a session, never a key; every decision is logged."""
+    SEE_SHARED = "see_shared"
+    """What people have confirmed, and nothing else; every look is logged."""
     MONITOR = "monitor"
     """Figures about the station itself, for Prometheus."""
     READ_ACCESS_LOG = "read_access_log"
@@ -47,12 +51,14 @@ class Scope(StrEnum):
     ACCESS_LOG = "access-log"
 
 
-_SEE = frozenset({Permission.SEE_PICTURE, Permission.SEE_CONTACTS, Permission.SEE_DETAILS})
-_WORK = frozenset({Permission.EXPORT, Permission.TASK_PLATFORMS})
+_SEE = frozenset(
+    {Permission.SEE_PICTURE, Permission.SEE_CONTACTS, Permission.SEE_DETAILS, Permission.SEE_SHARED}
+)
+_WORK = frozenset({Permission.EXPORT, Permission.TASK_PLATFORMS, Permission.REVIEW})
 _ANYBODY = frozenset({Permission.PUBLIC, Permission.OWN_SESSION})
 
 GRANTED: Mapping[Role, frozenset[Permission]] = {
-    Role.PARTNER: _ANYBODY,  # until sharing exists, and then only what was shared
+    Role.PARTNER: _ANYBODY | {Permission.SEE_SHARED},
     Role.VIEWER: _ANYBODY | _SEE,
     Role.OPERATOR: _ANYBODY | _SEE | _WORK,
     Role.SUPERVISOR: _ANYBODY | _SEE | _WORK | {Permission.MONITOR, Permission.READ_ACCESS_LOG},
@@ -67,10 +73,17 @@ OPENED: Mapping[Scope, frozenset[Permission]] = {
     Scope.MONITOR: frozenset({Permission.PUBLIC, Permission.MONITOR}),
     Scope.ACCESS_LOG: frozenset({Permission.PUBLIC, Permission.READ_ACCESS_LOG}),
 }
-"""A key is no session: it cannot sign out or change a password."""
+"""A key is no session: it cannot sign out or change a password. Nor is it a person: it decides nothing."""
 
 LOGGED = frozenset(
-    {Permission.SEE_DETAILS, Permission.EXPORT, Permission.TASK_PLATFORMS, Permission.READ_ACCESS_LOG}
+    {
+        Permission.SEE_DETAILS,
+        Permission.SEE_SHARED,
+        Permission.EXPORT,
+        Permission.TASK_PLATFORMS,
+        Permission.REVIEW,
+        Permission.READ_ACCESS_LOG,
+    }
 )
 """What is written down before it is answered."""
 

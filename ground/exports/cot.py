@@ -12,6 +12,7 @@ Nobody's affiliation is guessed: it stays `u`, unknown. What no person has confi
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
+from ground.review.entries import State
 from ground.store.reading import StoredContact
 from skywarden.clock import NS_PER_S
 from skywarden.messages import Position
@@ -26,10 +27,11 @@ STALE_S = {"vessel": 600, "plot": 30 * 86_400}
 _TYPES = {"vessel": "a-u-S-X", "plot": "a-u-G"}
 
 
-def cot_event(stored: StoredContact, *, review: str = "unreviewed") -> bytes | None:
+def cot_event(stored: StoredContact, *, review: State = "unreviewed") -> bytes | None:
     """One contact as a CoT 2.0 event in UTF-8, `None` for a contact without a position.
 
-    An exercise is written as simulated (`how="m-s"`), so that it can never pass for real.
+    What nobody confirmed says so in its callsign, which stands on every map. An exercise is written as
+    simulated (`how="m-s"`), so that it can never pass for real.
     """
     contact = stored.contact
     if contact.position is None:
@@ -47,7 +49,10 @@ def cot_event(stored: StoredContact, *, review: str = "unreviewed") -> bytes | N
     _add_point(root, contact.position)
     detail = ET.SubElement(root, "detail")
     prefix = "EXERCISE " if contact.is_exercise else ""
-    ET.SubElement(detail, "contact", callsign=_plain(f"{prefix}{contact.label} {contact.contact_id[-6:]}"))
+    mark = "" if review == "confirmed" else "UNREVIEWED "
+    ET.SubElement(
+        detail, "contact", callsign=_plain(f"{prefix}{mark}{contact.label} {contact.contact_id[-6:]}")
+    )
     if contact.speed_mps is not None and contact.course_deg is not None:
         ET.SubElement(
             detail,
@@ -65,9 +70,9 @@ def cot_event(stored: StoredContact, *, review: str = "unreviewed") -> bytes | N
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
-def cot_events(found: Iterable[StoredContact]) -> bytes:
-    """All contacts with a position, one event after the other, a line each."""
-    events = (cot_event(stored) for stored in found)
+def cot_events(found: Iterable[tuple[StoredContact, State]]) -> bytes:
+    """All contacts with a position and what people said of them, one event after the other, a line each."""
+    events = (cot_event(stored, review=state) for stored, state in found)
     return b"".join(event.replace(b"\n", b" ") + b"\n" for event in events if event is not None)
 
 

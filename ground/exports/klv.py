@@ -2,22 +2,21 @@
 
 from collections.abc import Iterable
 
+from ground.review.entries import State
 from ground.store.reading import StoredSighting
 from skywarden import klv
 from skywarden.geometry import geoid
 from skywarden.messages import Sighting
 from skywarden.vmti import VmtiSet, encode_vmti, target_of_box
 
-UNREVIEWED = "unreviewed"
 
-
-def sighting_packet(stored: StoredSighting) -> bytes:
-    """One sighting as one packet, whose mission field says that no person has reviewed it."""
+def sighting_packet(stored: StoredSighting, *, review: State = "unreviewed") -> bytes:
+    """One sighting as one packet, whose mission field says what people have said of it."""
     sighting = stored.sighting
     prefix = "EXERCISE " if sighting.is_exercise else ""
     values: dict[str, float | int | str] = {
         "precision_time_stamp_us": sighting.time_ns // 1000,
-        "mission_id": f"{prefix}{UNREVIEWED} {sighting.sortie_id}"[:120],
+        "mission_id": f"{prefix}{review} {sighting.sortie_id}"[:120],
         "platform_designation": sighting.platform_id,
         "image_source_sensor": sighting.sensor_id,
         "image_coordinate_system": "Geodetic WGS84",
@@ -35,9 +34,9 @@ def sighting_packet(stored: StoredSighting) -> bytes:
     return klv.encode_st0601(values | _target(sighting), vmti=_vmti(sighting))
 
 
-def sighting_packets(found: Iterable[StoredSighting]) -> bytes:
-    """A stream of packets, in the order given."""
-    return b"".join(sighting_packet(stored) for stored in found)
+def sighting_packets(found: Iterable[tuple[StoredSighting, State]]) -> bytes:
+    """A stream of packets of sightings and what people said of them, in the order given."""
+    return b"".join(sighting_packet(stored, review=state) for stored, state in found)
 
 
 def _target(sighting: Sighting) -> dict[str, float | int | str]:

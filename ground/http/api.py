@@ -1,6 +1,6 @@
 """The HTTP API of the ground station (version 1) and the console's files.
 
-Read-only: nothing here changes the store. Every answer, errors too, has a declared model, so that
+Nothing here changes the store. Every answer, errors too, has a declared model, so that
 /openapi.json is complete. Every route names the permission it needs; `ground.http.gate` asks for it.
 """
 
@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request
+from fastapi import FastAPI, Header, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
@@ -26,13 +25,17 @@ from ground.accounts.doorkeeper import Doorkeeper
 from ground.accounts.roles import Permission
 from ground.accounts.sessions import Identity
 from ground.http import views
+from ground.http.export_routes import add_export_routes
 from ground.http.gate import Caller, Gate, needs, open_to_all, require_permissions
 from ground.http.layers import find_layers
+from ground.http.questions import Wanted
+from ground.http.review_routes import add_review_routes
 from ground.http.session_routes import Cookie, add_session_routes
 from ground.http.stream import LiveStream
 from ground.http.tasking_routes import add_tasking_routes
 from ground.link.tasking import TaskingDesk
 from ground.picture.live import LivePicture, PlatformState, TrackState
+from ground.review.desk import ReviewDesk
 from ground.store.reading import Filter, StoreCounts, StoredContact, StoredSighting, StoreReader
 from skywarden import __version__
 from skywarden.clock import Clock
@@ -44,8 +47,6 @@ CONTENT_SECURITY_POLICY = (
     "img-src 'self' data: blob:; worker-src 'self' blob:; manifest-src 'self'; frame-ancestors 'none'; "
     "base-uri 'none'; form-action 'none'"
 )
-_MAX_PAGE = 1_000
-_MAX_EXPORT = 50_000
 _COUNTS_AGE_S = 2.0
 _MAX_STREAMS = 12
 _STILL_ALLOWED_S = 1.0
@@ -64,12 +65,6 @@ _NOT_FOUND: dict[int | str, dict[str, Any]] = {
 }
 
 
-class GeoJsonResponse(JSONResponse):
-    """RFC 7946."""
-
-    media_type = "application/geo+json"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Station:
     """What the API shows; `problems` tells why the station is not ready, in sentences."""
@@ -84,6 +79,7 @@ class Station:
     allowed_hosts: frozenset[str] | None
     doorkeeper: Doorkeeper
     desk: TaskingDesk
+    review: ReviewDesk
     cookie: Cookie
     link_address: str
     server_public_key: str
@@ -135,8 +131,15 @@ class _Questions:
         if isinstance(value, TrackState):
             return self.track(value).model_dump_json()
         if isinstance(value, StoredContact):
-            return views.view_contact(value).model_dump_json()
-        return views.view_sighting(value).model_dump_json()
+            return self.contact(value).model_dump_json()
+        return self.sighting(value).model_dump_json()
+
+    def contact(self, stored: StoredContact) -> views.ContactView:
+        return views.view_contact(stored, self._station.review.of_contact(stored.contact.track_ids))
+
+    def sighting(self, stored: StoredSighting) -> views.SightingView:
+        state = self._station.review.of_sighting(stored.sighting.sighting_id, stored.sighting.track_id)
+        return views.view_sighting(stored, state)
 
 
 def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
@@ -163,9 +166,10 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     add_session_routes(app, station.doorkeeper, station.cookie)
     _add_station_routes(app, station, questions)
     _add_picture_routes(app, station, questions, stream)
-    _add_contact_routes(app, station)
-    _add_sighting_routes(app, station)
-    _add_export_routes(app, station)
+    _add_contact_routes(app, station, questions)
+    _add_sighting_routes(app, station, questions)
+    add_export_routes(app, station.store, station.review)
+    add_review_routes(app, station.review, station.store, station.clock)
     add_tasking_routes(app, station.desk, station.store, station.picture, station.clock)
     _add_layer_routes(app, station)
     _add_console(app, station)
@@ -173,69 +177,6 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     app.add_middleware(Gate, web=app, doorkeeper=station.doorkeeper, cookie_name=station.cookie.name)
     app.add_middleware(_Guard, allowed_hosts=station.allowed_hosts)
     return app, stream
-
-
-def parse_time(text: str) -> int:
-    """RFC 3339 with a zone as UTC nanoseconds; raises `InputError`."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"{text[:40]!r} is not a time such as 2026-11-21T18:42:10Z") from error
-    if moment.tzinfo is None:
-        raise InputError(f"{text[:40]!r} has no zone; end it with Z")
-    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    elapsed = moment - epoch
-    time_ns = (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000_000 + elapsed.microseconds * 1000
-    if not 0 <= time_ns <= 4_102_444_800_000_000_000:
-        raise InputError(f"{text[:40]!r} is outside 1970 to 2100")
-    return time_ns
-
-
-def parse_bbox(text: str) -> tuple[float, float, float, float]:
-    """`west,south,east,north` in degrees; west beyond east crosses 180; raises `InputError`."""
-    try:
-        west, south, east, north = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"bbox {text[:60]!r} is not west,south,east,north") from error
-    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
-        raise InputError(f"bbox {text[:60]!r} is outside -180,-90,180,90 or upside down")
-    return west, south, east, north
-
-
-def _wanted(
-    bbox: Annotated[str | None, Query(max_length=100, description="west,south,east,north")] = None,
-    label: Annotated[str | None, Query(max_length=64)] = None,
-    platform_id: Annotated[str | None, Query(max_length=128)] = None,
-    contact_id: Annotated[str | None, Query(max_length=140)] = None,
-    since: Annotated[str | None, Query(max_length=40, description="RFC 3339")] = None,
-    until: Annotated[str | None, Query(max_length=40, description="RFC 3339")] = None,
-    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 100,
-    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
-) -> Filter:
-    return Filter(
-        bbox=parse_bbox(bbox) if bbox is not None else None,
-        label=label,
-        platform_id=platform_id,
-        contact_id=contact_id,
-        since_ns=parse_time(since) if since is not None else None,
-        until_ns=parse_time(until) if until is not None else None,
-        limit=limit,
-        offset=offset,
-    )
-
-
-def _wanted_export(
-    wanted: Annotated[Filter, Depends(_wanted)],
-    limit: Annotated[int, Query(ge=1, le=_MAX_EXPORT)] = 1_000,
-) -> Filter:
-    return wanted if limit == wanted.limit else Filter(**{**_as_dict(wanted), "limit": limit})
-
-
-Wanted = Annotated[Filter, Depends(_wanted)]
-
-
-def _as_dict(wanted: Filter) -> dict[str, Any]:
-    return {name: getattr(wanted, name) for name in Filter.__slots__}
 
 
 def _add_error_handlers(app: FastAPI) -> None:
@@ -384,14 +325,14 @@ def _add_picture_routes(app: FastAPI, station: Station, questions: _Questions, s
         )
 
 
-def _add_contact_routes(app: FastAPI, station: Station) -> None:
+def _add_contact_routes(app: FastAPI, station: Station, questions: _Questions) -> None:
     @app.get("/api/v1/contacts", response_model=views.ContactList, tags=["contacts"])
     @needs(Permission.SEE_CONTACTS)
     def contacts(wanted: Wanted) -> views.ContactList:
         """Contacts, newest first."""
         found, matched = station.store.contacts(wanted)
         return views.ContactList(
-            items=[views.view_contact(one) for one in found],
+            items=[questions.contact(one) for one in found],
             number_matched=matched,
             number_returned=len(found),
         )
@@ -409,17 +350,18 @@ def _add_contact_routes(app: FastAPI, station: Station) -> None:
         if found is None:
             raise HTTPException(404, "there is no such contact; it may have been joined with another")
         sightings, _ = station.store.sightings(Filter(contact_id=contact_id, limit=200))
-        return views.view_contact_detail(found, sightings)
+        review = station.review.of_contact(found.contact.track_ids)
+        return views.view_contact_detail(found, review, [questions.sighting(one) for one in sightings])
 
 
-def _add_sighting_routes(app: FastAPI, station: Station) -> None:
+def _add_sighting_routes(app: FastAPI, station: Station, questions: _Questions) -> None:
     @app.get("/api/v1/sightings", response_model=views.SightingList, tags=["sightings"])
     @needs(Permission.SEE_CONTACTS)
     def sightings(wanted: Wanted) -> views.SightingList:
         """Sightings, newest first."""
         found, matched = station.store.sightings(wanted)
         return views.SightingList(
-            items=[views.view_sighting(one) for one in found],
+            items=[questions.sighting(one) for one in found],
             number_matched=matched,
             number_returned=len(found),
         )
@@ -440,48 +382,6 @@ def _add_sighting_routes(app: FastAPI, station: Station) -> None:
         if if_none_match == headers["ETag"]:
             return Response(status_code=304, headers=headers)
         return Response(found.data, media_type=found.media_type, headers=headers)
-
-
-def _add_export_routes(app: FastAPI, station: Station) -> None:
-    @app.get(
-        "/api/v1/sightings.geojson",
-        response_class=GeoJsonResponse,
-        response_model=views.FeatureCollectionView,
-        tags=["export"],
-    )
-    @needs(Permission.EXPORT)
-    def sightings_geojson(
-        wanted: Annotated[Filter, Depends(_wanted_export)],
-    ) -> views.FeatureCollectionView:
-        """Sightings as RFC 7946, newest first."""
-        found, matched = station.store.sightings(wanted)
-        return feature_collection([views.view_sighting(one) for one in found], matched)
-
-    @app.get(
-        "/api/v1/contacts.geojson",
-        response_class=GeoJsonResponse,
-        response_model=views.FeatureCollectionView,
-        tags=["export"],
-    )
-    @needs(Permission.EXPORT)
-    def contacts_geojson(
-        wanted: Annotated[Filter, Depends(_wanted_export)],
-    ) -> views.FeatureCollectionView:
-        """Contacts as RFC 7946, newest first."""
-        found, matched = station.store.contacts(wanted)
-        return feature_collection([views.view_contact(one) for one in found], matched)
-
-
-def feature_collection(
-    found: list[views.SightingView] | list[views.ContactView], matched: int
-) -> views.FeatureCollectionView:
-    """Views as one RFC 7946 feature collection."""
-    return views.FeatureCollectionView(
-        type="FeatureCollection",
-        number_matched=matched,
-        number_returned=len(found),
-        features=[views.view_feature(one) for one in found],
-    )
 
 
 def _add_layer_routes(app: FastAPI, station: Station) -> None:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ground.picture.contacts import Contact
 from ground.picture.live import LinkCounts, PlatformState, TrackState
+from ground.review.book import UNREVIEWED, ContactReview
+from ground.review.entries import State
 from ground.store.reading import StoredContact, StoredSighting
 from skywarden.geometry.uncertainty import ellipse_90
 from skywarden.messages import Bearing, FrameInfo, Health, PlatformPose, Position
@@ -154,12 +156,22 @@ class BearingView(View):
 
 
 class ContactView(View):
-    """One real thing, as far as the ground believes."""
+    """One real thing, as far as the ground believes.
+
+    `review` is what people said of all its tracks; `review_was` what they had said before `new_tracks` joined
+    that nobody has decided about (or the newest word where its parts differ). `review_version` goes back with
+    a decision.
+    """
 
     contact_id: str
     label: str
     score: float
-    review: Literal["unreviewed"]
+    review: State
+    review_version: int
+    review_was: State | None
+    reviewed_by: str | None
+    new_tracks: int
+    assignee: str | None
     first_seen: str
     last_seen: str
     platform_ids: list[str]
@@ -177,7 +189,10 @@ class ContactView(View):
 
 
 class SightingView(View):
-    """One logged observation."""
+    """One logged observation.
+
+    A preview came over a thin link: coarse figures without proof, until the record itself takes its place.
+    """
 
     sighting_id: str
     contact_id: str | None
@@ -199,6 +214,8 @@ class SightingView(View):
     chip_id: str | None
     is_exercise: bool
     position_doubt: str | None
+    is_preview: bool
+    review: State
 
 
 class ContactDetailView(ContactView):
@@ -291,6 +308,7 @@ class FeatureCollectionView(View):
     """RFC 7946 feature collection."""
 
     type: Literal["FeatureCollection"]
+    notice: str
     number_matched: int = Field(serialization_alias="numberMatched")
     number_returned: int = Field(serialization_alias="numberReturned")
     features: list[FeatureView]
@@ -335,25 +353,31 @@ def view_bearing(bearing: Bearing | None, seen_from: tuple[float, float] | None)
     )
 
 
-def view_contact(stored: StoredContact) -> ContactView:
-    """One contact."""
-    return ContactView(**_contact_fields(stored))
+def view_contact(stored: StoredContact, review: ContactReview = UNREVIEWED) -> ContactView:
+    """One contact with where its review stands."""
+    return ContactView(**_contact_fields(stored, review))
 
 
-def view_contact_detail(stored: StoredContact, sightings: list[StoredSighting]) -> ContactDetailView:
+def view_contact_detail(
+    stored: StoredContact, review: ContactReview, sightings: list[SightingView]
+) -> ContactDetailView:
     """One contact with sightings, newest first."""
-    return ContactDetailView(
-        **_contact_fields(stored), sightings=[view_sighting(sighting) for sighting in sightings]
-    )
+    return ContactDetailView(**_contact_fields(stored, review), sightings=sightings)
 
 
-def _contact_fields(stored: StoredContact) -> dict[str, Any]:
+def _contact_fields(stored: StoredContact, review: ContactReview) -> dict[str, Any]:
     contact: Contact = stored.contact
+    decision = review.decision
     return {
         "contact_id": contact.contact_id,
         "label": contact.label,
         "score": contact.score,
-        "review": "unreviewed",
+        "review": review.state,
+        "review_version": review.version,
+        "review_was": review.was,
+        "reviewed_by": decision.account if decision is not None else None,
+        "new_tracks": review.new_tracks,
+        "assignee": review.assignee,
         "first_seen": rfc3339(contact.first_ns),
         "last_seen": rfc3339(contact.last_ns),
         "platform_ids": list(contact.platform_ids),
@@ -371,8 +395,8 @@ def _contact_fields(stored: StoredContact) -> dict[str, Any]:
     }
 
 
-def view_sighting(stored: StoredSighting) -> SightingView:
-    """One sighting."""
+def view_sighting(stored: StoredSighting, review: State = "unreviewed") -> SightingView:
+    """One sighting with what people said of it."""
     sighting = stored.sighting
     platform = sighting.platform_position
     return SightingView(
@@ -396,6 +420,8 @@ def view_sighting(stored: StoredSighting) -> SightingView:
         chip_id=stored.chip_id,
         is_exercise=sighting.is_exercise,
         position_doubt=sighting.position_doubt,
+        is_preview=stored.is_preview,
+        review=review,
     )
 
 
@@ -441,10 +467,11 @@ _POSITION_PROPERTIES = ("alt_hae_m", "ce90_m", "le90_m", "covariance_enu_m2", "s
 
 
 def view_feature(view: ContactView | SightingView) -> FeatureView:
-    """A contact or sighting as a GeoJSON feature; its review state goes along."""
+    """A contact or sighting as a GeoJSON feature; what nobody confirmed carries a mark that people see."""
     properties = view.model_dump(mode="json")
     identity = view.contact_id if isinstance(view, ContactView) else view.sighting_id
-    properties.setdefault("review", "unreviewed")
+    if view.review != "confirmed":
+        properties = {"mark": f"NOT CONFIRMED ({view.review})", **properties}
     position = properties.pop("position")
     geometry = None
     if position is not None:

@@ -18,6 +18,7 @@ from ground.store import spatial
 from ground.store.schema import as_store_errors, open_for_reading
 from skywarden import evidence
 from skywarden.errors import StoreError, WireError
+from skywarden.link.thin import THIN_BOOT
 from skywarden.messages import Chip, Health, Message, Sighting
 from skywarden.wire import decode
 
@@ -25,6 +26,7 @@ BBox = spatial.BBox
 
 _MAX_READERS = 8
 _MAX_PICKED = 200_000
+_THIN = THIN_BOOT.encode()
 
 
 _names_decoder = msgspec.json.Decoder(list[str])
@@ -72,12 +74,13 @@ class Filter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredSighting:
-    """A sighting with what the ground knows beyond it."""
+    """A sighting with what the ground knows beyond it; a preview came over a thin link, coarse, unsigned."""
 
     sighting: Sighting
     received_ns: int
     contact_id: str | None
     chip_id: str | None
+    is_preview: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -252,7 +255,13 @@ class SqliteReader:
             sighting = decoded_body("sighting", row[7]) if self._is_whole(row, row[9]) else None
             if isinstance(sighting, Sighting):
                 found.append(
-                    StoredSighting(sighting=sighting, received_ns=row[9], contact_id=row[10], chip_id=row[11])
+                    StoredSighting(
+                        sighting=sighting,
+                        received_ns=row[9],
+                        contact_id=row[10],
+                        chip_id=row[11],
+                        is_preview=row[1] == _THIN,
+                    )
                 )
         return found
 

@@ -33,11 +33,15 @@ def test_an_application_with_a_route_that_names_no_permission_is_refused() -> No
         require_permissions(app)
 
 
-def test_every_role_and_scope_stands_in_the_table_and_a_partner_sees_nothing() -> None:
+def test_every_role_and_scope_stands_in_the_table_and_a_partner_sees_what_is_shared() -> None:
     assert set(GRANTED) == set(Role)
     assert set(OPENED) == set(Scope)
-    assert permissions_of(Role.PARTNER) == {Permission.PUBLIC, Permission.OWN_SESSION}
-    assert permissions_of(Role.PARTNER, frozenset(Scope)) == {Permission.PUBLIC}
+    shared = {Permission.SEE_SHARED}
+    assert permissions_of(Role.PARTNER) == {Permission.PUBLIC, Permission.OWN_SESSION} | shared
+    assert permissions_of(Role.PARTNER, frozenset(Scope)) == {Permission.PUBLIC} | shared
+    for role in Role:
+        assert Permission.REVIEW not in permissions_of(role, frozenset(Scope)), "a key decides nothing"
+    assert Permission.REVIEW not in permissions_of(Role.VIEWER)
     for role in Role:
         assert permissions_of(role, frozenset(Scope)) <= permissions_of(role)
 

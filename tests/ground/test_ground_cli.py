@@ -93,8 +93,12 @@ def test_export_writes_geojson_while_the_station_runs(tmp_path: Path) -> None:
         assert downlink.wait_until_delivered(10)
         out = tmp_path / "sightings.geojson"
         state = str(tmp_path / "ground")
-        assert _run("export", "sightings", "--format", "geojson", "--output", str(out), "--state", state) == 0
+        words = ("export", "sightings", "--format", "geojson", "--output", str(out), "--state", state)
+        assert _run(*words) == 0
+        assert json.loads(out.read_text())["features"] == [], "nobody has confirmed anything"
+        assert _run(*words, "--unreviewed") == 0
         collection = json.loads(out.read_text())
+        assert collection["notice"].startswith("UNREVIEWED")
         assert collection["numberMatched"] == 5
         assert len(collection["features"]) == 5
 

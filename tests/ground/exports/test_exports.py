@@ -83,7 +83,7 @@ def test_a_position_keeps_its_covariance_in_an_event() -> None:
 
 
 def test_contacts_without_a_position_are_left_out_of_events() -> None:
-    lines = cot_events([_contact(position=None), _contact()]).splitlines()
+    lines = cot_events([(_contact(position=None), "unreviewed"), (_contact(), "unreviewed")]).splitlines()
     assert len(lines) == 1
     assert etree.fromstring(lines[0]).get("uid") == "skywarden.uav07-s1-eo-1"
 
@@ -95,7 +95,7 @@ def _stored(**changes: object) -> StoredSighting:
 
 def test_a_sighting_becomes_a_packet_with_its_errors_and_its_covariance() -> None:
     stored = _stored(platform_position=(0.01, 20.01, 320.0), slant_range_m=512.5)
-    packets, counts = klv.read_packets(sighting_packets([stored, stored]))
+    packets, counts = klv.read_packets(sighting_packets([(stored, "unreviewed"), (stored, "unreviewed")]))
     assert (counts.packets, counts.bad_checksums, counts.skipped_bytes) == (2, 0, 0)
     packet, place = packets[0], stored.sighting.position
     assert place is not None
