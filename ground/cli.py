@@ -14,6 +14,7 @@ from skywarden.errors import SkywardenError, UsageError
 
 if TYPE_CHECKING:
     from ground.config import GroundConfig
+    from ground.picture.clocks import NotedClock
     from ground.review.book import ReviewBook
     from ground.serve import GroundHandle
     from ground.store.reading import Filter, StoreReader
@@ -290,6 +291,12 @@ def status(*, state: Path | None = None, config: Path | None = None, json: bool 
     for one in found["platforms"]:
         key = f"let in with {one['fingerprint']}" if one["fingerprint"] else "not let in"
         print(f"{'platform':<14}{one['platform_id']}  {key}  last heard {one['last_heard'] or 'never'}")
+        if (clock := one["clock"]) is not None:
+            leapt = ", and has leapt since" if clock["is_doubtful"] else ""
+            print(
+                f"{'':<14}its clock minus this station's: {clock['offset_s']:+.3f} s, within "
+                f"{clock['bound_s']:.3f} s, as of {clock['as_of']}{leapt}"
+            )
         for text in one["evidence_fingerprints"]:
             print(f"{'':<14}its evidence key: {text}")
         if one["fingerprint"] and not one["evidence_fingerprints"]:
@@ -706,8 +713,23 @@ def _settings(
     return msgspec.structs.replace(loaded, **given)
 
 
+def _shown_clock(noted: "NotedClock | None") -> dict[str, Any] | None:
+    from skywarden.times import rfc3339
+
+    if noted is None:
+        return None
+    return {
+        "offset_s": noted.offset_s,
+        "bound_s": noted.bound_s,
+        "drift_ppm": noted.drift_ppm,
+        "is_doubtful": noted.is_doubtful,
+        "as_of": rfc3339(noted.as_of_ns),
+    }
+
+
 def _status(state_dir: Path) -> dict[str, Any]:
     from ground.link.authenticator import AllowList, evidence_keys_in
+    from ground.picture.clocks import ClockFile
     from ground.serve import authorized_dir, server_key_path, store_path
     from ground.store.reading import SqliteReader
     from skywarden.link.keys import fingerprint, load_or_create_key_file
@@ -722,6 +744,7 @@ def _status(state_dir: Path) -> dict[str, Any]:
     enrolled = AllowList(authorized_dir(state_dir)).enrolled()
     prints = {one.platform_id: one.fingerprint for one in enrolled}
     evidence_keys = evidence_keys_in(enrolled)
+    clocks = ClockFile(state_dir).read()
     return {
         "state": str(state_dir),
         "station_key": key.public_text,
@@ -733,6 +756,7 @@ def _status(state_dir: Path) -> dict[str, Any]:
                 "fingerprint": prints.get(name),
                 "evidence_fingerprints": [fingerprint(key) for key in evidence_keys.get(name, ())],
                 "last_heard": rfc3339(heard[name]) if name in heard else None,
+                "clock": _shown_clock(clocks.get(name)),
             }
             for name in sorted({*heard, *prints})
         ],

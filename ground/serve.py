@@ -27,6 +27,7 @@ from ground.link.intake import EvidencePolicy
 from ground.link.receiver import Receiver
 from ground.link.tasking import TaskingCourier, TaskingDesk
 from ground.link.thin_link import ThinLinkPort, ThinReader
+from ground.picture.clocks import ClockFile, NotedClock
 from ground.picture.contacts import ContactBook
 from ground.picture.live import LivePicture
 from ground.problems import StationProblems
@@ -47,6 +48,7 @@ _log = structlog.get_logger("ground.serve")
 _Stop = Callable[[], None]
 
 _TICK_S = 1.0
+_CLOCK_BEATS = 3
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -252,7 +254,7 @@ def _started(
         started_ns=clock.utc_ns(),
     )
     rules = _start_web(station, web_socket, state_dir if is_tls else None, parts)
-    _start_ticker(picture, station_problems, clock, parts)
+    _start_ticker(picture, station_problems, ClockFile(state_dir), clock, parts)
     http_address = _shown_address(http[0], web_socket.getsockname()[1])
     _log.info("ground station runs", http=http_address, link=link_address, state=str(state_dir))
     return GroundHandle(
@@ -475,13 +477,19 @@ def _start_web(
     return rules_of(app)
 
 
-def _start_ticker(picture: LivePicture, problems: StationProblems, clock: Clock, parts: _Parts) -> None:
+def _start_ticker(
+    picture: LivePicture, problems: StationProblems, clocks: ClockFile, clock: Clock, parts: _Parts
+) -> None:
     stopping = threading.Event()
 
     def run() -> None:
+        beats = 0
         while not stopping.wait(_TICK_S):
             picture.tick(clock.monotonic_ns() / 1e9, clock.utc_ns(), LINK_STALE_S, POSE_STALE_S)
             problems()
+            beats += 1
+            if beats % _CLOCK_BEATS == 0:
+                _note_clocks(picture, clocks, clock)
 
     thread = threading.Thread(target=run, name="ground.ticker", daemon=True)
 
@@ -491,6 +499,26 @@ def _start_ticker(picture: LivePicture, problems: StationProblems, clock: Clock,
 
     parts.add("ticker", stop)
     thread.start()
+
+
+def _note_clocks(picture: LivePicture, clocks: ClockFile, clock: Clock) -> None:
+    now_s, now_ns = clock.monotonic_ns() / 1e9, clock.utc_ns()
+    noted = [
+        NotedClock(
+            platform_id=one.platform_id,
+            as_of_ns=(now_ns - int(one.clock.age_s(now_s) * 1e9)) // 1_000_000_000 * 1_000_000_000,
+            offset_s=one.clock.offset_s,
+            bound_s=one.clock.bound_s,
+            drift_ppm=one.clock.drift_ppm,
+            is_doubtful=one.clock.is_doubtful,
+        )
+        for one in picture.platforms()
+        if one.clock is not None
+    ]
+    try:
+        clocks.write(noted)
+    except StoreError as error:  # only what `skywarden ground status` shows
+        _log.debug("clocks are not noted", reason=str(error))
 
 
 def _listening(host: str, port: int) -> socket.socket:

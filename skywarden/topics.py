@@ -47,6 +47,9 @@ _ALL = (
         name="gimbal", message=messages.GimbalPose, policy="newest", priority=3, max_bytes=2_048, period_s=0.5
     ),
     Topic(name="detections", message=messages.Detections, policy="newest", priority=4, max_bytes=131_072),
+    Topic(
+        name="clock", message=messages.ClockReport, policy="newest", priority=1, max_bytes=512, period_s=30.0
+    ),
     Topic(name="ack", message=messages.Ack, policy="newest", priority=0, max_bytes=8_192),
     Topic(name="tasking", message=messages.Tasking, policy="newest", priority=0, max_bytes=16_384),
 )

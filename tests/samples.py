@@ -39,6 +39,15 @@ EVERY = {
     "receipt": m.TaskingReceipt(
         tasking_id="task-1", platform_id="uav07", time_ns=TIME_NS, state="accepted", text="on its way"
     ),
+    "clock": m.ClockReport(
+        platform_id="uav07",
+        time_ns=TIME_NS,
+        offset_s=-1.25,
+        bound_s=0.04,
+        round_trip_s=0.15,
+        drift_ppm=12.5,
+        drift_bound_ppm=3.0,
+    ),
     "health": m.Health(
         platform_id="uav07",
         component="camera.eo",

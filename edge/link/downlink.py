@@ -24,9 +24,9 @@ from skywarden.errors import LinkError, StoreError, WireError
 from skywarden.evidence import EvidenceKey
 from skywarden.link import keys
 from skywarden.link.protocol import KIND_BATCH, KIND_REPLY, KIND_TASKING
-from skywarden.messages import Health, Tasking
+from skywarden.messages import ClockReport, Health, Tasking
 from skywarden.topics import TOPICS
-from skywarden.wire import decode
+from skywarden.wire import decode, encode
 
 __all__ = ["Downlink", "LinkConfig", "LinkCore", "LinkState"]
 
@@ -35,6 +35,7 @@ _log = structlog.get_logger("edge.link.downlink")
 _MAX_FROM_GROUND_BYTES = 32_768
 _REOPEN_MIN_S = 3.0
 _REOPEN_MAX_S = 20.0
+_CLOCK_S, _CLOCK_NEWS_S = 30.0, 0.5
 _SHOWN_PATH = {"tcp": "TCP", "datagram": "datagrams"}
 
 
@@ -71,6 +72,7 @@ class Downlink:
         self._paths = PathChooser(config.transport)
         self._patience_s = _REOPEN_MIN_S
         self._down_since_s = time.monotonic()
+        self._clock_told: tuple[float, float] | None = None
         self._thread = threading.Thread(target=self._run, name="edge.downlink", daemon=True)
 
     def start(self) -> None:
@@ -137,8 +139,9 @@ class Downlink:
         }
         if state.delay_s is not None:
             values["delay_s"] = state.delay_s
-        if state.clock_offset_s is not None:
-            values["clock_offset_s"] = state.clock_offset_s
+        if state.clock is not None:
+            values["clock_ahead_s"] = state.clock.offset_s
+            values["clock_bound_s"] = state.clock.bound_s
         return Health(
             platform_id=self._outbox.platform_id,
             component="downlink",
@@ -330,6 +333,8 @@ class Downlink:
     def _note_state(self, now_s: float) -> None:
         with self._lock:
             is_up = self._core.is_up(now_s)
+            if is_up:
+                self._tell_clock(now_s)
         if is_up == self._was_up:
             return
         self._was_up = is_up
@@ -338,6 +343,28 @@ class Downlink:
         else:
             self._down_since_s = now_s
             _log.warning("ground is silent", ground=self._config.ground)
+
+    def _tell_clock(self, now_s: float) -> None:
+        """How far our clock is from the ground's, twice a minute and when it leapt; the lock is held."""
+        found = self._core.state(now_s).clock
+        told = self._clock_told
+        if found is None:
+            return
+        is_news = told is None or abs(found.offset_s - told[1]) > max(_CLOCK_NEWS_S, found.bound_s)
+        if not is_news and told is not None and now_s - told[0] < _CLOCK_S:
+            return
+        self._clock_told = (now_s, found.offset_s)
+        utc_ns = self._clock.utc_ns()
+        report = ClockReport(
+            platform_id=self._outbox.platform_id,
+            time_ns=utc_ns,
+            offset_s=found.offset_s,
+            bound_s=found.bound_s,
+            round_trip_s=found.round_trip_s,
+            drift_ppm=found.drift_ppm,
+            drift_bound_ppm=found.drift_bound_ppm,
+        )
+        self._core.offer_newest("clock", report.platform_id, utc_ns, encode(report))
 
 
 def _endpoint(address: str) -> str:

@@ -8,6 +8,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
+from edge.link.clock_offset import ClockDifference, ClockFilter
 from edge.link.config import LinkConfig
 from edge.link.outbox import PendingRecord, RecordSource
 from skywarden import evidence
@@ -38,11 +39,12 @@ _MAX_NEWEST_KEYS = 2_000
 _SILENT_HEARTBEAT_MAX_S = 2.0
 _TARGET_DELAY_S = 1.0
 _FRESH_S = 10.0
+_CLOCK_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkState:
-    """What the link did so far; seconds are monotonic, `clock_offset_s` is ground minus here."""
+    """What the link did so far; seconds are monotonic, `clock` is our clock minus the ground's."""
 
     is_up: bool
     silent_s: float | None
@@ -56,7 +58,7 @@ class LinkState:
     in_flight_bytes: int
     window_bytes: int
     delay_s: float | None
-    clock_offset_s: float | None
+    clock: ClockDifference | None
     bad_replies: int
     pieces_sent: int = 0
     goodput_bytes_per_s: float = 0.0
@@ -72,7 +74,6 @@ class _Piece:
 class _Flight:
     size: int
     sent_s: float
-    utc_ns: int
     seqs: tuple[int, ...]
     piece: _Piece | None = None
 
@@ -213,7 +214,9 @@ class LinkCore:
     _sent_s: float = -math.inf
     _silent_beats: int = 0
     _beat_due_s: float = -math.inf
-    _offset_s: float | None = None
+    _clocks: ClockFilter = field(default_factory=ClockFilter)
+    _clock: ClockDifference | None = None
+    _clock_s: float = -math.inf
     _large: dict[int, _Large] = field(default_factory=dict)
     _resumed: dict[int, set[int]] = field(default_factory=dict)
     _is_known: bool = False
@@ -283,8 +286,7 @@ class LinkCore:
             delay_s = max(0.0, now_s - flight.sent_s)
             self._pace.answered(flight.size, delay_s)
             self._goodput.answered(flight.size, now_s)
-            middle_ns = flight.utc_ns + int(delay_s * 5e8)
-            self._offset_s = (reply.ground_ns - middle_ns) / 1e9
+            self._note_clock(flight.sent_s, now_s, utc_ns, reply.ground_ns)
         if reply.ack is not None and reply.ack.boot_id == self._boot_id:
             self._counts.records_acknowledged += self.source.acknowledge(reply.ack, reply.head)
             self._is_known = True
@@ -318,11 +320,16 @@ class LinkCore:
             in_flight_bytes=sum(flight.size for flight in self._flights.values()),
             window_bytes=int(self._pace.window),
             delay_s=self._pace.delay_s,
-            clock_offset_s=self._offset_s,
+            clock=self._clock,
             bad_replies=counts.bad_replies,
             pieces_sent=counts.pieces_sent,
             goodput_bytes_per_s=self._goodput.rate,
         )
+
+    def _note_clock(self, sent_s: float, now_s: float, utc_ns: int, ground_ns: int) -> None:
+        self._clocks.note(sent_s, now_s, ground_ns)
+        if now_s - self._clock_s >= _CLOCK_S:
+            self._clock, self._clock_s = self._clocks.difference(now_s, utc_ns), now_s
 
     def _silent_heartbeat(self, now_s: float, utc_ns: int) -> bytes | None:
         if now_s < self._beat_due_s:
@@ -459,14 +466,14 @@ class LinkCore:
                 signature=signature,
             )
         )
-        self._depart(contents, len(payload) if contents else 0, now_s, utc_ns)
+        self._depart(contents, len(payload) if contents else 0, now_s)
         self._pace.tokens -= len(payload)
         self._counts.batches += 1
         self._counts.bytes_sent += len(payload)
         return payload
 
-    def _depart(self, contents: _Contents, size: int, now_s: float, utc_ns: int) -> None:
-        self._flights[self._number] = _Flight(size, now_s, utc_ns, contents.seqs, contents.piece)
+    def _depart(self, contents: _Contents, size: int, now_s: float) -> None:
+        self._flights[self._number] = _Flight(size, now_s, contents.seqs, contents.piece)
         self._flying.update(contents.seqs)
         if contents.piece is not None:
             self._large[contents.piece.seq].flying.update(contents.piece.units)

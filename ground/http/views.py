@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ground.picture.clocks import PlatformClock
 from ground.picture.contacts import Contact
 from ground.picture.live import LinkCounts, PlatformState, TrackState
 from ground.review.book import UNREVIEWED, ContactReview
@@ -59,7 +60,10 @@ class StatusView(View):
 
 
 class LinkView(View):
-    """What came over the link from one platform; `missing` are numbers below `last_seq` not (yet) here."""
+    """What came over the link from one platform; `missing` are numbers below `last_seq` not (yet) here.
+
+    `delay_s` is how long the last batch travelled, corrected for the clocks' difference where that is known.
+    """
 
     records: int
     duplicates: int
@@ -67,6 +71,22 @@ class LinkView(View):
     last_seq: int
     delay_s: float | None
     bytes: int
+
+
+class ClockView(View):
+    """The platform's clock minus the station's: within `bound_s` of `offset_s` when it was measured.
+
+    `drift_ppm` is how fast it grows, within `drift_bound_ppm`; `null` is not known. Doubtful: what came since
+    contradicts it, the clock has leapt.
+    """
+
+    offset_s: float
+    bound_s: float
+    drift_ppm: float | None
+    drift_bound_ppm: float | None
+    round_trip_s: float
+    age_s: float
+    is_doubtful: bool
 
 
 class PoseView(View):
@@ -117,6 +137,7 @@ class PlatformView(View):
     age_s: float | None
     is_stale: bool
     link: LinkView
+    clock: ClockView | None
     pose: PoseView | None
     frame: FrameView | None
     health: list[HealthView]
@@ -455,7 +476,8 @@ def view_platform(state: PlatformState, now_s: float, now_ns: int) -> PlatformVi
         last_heard=rfc3339(state.last_heard_ns) if state.last_heard_ns else None,
         age_s=round(age_s, 3) if age_s is not None else None,
         is_stale=age_s is None or age_s > LINK_STALE_S,
-        link=_view_link(state.link),
+        link=_view_link(state.link, state.clock),
+        clock=_view_clock(state.clock, now_s),
         pose=_view_pose(state.pose),
         frame=_view_frame(state.frame),
         health=[*_link_health(state, age_s, now_s, now_ns), *map(_view_health, state.health_in_order())],
@@ -488,13 +510,28 @@ def view_feature(view: ContactView | SightingView) -> FeatureView:
     return FeatureView(type="Feature", id=str(identity), geometry=geometry, properties=properties)
 
 
-def _view_link(link: LinkCounts) -> LinkView:
+def _view_clock(clock: PlatformClock | None, now_s: float) -> ClockView | None:
+    if clock is None:
+        return None
+    return ClockView(
+        offset_s=round(clock.offset_s, 4),
+        bound_s=round(clock.bound_s, 4),
+        drift_ppm=round(clock.drift_ppm, 1) if clock.drift_ppm is not None else None,
+        drift_bound_ppm=round(clock.drift_bound_ppm, 1) if clock.drift_bound_ppm is not None else None,
+        round_trip_s=round(clock.round_trip_s, 4),
+        age_s=round(clock.age_s(now_s), 1),
+        is_doubtful=clock.is_doubtful,
+    )
+
+
+def _view_link(link: LinkCounts, clock: PlatformClock | None) -> LinkView:
+    delay_s = clock.delay_s(link.delay_s) if clock and link.delay_s is not None else link.delay_s
     return LinkView(
         records=link.records,
         duplicates=link.duplicates,
         missing=link.missing,
         last_seq=link.last_seq,
-        delay_s=round(link.delay_s, 4) if link.delay_s is not None else None,
+        delay_s=round(delay_s, 4) if delay_s is not None else None,
         bytes=link.bytes,
     )
 
@@ -558,7 +595,18 @@ def _link_health(state: PlatformState, age_s: float | None, now_s: float, now_ns
         text = f"no telemetry for {pose_age_s:.0f} s; what is drawn is where it was"
         since_ns = now_ns - int(pose_age_s * 1e9)
         found.append(_own_health("link", "pose_stale", "degraded", text, since_ns, now_ns))
+    if state.clock is not None and (state.clock.differs or state.clock.is_doubtful):
+        found.append(_clock_health(state.clock, now_s, now_ns))
     return found
+
+
+def _clock_health(clock: PlatformClock, now_s: float, now_ns: int) -> HealthView:
+    side = "ahead of" if clock.offset_s > 0 else "behind"
+    text = f"its clock is {abs(clock.offset_s):.2f} s {side} this station's, ± {clock.bound_s:.2f} s"
+    if clock.is_doubtful:
+        text = "its clock has leapt since it was last compared with this station's"
+    since_ns = now_ns - int(clock.age_s(now_s) * 1e9)
+    return _own_health("clock", "differs", "degraded", text, since_ns, now_ns)
 
 
 def _own_health(

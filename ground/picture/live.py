@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from ground.picture.clocks import PlatformClock, clock_of
 from ground.store.reading import StoredContact, StoredPlatform, StoredSighting
-from skywarden.messages import FrameInfo, Health, Message, PlatformPose, Sighting, Track
+from skywarden.messages import ClockReport, FrameInfo, Health, Message, PlatformPose, Sighting, Track
 
 Kind = Literal["platform", "contact", "track", "sighting"]
 LonLat = tuple[float, float]
@@ -54,6 +55,7 @@ class PlatformState:
     health: dict[tuple[str, str], Health] = field(default_factory=dict)
     trail: deque[LonLat] = field(default_factory=lambda: deque(maxlen=_TRAIL_POINTS))
     link: LinkCounts = field(default_factory=LinkCounts)
+    clock: PlatformClock | None = None
 
     def age_s(self, now_s: float, now_ns: int) -> float | None:
         """Seconds since it was heard; by the monotonic clock when heard in this run."""
@@ -141,6 +143,8 @@ class LivePicture:
             state.link.bytes += size
             state.link.pending = pending
             state.link.delay_s = (received_ns - sent_ns) / 1e9
+            if state.clock is not None:
+                state.clock = state.clock.after_batch(state.link.delay_s, now_s)
             self._touch("platform", platform_id)
 
     def note_records(
@@ -167,6 +171,9 @@ class LivePicture:
                     self._touch("platform", message.platform_id)
             elif isinstance(message, Health):
                 self._note_health(message)
+            elif isinstance(message, ClockReport):
+                self._platform(message.platform_id).clock = clock_of(message, now_s)
+                self._touch("platform", message.platform_id)
             elif isinstance(message, Track):
                 self._note_track(message, now_s)
             elif isinstance(message, Sighting):

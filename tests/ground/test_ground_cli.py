@@ -38,6 +38,7 @@ def test_enrol_status_and_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[s
             "fingerprint": pair.fingerprint,
             "evidence_fingerprints": [],
             "last_heard": None,
+            "clock": None,
         }
     ]
     assert status["station_key"].startswith("swpub1:")

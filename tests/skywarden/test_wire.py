@@ -32,6 +32,7 @@ def test_every_topic_has_a_sample_that_comes_back_as_it_was(topic: str) -> None:
 GOLDENS = {
     "ack": "23015c514f7b2768",
     "chip": "3be8a4f440246973",
+    "clock": "304da557debff313",
     "detections": "af7afd73f7f886d3",
     "frame": "5e2b7f5977fff8b0",
     "gap": "ed65877f53cc32d4",
