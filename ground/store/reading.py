@@ -19,7 +19,7 @@ from ground.store.schema import as_store_errors, open_for_reading
 from skywarden import evidence
 from skywarden.errors import StoreError, WireError
 from skywarden.link.thin import THIN_BOOT
-from skywarden.messages import Chip, Health, Message, Sighting
+from skywarden.messages import Chip, Health, Message, Plot, Sighting
 from skywarden.wire import decode
 
 BBox = spatial.BBox
@@ -149,6 +149,14 @@ class StoreReader(Protocol):
         """The newest sightings in a box, newest first, exactly."""
         ...
 
+    def plots_after(self, record_key: int) -> tuple[list[tuple[int, Plot]], int]:
+        """Plots stored after the record of this key, each with its own key, and the newest key there is."""
+        ...
+
+    def plots_of_keys(self, record_keys: Sequence[int]) -> list[Plot]:
+        """These plots, as far as they have not been erased."""
+        ...
+
     def chip(self, chip_id: str) -> Chip | None:
         """One chip with its image."""
         ...
@@ -212,12 +220,15 @@ class SqliteReader:
                 if found is not None:
                     return self._sightings_of(found[0]), found[1]
             where, values = _sighting_conditions(wanted)
-            matched = db.execute(f"SELECT count(*) FROM sightings s {where}", values).get
-            rows = db.execute(
-                f"SELECT {_SIGHTING_COLUMNS} FROM sightings s {_JOINED} {where} "
-                "ORDER BY s.time_ns DESC, s.sighting_key DESC LIMIT ? OFFSET ?",
-                (*values, wanted.limit, wanted.offset),
-            ).fetchall()
+            with _snapshot(db):
+                listed = f"sightings s {where}" if where else "sighting_rows s"
+                matched = db.execute(f"SELECT count(*) FROM {listed}", values).get
+                picked = db.execute(  # without the bodies, so that little is sorted
+                    f"SELECT s.sighting_key FROM {listed} ORDER BY s.time_ns DESC, s.sighting_key DESC "
+                    "LIMIT ? OFFSET ?",
+                    (*values, wanted.limit, wanted.offset),
+                ).fetchall()
+                rows = _rows_of_keys(db, np.array([key for (key,) in picked], dtype=np.int64))
         return self._sightings_of(rows), matched
 
     def sightings_of_ids(self, sighting_ids: Sequence[str]) -> list[StoredSighting]:
@@ -272,6 +283,38 @@ class SqliteReader:
         _log.error("a record is not what was stored, not shown", path=str(self._path), number=row[2])
         return False
 
+    def plots_after(self, record_key: int) -> tuple[list[tuple[int, Plot]], int]:
+        """See `StoreReader`; goes through all records after `record_key` once."""
+        with self._reader() as db, _snapshot(db):
+            newest = db.execute("SELECT coalesce(max(record_key), 0) FROM records").get
+            rows = db.execute(
+                f"SELECT {LEAF_COLUMNS}, r.record_key FROM records r JOIN streams st USING(stream_key) "
+                "WHERE r.record_key > ? AND r.topic = 'plot' AND r.erased_ns IS NULL ORDER BY r.record_key",
+                (record_key,),
+            ).fetchall()
+        return [(row[9], plot) for row in rows if (plot := self._plot_of(row)) is not None], newest
+
+    def plots_of_keys(self, record_keys: Sequence[int]) -> list[Plot]:
+        """See `StoreReader`."""
+        query = (
+            f"SELECT {LEAF_COLUMNS} FROM records r JOIN streams st USING(stream_key) "
+            "WHERE r.record_key = ? AND r.topic = 'plot' AND r.erased_ns IS NULL"
+        )
+        with self._reader() as db:
+            rows = [db.execute(query, (key,)).get for key in record_keys]
+        found = [self._plot_of(row) for row in rows if row is not None]
+        return [plot for plot in found if plot is not None]
+
+    def _plot_of(self, row: Sequence[Any]) -> Plot | None:
+        """A plot, `None` when its record is not what was stored, or was never a plot that can be read."""
+        if not self._is_whole(row):
+            return None
+        try:
+            plot = decode("plot", row[7])
+        except WireError:
+            return None  # in quarantine, which says why
+        return plot if isinstance(plot, Plot) else None
+
     def chip(self, chip_id: str) -> Chip | None:
         """See `StoreReader`."""
         with self._reader() as db:
@@ -311,7 +354,7 @@ class SqliteReader:
 
     def counts(self) -> StoreCounts:
         """See `StoreReader`."""
-        tables = ("platforms", "contacts", "sightings", "chips", "records", "quarantine")
+        tables = ("platforms", "contacts", "sighting_rows", "chips", "records", "quarantine")
         with self._reader() as db:
             numbers = [db.execute(f"SELECT count(*) FROM {table}").get for table in tables]
         return StoreCounts(
@@ -430,10 +473,16 @@ def _rows_in_box(db: Any, wanted: Filter, bbox: BBox) -> tuple[list[_SightingRow
             keys = np.array([key for (key,) in picked], dtype=np.int64)
         else:
             keys = keys[wanted.offset :]
-        if not len(keys):
-            return [], matched
-        rows = db.execute(f"SELECT {_SIGHTING_COLUMNS} {source} {_JOINED}", (apsw.carray(keys),)).fetchall()
-    return rows, matched
+        return _rows_of_keys(db, keys), matched
+
+
+def _rows_of_keys(db: Any, keys: "np.ndarray[Any, np.dtype[np.int64]]") -> list[_SightingRow]:
+    """Sightings with these keys, in this order."""
+    if not len(keys):
+        return []
+    query = f"SELECT {_SIGHTING_COLUMNS} FROM {_PICKED} {_JOINED}"
+    found: list[_SightingRow] = db.execute(query, (apsw.carray(keys),)).fetchall()
+    return found
 
 
 @contextlib.contextmanager

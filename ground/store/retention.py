@@ -192,7 +192,8 @@ def _erase(db: Any, keys: list[int], now_ns: int) -> None:
         gone = np.array([key for key, _ in places], dtype=np.int64)
         spatial.remove(db, gone, until_ns=max(time_ns for _, time_ns in places))
         db.execute(
-            "DELETE FROM sightings WHERE sighting_key IN (SELECT value FROM carray(?))", (apsw.carray(gone),)
+            "DELETE FROM sighting_rows WHERE sighting_key IN (SELECT value FROM carray(?))",
+            (apsw.carray(gone),),
         )
     db.execute("DELETE FROM chips WHERE record_key IN (SELECT value FROM carray(?))", (wanted,))
 

@@ -55,6 +55,11 @@ from skywarden.wire import Record, encode
 __all__ = ["Arrival", "ArrivedFragment", "Ingested", "Outcome", "SqliteStore", "Standing", "Store"]
 
 _encode_items = msgspec.msgpack.Encoder().encode
+_SIGHTING_ROW = (
+    "sighting_rows(sighting_key, sighting_id, track_key, label, score, time_ns, received_ns, latitude_deg, "
+    "longitude_deg) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_MAX_TRACKS = 50_000
 _MAX_UNTRUSTED = 10_000
 _MAX_STREAMS = 4_096
 _MAX_CHECKED_BYTES = 256_000_000
@@ -180,7 +185,7 @@ class SqliteStore(SqliteReader):
         self.warnings: list[str] = []
         self._next_seal_key = 1
         self._next_record_key = 1
-        self._next_sighting_key = 1
+        self._tracks: dict[tuple[str, str], int] = {}
         self._owed: dict[str, Contact] = {}
         self._owed_removals: set[str] = set()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -203,7 +208,7 @@ class SqliteStore(SqliteReader):
     def ingest(self, arrivals: Sequence[Arrival], fragments: Sequence[ArrivedFragment] = ()) -> Ingested:
         """See `Store`; raises `StoreError` and keeps nothing of the call when the disk refuses."""
         with self._lock:
-            next_keys = self._next_seal_key, self._next_record_key, self._next_sighting_key
+            next_keys = self._next_seal_key, self._next_record_key
             try:
                 with self._transaction() as db:
                     times = [one.received_ns for one in arrivals] + [one.received_ns for one in fragments]
@@ -215,7 +220,8 @@ class SqliteStore(SqliteReader):
                     self._finish(commit)
             except BaseException:
                 self._streams.clear()  # may have seen numbers that were rolled back
-                self._next_seal_key, self._next_record_key, self._next_sighting_key = next_keys
+                self._tracks.clear()
+                self._next_seal_key, self._next_record_key = next_keys
                 with contextlib.suppress(apsw.Error):
                     self._places.reload()
                 raise
@@ -621,11 +627,10 @@ class SqliteStore(SqliteReader):
         commit.fed.append(sighting)
         commit.sightings.append(
             (
-                self._next_sighting_key,
-                sighting.sighting_id,
                 record_key,
-                sighting.track_id,
-                sighting.platform_id,
+                sighting.sighting_id,
+                self._tracks.get((sighting.track_id, sighting.platform_id))
+                or self._track_key(commit.db, sighting.track_id, sighting.platform_id),
                 sighting.label,
                 sighting.score,
                 sighting.time_ns,
@@ -634,7 +639,20 @@ class SqliteStore(SqliteReader):
                 place.longitude_deg if place is not None else None,
             )
         )
-        self._next_sighting_key += 1
+
+    def _track_key(self, db: Any, track_id: str, platform_id: str) -> int:
+        """The row of this track, made when it is new."""
+        named = (track_id, platform_id)
+        key: int | None = db.execute(
+            "SELECT track_key FROM tracks WHERE track_id = ? AND platform_id = ?", named
+        ).get
+        if key is None:
+            db.execute("INSERT INTO tracks(track_id, platform_id) VALUES (?, ?)", named)
+            key = db.last_insert_rowid()
+        if len(self._tracks) >= _MAX_TRACKS:
+            self._tracks.clear()
+        self._tracks[named] = key
+        return key
 
     def _write_rows(self, commit: _Commit) -> None:
         """Records, then sightings, then what points at sightings."""
@@ -645,52 +663,44 @@ class SqliteStore(SqliteReader):
             commit.records,
         )
         if commit.sightings:
-            self._write_sightings(db, commit.sightings)
+            self._write_sightings(db, commit)
         for record_key, message in commit.others:
             self._index(db, record_key, message)
 
-    def _write_sightings(self, db: Any, rows: list[tuple[Any, ...]]) -> None:
+    def _write_sightings(self, db: Any, commit: _Commit) -> None:
+        rows = commit.sightings
         before = db.total_changes()
-        db.executemany(
-            "INSERT OR IGNORE INTO sightings(sighting_key, sighting_id, record_key, track_id, platform_id, "
-            "label, score, time_ns, received_ns, latitude_deg, longitude_deg) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows,
-        )
+        db.executemany(f"INSERT OR IGNORE INTO {_SIGHTING_ROW}", rows)
         if db.total_changes() - before != len(rows):  # some came before under another number
             kept = {
                 key
                 for (key,) in db.execute(
-                    "SELECT sighting_key FROM sightings WHERE sighting_key >= ?", (rows[0][0],)
+                    "SELECT sighting_key FROM sighting_rows WHERE sighting_key >= ?", (rows[0][0],)
                 )
             }
             rows = [row for row in rows if row[0] in kept or self._replaces_preview(db, row)]
-        self._places.add([(row[0], row[7], row[9], row[10]) for row in rows if row[9] is not None])
+        self._places.add([(row[0], row[5], row[7], row[8]) for row in rows if row[7] is not None])
         if db.execute("SELECT 1 FROM chips WHERE track_id IS NULL LIMIT 1").get:
             db.executemany(
                 "UPDATE chips SET track_id = ?, score = ? WHERE sighting_id = ? AND track_id IS NULL",
-                [(row[3], row[6], row[1]) for row in rows],
+                [(one.track_id, one.score, one.sighting_id) for one in commit.fed],
             )
 
     def _replaces_preview(self, db: Any, row: tuple[Any, ...]) -> bool:
         """Whether the row with this sighting's id came by the thin link; then this one takes its place."""
         preview = db.execute(
-            "SELECT s.sighting_key, s.time_ns FROM sightings s JOIN records r USING(record_key) "
+            "SELECT s.sighting_key, s.time_ns FROM sighting_rows s "
+            "JOIN records r ON r.record_key = s.sighting_key "
             "JOIN streams USING(stream_key) WHERE s.sighting_id = ? AND boot_id = ?",
             (row[1], THIN_BOOT),
         ).get
         if preview is None:
             return False
         key, time_ns = preview
-        db.execute("DELETE FROM sightings WHERE sighting_key = ?", (key,))
+        db.execute("DELETE FROM sighting_rows WHERE sighting_key = ?", (key,))
         spatial.remove(db, np.array([key], dtype=np.int64), until_ns=time_ns)
         self._places.reload()
-        db.execute(
-            "INSERT INTO sightings(sighting_key, sighting_id, record_key, track_id, platform_id, label, "
-            "score, time_ns, received_ns, latitude_deg, longitude_deg) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            row,
-        )
+        db.execute(f"INSERT INTO {_SIGHTING_ROW}", row)
         return True
 
     def _index(self, db: Any, record_key: int, message: Message) -> None:
@@ -733,7 +743,7 @@ class SqliteStore(SqliteReader):
             if before is not None:
                 losers.add(before)
             platform_id = db.execute(
-                "SELECT platform_id FROM sightings WHERE track_id = ? LIMIT 1", (track_id,)
+                "SELECT platform_id FROM tracks WHERE track_id = ? LIMIT 1", (track_id,)
             ).get
             db.execute(
                 "INSERT OR REPLACE INTO contact_tracks VALUES (?, ?, ?)",
@@ -796,7 +806,6 @@ class SqliteStore(SqliteReader):
         self._places = PlaceWriter(self._db)
         self._next_seal_key = self._after("seals", "seal_key")
         self._next_record_key = self._after("records", "record_key")
-        self._next_sighting_key = self._after("sightings", "sighting_key")
         self._db.execute(
             "DELETE FROM fragments WHERE stream_key NOT IN "
             "(SELECT max(stream_key) FROM streams WHERE boot_id <> ? GROUP BY platform_id)",
@@ -813,7 +822,7 @@ class SqliteStore(SqliteReader):
         return last + 1
 
     def _load_recent(self) -> None:
-        self._newest_ns = self._db.execute("SELECT coalesce(max(time_ns), 0) FROM sightings").get
+        self._newest_ns = self._db.execute("SELECT coalesce(max(time_ns), 0) FROM sighting_rows").get
         self._feed_bodies(
             self._db.execute(
                 f"SELECT {LEAF_COLUMNS} FROM sightings s JOIN records r USING(record_key) "

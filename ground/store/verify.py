@@ -93,10 +93,11 @@ def _check_indexes(db: Any, path: Path, found: Verification) -> None:
     if different is not None:
         found.blame(different)
     for row in db.execute(
-        "SELECT s.sighting_key, CAST(s.sighting_id AS BLOB), CAST(s.track_id AS BLOB), "
-        "CAST(s.platform_id AS BLOB), CAST(s.label AS BLOB), s.score, s.time_ns, s.latitude_deg, "
+        "SELECT s.sighting_key, CAST(s.sighting_id AS BLOB), CAST(t.track_id AS BLOB), "
+        "CAST(t.platform_id AS BLOB), CAST(s.label AS BLOB), s.score, s.time_ns, s.latitude_deg, "
         "s.longitude_deg, s.received_ns = r.received_ns, CAST(r.body AS BLOB) "
-        "FROM sightings s LEFT JOIN records r USING(record_key)"
+        "FROM sighting_rows s LEFT JOIN tracks t USING(track_key) "
+        "LEFT JOIN records r ON r.record_key = s.sighting_key"
     ):
         if not _is_of_record(row):
             found.blame(f"the list of sightings, row {row[0]}: it does not say what its record says")

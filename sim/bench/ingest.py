@@ -245,9 +245,7 @@ def _fill(path: Path) -> tuple[Column, Column, Column]:
             yield (
                 key,
                 f"{track}.{key}",
-                key,
-                track,
-                "uav07",
+                key // 50 + 1,
                 "person",
                 0.5,
                 time_ns,
@@ -257,7 +255,9 @@ def _fill(path: Path) -> tuple[Column, Column, Column]:
             )
 
     db.execute("BEGIN")
-    db.executemany("INSERT INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows())
+    tracks = ((number + 1, f"t{number}", "uav07") for number in range(PLACES // 50 + 1))
+    db.executemany("INSERT INTO tracks VALUES (?, ?, ?)", tracks)
+    db.executemany("INSERT INTO sighting_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows())
     spatial.rebuild(db)
     db.execute("COMMIT")
     db.close()
@@ -282,7 +282,7 @@ def _scan(db: Any, box: spatial.BBox) -> float:
     west, south, east, north = box
     began = time.thread_time()
     db.execute(
-        "SELECT sighting_id, time_ns FROM sightings NOT INDEXED WHERE longitude_deg BETWEEN ? AND ? "
+        "SELECT sighting_id, time_ns FROM sighting_rows NOT INDEXED WHERE longitude_deg BETWEEN ? AND ? "
         "AND latitude_deg BETWEEN ? AND ? ORDER BY time_ns DESC LIMIT 2000",
         (west, east, south, north),
     ).fetchall()
