@@ -15,11 +15,11 @@ from edge.pose.telemetry import TelemetryNode
 from edge.vision.pipeline import Frame, Outcome, SensorIds, VisionNode, VisionSettings
 from models.catalogue import load_detector
 from models.detector import Detector
-from sim.plot_geojson import plot_feature
 from skywarden.clock import NS_PER_S
 from skywarden.errors import FlightError
 from skywarden.flight.reader import FlightReader, FrameRef
 from skywarden.flight.schema import FixedMount, Sensor
+from skywarden.geometry.plot_geojson import plot_feature
 from skywarden.geometry.terrain import LEVEL_SIGMA_M, Surface
 from skywarden.messages import Plot, Sighting, Track
 from skywarden.times import rfc3339

@@ -28,6 +28,7 @@ from ground.http import views
 from ground.http.export_routes import add_export_routes
 from ground.http.gate import Caller, Gate, needs, open_to_all, require_permissions
 from ground.http.layers import find_layers
+from ground.http.plot_routes import add_plot_routes
 from ground.http.questions import Wanted
 from ground.http.review_routes import add_review_routes
 from ground.http.session_routes import Cookie, add_session_routes
@@ -169,6 +170,7 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     _add_contact_routes(app, station, questions)
     _add_sighting_routes(app, station, questions)
     add_export_routes(app, station.store, station.review)
+    add_plot_routes(app, station.store, station.review)
     add_review_routes(app, station.review, station.store, station.clock)
     add_tasking_routes(app, station.desk, station.store, station.picture, station.clock)
     _add_layer_routes(app, station)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import shapely
 
-from sim.plot_geojson import plot_feature, polygon_geometry
 from skywarden import wire
 from skywarden.errors import WireError
+from skywarden.geometry.plot_geojson import plot_feature, polygon_geometry
 from skywarden.messages import Plot
 from tests.samples import EVERY
 

@@ -12,8 +12,8 @@ from skywarden.times import rfc3339
 FloatArray = npt.NDArray[np.float64]
 
 
-def plot_feature(plot: Plot) -> dict[str, Any]:
-    """One plot as a feature: Polygon, or MultiPolygon where it lies on the antimeridian."""
+def plot_feature(plot: Plot, review: str = "unreviewed") -> dict[str, Any]:
+    """One plot as a feature with what people said of it: Polygon, or MultiPolygon on the antimeridian."""
     position = plot.position
     (area, low, high), (on_slope, slope_low, slope_high) = plot.area_m2, plot.surface_area_m2
     properties = {
@@ -23,7 +23,7 @@ def plot_feature(plot: Plot) -> dict[str, Any]:
         "label": plot.label,
         "score": round(plot.score, 4),
         "model_id": plot.model_id,
-        "review": "unreviewed",
+        "review": review,
         "first": rfc3339(plot.first_ns),
         "last": rfc3339(plot.time_ns),
         "look_count": plot.look_count,
