@@ -24,8 +24,13 @@ class ContactsConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_sigma_m: a track less certain than this joins nothing (several contacts would fit).
         max_gap_s: a mobile label is joined across a pause of at most so long.
         speed_sigma_mps: how fast mobile things are, one sigma per axis, before anything is measured.
-        shared_share: part of a single look's variance that all looks of a track share (heading, boresight,
-            terrain); it does not shrink however often one looks.
+        shared_share: part of a single look's variance that the looks of its platform share (heading,
+            boresight, GNSS) or all looks (height of the surface); only the rest is each look's own.
+        bias_time_s: correlation time of what a platform's looks share.
+        lasting_share: part of that variance which never changes (boresight, mounting).
+        gnss_sigma_m: part of a look's error, per axis, that lies in the platform's own place.
+        manoeuvre_m2ps3: spectral density of the white acceleration of mobile things.
+        window_s: looks so long before the newest tell where a mobile thing is.
         horizon_s: tracks that ended earlier than this before the newest are kept but not compared again.
     """
 
@@ -34,7 +39,12 @@ class ContactsConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_sigma_m: Annotated[float, Meta(ge=1.0, le=100_000.0)] = 150.0
     max_gap_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 180.0
     speed_sigma_mps: Annotated[float, Meta(ge=0.1, le=100.0)] = 8.0
-    shared_share: Annotated[float, Meta(ge=0.0, le=0.95)] = 0.7
+    shared_share: Annotated[float, Meta(ge=0.0, le=0.99)] = 0.95
+    bias_time_s: Annotated[float, Meta(ge=1.0, le=100_000.0)] = 60.0
+    lasting_share: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
+    gnss_sigma_m: Annotated[float, Meta(ge=0.0, le=100.0)] = 1.5
+    manoeuvre_m2ps3: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.02
+    window_s: Annotated[float, Meta(ge=2.0, le=600.0)] = 60.0
     horizon_s: Annotated[float, Meta(ge=60.0, le=10_000_000.0)] = 86_400.0
 
 
