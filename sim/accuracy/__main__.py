@@ -23,6 +23,7 @@ PARTS = (
     "selfcal",
     "plots",
     "tracks",
+    "fusion",
     "integrity",
 )
 """Modules of this package, in the order of the page; each has `section(data, scratch) -> Section`."""

@@ -1,0 +1,1 @@
+"""Fusion: what several platforms saw becomes contacts, one for each real thing (docs/fusion.md)."""

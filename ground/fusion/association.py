@@ -1,0 +1,163 @@
+"""Which tracks are one thing: pairs by what their looks say, groups by joining the likeliest pairs first."""
+
+import math
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from ground.config import ContactsConfig
+from ground.fusion.estimate import NS_PER_S, difference, mahalanobis
+from ground.fusion.labels import labels_agree
+from ground.fusion.plane import metres_per_degree, wrapped_deg
+from ground.fusion.track import FusionTrack
+
+_ALIGNED_NS = 10 * NS_PER_S
+_BRIEF_NS = 8 * NS_PER_S
+_CERTAINLY_APART = 2.5
+"""So many times the gate; nearer, it may still be one thing that was seen badly."""
+_FASTEST_MPS = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """On a pair: joined first where `cost` is least; `None`: nothing speaks for one thing.
+
+    `is_apart`: two things for certain, which no third track may join.
+    """
+
+    cost: float | None
+    is_apart: bool
+
+
+NOTHING = Verdict(None, is_apart=False)
+APART = Verdict(None, is_apart=True)
+
+
+def compared(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> Verdict:
+    """Whether two tracks may be one thing; both have a place.
+
+    Where they were there at the same time they are compared at the begin, the middle and the end of that
+    time: things that only cross are not one. Where one begins after the other ended, both are carried to the
+    middle of the gap. What both share (a platform's boresight, the height of the surface) is taken off.
+    """
+    if are_seen_apart(one, two) or not labels_agree(one.label, two.label):
+        return APART
+    are_static = one.is_static and two.is_static
+    begins, ends = max(one.first_ns, two.first_ns), min(one.last_ns, two.last_ns)
+    gap_s = 0.0 if are_static else max(0.0, (begins - ends) / NS_PER_S)
+    if gap_s > config.max_gap_s:
+        return NOTHING
+    if _boxes_apart_m(one, two) > config.max_distance_m + gap_s * 5 * config.speed_sigma_mps:
+        return APART if gap_s == 0.0 else NOTHING
+    gate = gate_of(config)
+    costs = []
+    for at_ns in _instants(one, two, begins, ends, are_static=are_static):
+        found = _compared_at(one, two, at_ns, config, are_static=are_static)
+        if found is None:
+            return NOTHING
+        squared, cost = found
+        if squared > _CERTAINLY_APART * gate:
+            return APART if gap_s == 0.0 else NOTHING
+        costs.append((squared, cost))
+    if sum(squared for squared, _ in costs) > gate * len(costs):
+        return NOTHING
+    return Verdict(sum(cost for _, cost in costs) / len(costs), is_apart=False)
+
+
+def gate_of(config: ContactsConfig) -> float:
+    """Chi-square of two degrees of freedom that a true pair stays within with the configured probability."""
+    return -2.0 * math.log(1.0 - config.gate_probability)
+
+
+def are_seen_apart(one: FusionTrack, two: FusionTrack) -> bool:
+    """One camera saw both at the same time, so they are two things."""
+    return one.sensor == two.sensor and max(one.first_ns, two.first_ns) <= min(one.last_ns, two.last_ns)
+
+
+def grouped(
+    region: Iterable[str],
+    pairs: Iterable[tuple[float, str, str]],
+    apart: Callable[[str, str], bool],
+    together: Collection[tuple[str, str]] = (),
+) -> list[tuple[str, ...]]:
+    """Groups of `region`, joined pair by pair in order of cost, never across a pair that is `apart`.
+
+    `together` are pairs that a person joined; they come first and only a person's word parts them.
+    """
+    group_of: dict[str, list[str]] = {track_id: [track_id] for track_id in sorted(region)}
+    first_of_all = [(-math.inf, one, two) for one, two in together]
+    for _, one, two in [*sorted(first_of_all), *sorted(pairs)]:
+        first, second = group_of[one], group_of[two]
+        if first is second or any(apart(a, b) for a in first for b in second):
+            continue
+        first.extend(second)
+        for track_id in second:
+            group_of[track_id] = first
+    unique = {id(group): group for group in group_of.values()}
+    return [tuple(sorted(group)) for group in unique.values()]
+
+
+def _instants(
+    one: FusionTrack, two: FusionTrack, begins: int, ends: int, *, are_static: bool
+) -> tuple[int, ...]:
+    """When to compare; of full ten seconds where it can be, so that the answers can be remembered."""
+    if are_static:
+        return (0,)
+    if begins > ends:
+        return ((begins + ends) // 2,)
+    begins = max(begins, one.first_look_ns, two.first_look_ns)
+    if ends - begins < _BRIEF_NS:
+        return (ends,)
+    first = -(-begins // _ALIGNED_NS) * _ALIGNED_NS
+    last = ends // _ALIGNED_NS * _ALIGNED_NS
+    if last <= first:
+        return (begins, ends)
+    middle = (first + last) // 2 // _ALIGNED_NS * _ALIGNED_NS
+    return tuple(sorted({first, middle, last}))
+
+
+def _compared_at(
+    one: FusionTrack, two: FusionTrack, at_ns: int, config: ContactsConfig, *, are_static: bool
+) -> tuple[float, float] | None:
+    """Squared distance at an instant and its cost; `None` when they are too vague to say."""
+    if not are_static:
+        quick = _quick_distance(one, two, at_ns, config)
+        if quick is not None:
+            return quick, math.inf
+    first, second = one.estimate_at(at_ns, config), two.estimate_at(at_ns, config)
+    if first is None or second is None or max(first.sigma_m, second.sigma_m) > config.max_sigma_m:
+        return None
+    offset, covariance = difference(first, second, config)
+    if math.hypot(float(offset[0]), float(offset[1])) > config.max_distance_m:
+        return math.inf, math.inf
+    squared = mahalanobis(offset, covariance[:2, :2])
+    if not are_static:
+        squared = max(squared, mahalanobis(offset[2:], covariance[2:, 2:]))
+    determinant = float(covariance[0, 0] * covariance[1, 1] - covariance[0, 1] ** 2)
+    return squared, squared + math.log(max(determinant, 1e-6))
+
+
+def _quick_distance(one: FusionTrack, two: FusionTrack, at_ns: int, config: ContactsConfig) -> float | None:
+    """Infinite where two are farther apart at an instant than anything could explain; `None`: look closer."""
+    first, second = one.nearest(at_ns), two.nearest(at_ns)
+    north_m, east_m = metres_per_degree(first.latitude_deg)
+    away_m = math.hypot(
+        wrapped_deg(second.longitude_deg - first.longitude_deg) * east_m,
+        (second.latitude_deg - first.latitude_deg) * north_m,
+    )
+    moved_m = _FASTEST_MPS * (abs(first.time_ns - at_ns) + abs(second.time_ns - at_ns)) / NS_PER_S
+    spread_m = math.sqrt(first.ee + first.nn) + math.sqrt(second.ee + second.nn)
+    return math.inf if away_m > moved_m + min(config.max_distance_m, 6.0 * spread_m) else None
+
+
+def _boxes_apart_m(one: FusionTrack, two: FusionTrack) -> float:
+    """Least distance between the boxes round two tracks, metres; a cheap first look."""
+    if one.box is None or two.box is None:
+        return math.inf
+    west, south, east, north = one.box
+    other_west, other_south, other_east, other_north = two.box
+    up = max(south - other_north, other_south - north, 0.0)
+    between = abs(wrapped_deg((other_west + other_east) / 2 - (west + east) / 2))
+    over = max(0.0, between - (east - west) / 2 - (other_east - other_west) / 2)
+    latitude_deg = min(89.9, max(abs(south), abs(north), abs(other_south), abs(other_north)))
+    north_m, _ = metres_per_degree(0.0)
+    return math.hypot(up, over * math.cos(math.radians(latitude_deg))) * north_m

@@ -1,0 +1,240 @@
+"""From sightings to contacts: which tracks of which platforms are one real thing, and where it is.
+
+A plain node: it is fed sightings in any order, any number of times, and its answer depends only on the set of
+them, so late, repeated and interleaved records end in the same contacts with the same ids, to the last bit.
+A contact is a group of tracks (`ground.fusion.association`), placed by one fit of all their looks
+(`ground.fusion.place`). It is named after the track that was first.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from ground.config import ContactsConfig
+from ground.fusion import association
+from ground.fusion.contact import Contact, ContactChanges, ContactEvent, EventKind
+from ground.fusion.index import CellIndex
+from ground.fusion.labels import GENERIC_LABELS
+from ground.fusion.place import placed
+from ground.fusion.rulings import Rulings
+from ground.fusion.track import FusionTrack
+from skywarden.messages import Sighting
+
+
+class ContactBook:
+    """Contacts of the tracks fed so far; see the module for how. Not safe from several threads."""
+
+    def __init__(self, config: ContactsConfig, rulings: Rulings | None = None) -> None:
+        self._config = config
+        self._rulings = rulings or Rulings()
+        self._tracks: dict[str, FusionTrack] = {}
+        self._index = CellIndex(config)
+        self._edges: dict[str, dict[str, float]] = {}
+        self._apart: dict[str, set[str]] = {}
+        self._group_of: dict[str, tuple[str, ...]] = {}
+        self._contact_of: dict[str, str] = {}
+        self._dirty: set[str] = set()
+
+    def knows(self, track_id: str) -> bool:
+        """Whether the sightings of this track have been fed."""
+        return track_id in self._tracks
+
+    def add(self, sighting: Sighting) -> None:
+        """Take in one sighting; one that was fed before changes nothing."""
+        track = self._tracks.get(sighting.track_id)
+        if track is None:
+            track = self._tracks[sighting.track_id] = FusionTrack.begun(sighting)
+        if track.add(sighting):
+            self._dirty.add(track.track_id)
+            if sighting.position is not None:
+                place = sighting.position.latitude_deg, sighting.position.longitude_deg
+                self._index.note(track.track_id, *place)
+
+    def rule(self, rulings: Rulings) -> None:
+        """Follow these words of people from the next `settle` on, instead of those of before."""
+        for track_id in self._rulings.tracks() | rulings.tracks():
+            if track_id in self._tracks:
+                self._dirty.add(track_id)
+        self._rulings = rulings
+
+    def settle(self) -> ContactChanges:
+        """The contacts that the sightings added since the last call make or change, by id."""
+        if not self._dirty:
+            return ContactChanges(changed=(), removed=())
+        dirty, self._dirty = self._dirty, set()
+        touched = set(dirty)
+        for track_id in sorted(dirty):
+            touched |= self._edges.get(track_id, {}).keys()
+            self._renew_edges(track_id)
+            touched |= self._edges.get(track_id, {}).keys()
+        region = self._closure(touched)
+        before = {track_id: self._contact_of[track_id] for track_id in region if track_id in self._contact_of}
+        old_groups = {self._group_of[track_id] for track_id in region if track_id in self._group_of}
+        new_groups = self._grouped(region)
+        for group in new_groups:
+            self._group_of.update(dict.fromkeys(group, group))
+            self._contact_of.update(dict.fromkeys(group, self._contact_id(group)))
+        changed = [group for group in new_groups if group not in old_groups or not dirty.isdisjoint(group)]
+        contacts = sorted((self._contact(group) for group in changed), key=lambda one: one.contact_id)
+        gone = set(before.values()) - {self._contact_of[track_id] for track_id in region}
+        return ContactChanges(
+            changed=tuple(contacts), removed=tuple(sorted(gone)), events=tuple(self._events(before))
+        )
+
+    def forget_before(self, time_ns: int) -> int:
+        """Drop contacts that ended before `time_ns` to bound memory; as told they stay as they are.
+
+        A contact is dropped whole, so that it keeps its name; things that never move are remembered, because
+        they are found again on another day.
+        """
+        old = [
+            track_id
+            for track_id in self._tracks
+            if all(self._is_over(one, time_ns) for one in self._group_of.get(track_id, (track_id,)))
+        ]
+        for track_id in old:
+            self._index.forget(track_id)
+            del self._tracks[track_id]
+            self._dirty.discard(track_id)
+            self._drop_edges(track_id)
+            self._contact_of.pop(track_id, None)
+            self._group_of.pop(track_id, None)
+        return len(old)
+
+    def _is_over(self, track_id: str, time_ns: int) -> bool:
+        track = self._tracks.get(track_id)
+        return track is None or (track.last_ns < time_ns and not track.is_static)
+
+    def _closure(self, start: Iterable[str]) -> set[str]:
+        """`start` with all that hangs on it by edges or by the groups of before."""
+        found: set[str] = set()
+        open_ends = list(start)
+        while open_ends:
+            track_id = open_ends.pop()
+            if track_id in found or track_id not in self._tracks:
+                continue
+            found.add(track_id)
+            open_ends.extend(self._edges.get(track_id, {}))
+            open_ends.extend(self._group_of.get(track_id, ()))
+            open_ends.extend(self._rulings.partners(track_id))
+        return found
+
+    def _renew_edges(self, track_id: str) -> None:
+        self._drop_edges(track_id)
+        track = self._tracks[track_id]
+        if not track.is_placed:
+            return
+        for other_id in self._index.near(track_id):
+            other = self._tracks[other_id]
+            if self._is_long_over(track, other) or self._is_long_over(other, track):
+                continue
+            ordered = (track, other) if track_id < other_id else (other, track)
+            verdict = association.compared(*ordered, self._config)
+            if verdict.cost is not None:
+                self._edges.setdefault(track_id, {})[other_id] = verdict.cost
+                self._edges.setdefault(other_id, {})[track_id] = verdict.cost
+            elif verdict.is_apart:
+                self._apart.setdefault(track_id, set()).add(other_id)
+                self._apart.setdefault(other_id, set()).add(track_id)
+
+    def _drop_edges(self, track_id: str) -> None:
+        for other in self._edges.pop(track_id, {}):
+            self._edges[other].pop(track_id, None)
+        for other in self._apart.pop(track_id, set()):
+            self._apart[other].discard(track_id)
+
+    def _is_long_over(self, one: FusionTrack, two: FusionTrack) -> bool:
+        """Whether `one` ended too long before `two` began: most pairs of a full day, so asked first."""
+        gap_ns = two.first_ns - one.last_ns
+        return gap_ns > self._config.max_gap_s * 1e9 and not (one.is_static and two.is_static)
+
+    def _grouped(self, region: set[str]) -> list[tuple[str, ...]]:
+        pairs = (
+            (cost, one, two) for one in region for two, cost in self._edges.get(one, {}).items() if one < two
+        )
+        together = [pair for pair in self._rulings.together() if pair[0] in region and pair[1] in region]
+        return association.grouped(region, pairs, self._is_apart, together)
+
+    def _is_apart(self, one: str, two: str) -> bool:
+        word = self._rulings.word_on(one, two)
+        if word is not None:
+            return word == "apart"
+        if two in self._apart.get(one, ()):
+            return True
+        return association.are_seen_apart(self._tracks[one], self._tracks[two])
+
+    def _contact_id(self, group: tuple[str, ...]) -> str:
+        """Named after the track that was first; a late older one renames the contact."""
+        leader = min(group, key=lambda track_id: (self._tracks[track_id].first_ns, track_id))
+        return id_of_leader(leader)
+
+    def _events(self, before: dict[str, str]) -> Iterator[ContactEvent]:
+        """How the contacts of before became those of now, for tracks that were in one."""
+        heirs: dict[str, set[str]] = {}
+        parents: dict[str, set[str]] = {}
+        for track_id, old in before.items():
+            new = self._contact_of[track_id]
+            heirs.setdefault(old, set()).add(new)
+            parents.setdefault(new, set()).add(old)
+        for old in sorted(heirs):
+            if len(heirs[old]) > 1:
+                yield self._event("split", {old}, heirs[old], before)
+        for new in sorted(parents):
+            olds = parents[new]
+            if len(olds) > 1:
+                yield self._event("merged", olds, {new}, before)
+            elif new not in olds and len(heirs[next(iter(olds))]) == 1:
+                yield self._event("renamed", olds, {new}, before)
+
+    def _event(self, kind: EventKind, olds: set[str], news: set[str], before: dict[str, str]) -> ContactEvent:
+        members = [track_id for track_id, old in before.items() if old in olds]
+        members = sorted(track_id for track_id in members if self._contact_of[track_id] in news)
+        return ContactEvent(
+            kind=kind,
+            time_ns=max(self._tracks[track_id].last_ns for track_id in members),
+            before=tuple(sorted(olds)),
+            after=tuple(sorted(news)),
+            track_ids=tuple(members),
+        )
+
+    def _contact(self, group: tuple[str, ...]) -> Contact:
+        tracks = [self._tracks[track_id] for track_id in group]
+        scores: Counter[str] = Counter()
+        for track in tracks:
+            scores.update(track.scores)
+        found = placed(tracks, self._config)
+        unplaced = max(
+            (track.unplaced for track in tracks if track.unplaced is not None),
+            key=lambda sighting: (sighting.time_ns, sighting.sighting_id),
+            default=None,
+        )
+        shown = unplaced if found is None else None
+        from_place = shown.platform_position if shown is not None else None
+        best = max(track.best_score for track in tracks)
+        return Contact(
+            contact_id=self._contact_of[group[0]],
+            label=min(scores, key=lambda name: (name in GENERIC_LABELS, -scores[name], name)),
+            score=best[0],
+            first_ns=min(track.first_ns for track in tracks),
+            last_ns=max(track.last_ns for track in tracks),
+            platform_ids=tuple(sorted({track.platform_id for track in tracks})),
+            track_ids=group,
+            sighting_count=sum(len(track.seen) for track in tracks),
+            position=found.position if found is not None else None,
+            bearing=shown.bearing if shown is not None else None,
+            bearing_from=from_place[:2] if from_place is not None else None,
+            no_position_reason=shown.no_position_reason if shown is not None else None,
+            course_deg=found.course_deg if found is not None else None,
+            speed_mps=found.speed_mps if found is not None else None,
+            model_id=best[2],
+            is_exercise=any(track.is_exercise for track in tracks),
+            position_ns=found.at_ns if found is not None else None,
+            velocity_covariance_en_m2ps2=found.velocity_covariance_en_m2ps2 if found is not None else None,
+        )
+
+
+def id_of_leader(track_id: str) -> str:
+    """The id of a contact whose first track this is."""
+    if len(track_id) <= 120:
+        return f"c-{track_id}"
+    return f"c-{hashlib.sha256(track_id.encode()).hexdigest()[:40]}"

@@ -1,0 +1,146 @@
+"""Where a contact is: all looks of all its tracks in one fit, and intersection where nobody knows what they
+share."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ground.config import ContactsConfig
+from ground.fusion.estimate import NS_PER_S, Estimate, estimate, mahalanobis
+from ground.fusion.intersection import intersected
+from ground.fusion.looks import Look
+from ground.fusion.plane import Plane
+from ground.fusion.track import FusionTrack, thinned
+from skywarden.geometry.uncertainty import ce90_m, le90_m
+from skywarden.messages import Position
+
+FloatArray = npt.NDArray[np.float64]
+
+_MAX_LOOKS = 48
+_LEAST_PER_TRACK = 6
+_SPEED_GATE = 5.991  # chi-square, 2 degrees of freedom, 95 %
+_SPEED_FLOOR_MPS = 0.2
+"""What no fit is trusted to know better, per axis: waves, and boxes that grow."""
+_STANDING_SIGMAS = 2.33
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placed:
+    """Where a contact was at `at_ns`; course and speed when it moves beyond doubt (95 %)."""
+
+    at_ns: int
+    position: Position
+    course_deg: float | None
+    speed_mps: float | None
+    velocity_covariance_en_m2ps2: tuple[float, float, float] | None
+
+
+def placed(tracks: Sequence[FusionTrack], config: ContactsConfig) -> Placed | None:
+    """The place at the newest look of the tracks together; `None` when no look has a place."""
+    with_place = [track for track in tracks if track.is_placed]
+    if not with_place:
+        return None
+    at_ns = max(track.newest.time_ns for track in with_place)
+    if any(track.is_static for track in with_place):
+        found = _fitted([track.looks() for track in with_place], at_ns, config, is_static=True)
+        return _told(found, at_ns, is_static=True)
+    window_ns = round(config.window_s * NS_PER_S)
+    recent = [track.looks(at_ns - window_ns) for track in with_place]
+    found = _fitted([looks for looks in recent if looks], at_ns, config, is_static=False)
+    if not _moves(found):
+        stood = _stood(with_place, at_ns, config)
+        if stood is not None:
+            return _told(stood, at_ns, is_static=True)
+    return _told(found, at_ns, is_static=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    plane: Plane
+    state: FloatArray
+    covariance: FloatArray
+    nearest: Look
+
+
+def _fitted(by_track: Sequence[list[Look]], at_ns: int, config: ContactsConfig, *, is_static: bool) -> _Fit:
+    """One fit of all looks whose errors are understood; each source that is not is intersected with it."""
+    most = max(_LEAST_PER_TRACK, _MAX_LOOKS // len(by_track))
+    looks = [look for one in by_track for look in thinned(one, most)]
+    looks = thinned(sorted(looks, key=lambda one: (one.time_ns, one.sighting_id)), 2 * _MAX_LOOKS)
+    clear = [look for look in looks if not look.is_opaque]
+    sources = sorted({look.source for look in looks if look.is_opaque})
+    lots = [clear] if clear else []
+    lots += [[look for look in looks if look.is_opaque and look.source == source] for source in sources]
+    best = min(looks, key=lambda look: look.worth)
+    plane = Plane(best.latitude_deg, best.longitude_deg)
+    found = [estimate(lot, at_ns, config, is_static=is_static, plane=plane) for lot in lots]
+    first, *others = sorted(found, key=lambda one: (one.sigma_m, one.nearest.sighting_id))
+    state, covariance = first.state, first.covariance
+    for other in others:
+        state, covariance = intersected(state, covariance, other.state, other.covariance)
+    return _Fit(plane, state, covariance, first.nearest)
+
+
+def _stood(tracks: Sequence[FusionTrack], at_ns: int, config: ContactsConfig) -> _Fit | None:
+    """The fit of a thing that has not moved in all its looks; `None` when it has, or cannot be told."""
+    every = [look for track in tracks for look in track.looks() if not look.is_opaque]
+    if len(every) < 2 or any(look.is_opaque for track in tracks for look in track.looks()):
+        return None
+    every.sort(key=lambda one: (one.time_ns, one.sighting_id))
+    looks = thinned(every, _MAX_LOOKS)
+    best = min(looks, key=lambda look: look.worth)
+    plane = Plane(best.latitude_deg, best.longitude_deg)
+    found = estimate(looks, at_ns, config, is_static=True, plane=plane)
+    return _Fit(plane, found.state, found.covariance, found.nearest) if _is_fitting(found) else None
+
+
+def _is_fitting(found: Estimate) -> bool:
+    """Whether the residuals are no larger than stated (chi-square, 99 %; Wilson and Hilferty 1931)."""
+    freedom = max(1, found.freedom)
+    cube = 2.0 / (9.0 * freedom)
+    return found.misfit <= freedom * (1.0 - cube + _STANDING_SIGMAS * math.sqrt(cube)) ** 3
+
+
+def _moves(found: _Fit) -> bool:
+    spread = found.covariance[2:, 2:] + np.eye(2) * _SPEED_FLOOR_MPS**2
+    return mahalanobis(found.state[2:], spread) >= _SPEED_GATE
+
+
+def _told(found: _Fit, at_ns: int, *, is_static: bool) -> Placed:
+    latitude_deg, longitude_deg = found.plane.geodetic(float(found.state[0]), float(found.state[1]))
+    covariance, look = found.covariance, found.nearest
+    ee, en, nn = float(covariance[0, 0]), float(covariance[0, 1]), float(covariance[1, 1])
+    position = Position(
+        latitude_deg=latitude_deg,
+        longitude_deg=longitude_deg,
+        alt_hae_m=look.alt_hae_m,
+        covariance_enu_m2=(ee, en, 0.0, nn, 0.0, look.uu),
+        ce90_m=float(ce90_m(covariance[:2, :2])),
+        le90_m=float(le90_m(look.uu)),
+        surface=look.surface,
+    )
+    if is_static:
+        return Placed(
+            at_ns=at_ns,
+            position=position,
+            course_deg=None,
+            speed_mps=None,
+            velocity_covariance_en_m2ps2=None,
+        )
+    east, north = float(found.state[2]), float(found.state[3])
+    is_moving = _moves(found)
+    floor = _SPEED_FLOOR_MPS**2
+    return Placed(
+        at_ns=at_ns,
+        position=position,
+        course_deg=math.degrees(math.atan2(east, north)) % 360.0 if is_moving else None,
+        speed_mps=math.hypot(east, north) if is_moving else None,
+        velocity_covariance_en_m2ps2=(
+            float(covariance[2, 2]) + floor,
+            float(covariance[2, 3]),
+            float(covariance[3, 3]) + floor,
+        ),
+    )
