@@ -26,6 +26,7 @@ KEY_ID_BYTES = 8
 
 PUBLIC_PREFIX = "swev1:"
 _SECRET_PREFIX = "swevsec1:"
+_sha256 = hashlib.sha256
 _LEAF = b"skywarden record 1\0"
 _START = b"skywarden chain 1\0"
 _LINK = b"skywarden link 1\0"
@@ -47,16 +48,10 @@ def leaf_of(record: Record, hashed_body: bytes | None = None) -> bytes:
     SHA-256 of a tag, then platform, boot and topic each with its length (one byte), then number, time,
     monotonic time (8 bytes each, big-endian), clock quality (1 byte), then SHA-256 of the body.
     """
-    return leaf_from(
-        record.platform_id,
-        record.boot_id,
-        record.seq,
-        record.topic,
-        record.time_ns,
-        record.mono_ns,
-        record.clock,
-        hashed_body if hashed_body is not None else body_hash(record.body),
-    )
+    numbers = _NUMBERS.pack(record.seq, record.time_ns, record.mono_ns, record.clock)
+    header = _leaf_start(record.platform_id, record.boot_id, record.topic) + numbers
+    hashed = hashed_body if hashed_body is not None else _sha256(record.body).digest()
+    return _sha256(header + hashed).digest()
 
 
 def leaf_from(
@@ -81,7 +76,7 @@ def chain_start(platform_id: str, boot_id: str) -> bytes:
 
 def chain_next(before: bytes, leaf: bytes) -> bytes:
     """The chain after the record with this leaf."""
-    return hashlib.sha256(_LINK + before + leaf).digest()
+    return _sha256(_LINK + before + leaf).digest()
 
 
 def fragment_hash(leaf: bytes, offset: int, data: bytes | memoryview) -> bytes:

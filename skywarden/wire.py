@@ -5,6 +5,7 @@ topic's decoder understands; on the link it travels as an `Entry` of a batch (sk
 Sizes are checked before anything is decoded.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -56,9 +57,10 @@ class Entry(Message, frozen=True, kw_only=True, array_like=True):
     clock: ClockQuality = 0
 
 
-_decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {
-    name: msgspec.msgpack.Decoder(topic.message) for name, topic in TOPICS.items()
+_READERS: dict[str, tuple[Callable[[memoryview], Message], int]] = {
+    name: (msgspec.msgpack.Decoder(topic.message).decode, topic.max_bytes) for name, topic in TOPICS.items()
 }
+"""For each topic how it is decoded, and its limit in bytes."""
 _entry_decoder = msgspec.msgpack.Decoder(Entry)
 
 
@@ -72,10 +74,10 @@ def decode(topic_name: str, data: bytes | memoryview) -> Message:
 
     Raises `WireError` on an unknown topic, over size, a wrong version, or content that does not validate.
     """
-    topic = topic_named(topic_name)
-    payload = _payload(data, topic.max_bytes, topic_name)
+    read, limit_bytes = _READERS[topic_named(topic_name).name]
+    payload = _payload(data, limit_bytes, topic_name)
     try:
-        message: Message = _decoders[topic_name].decode(payload)
+        message = read(payload)
         if type(message) is Sighting:
             _check_names(message)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:

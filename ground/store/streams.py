@@ -187,7 +187,7 @@ def advance_chain(db: Any, stream: Stream, leaves: dict[int, bytes]) -> str | No
     """Fold what has become contiguous into the chain and hold it against signed heads; what does not fit, in
     words. `leaves` are those of this commit; others are read. At most 20,000 records a call."""
     end = min(stream.numbers.contiguous, stream.chain_seq + _MAX_FOLD)
-    seq, chain, found = stream.chain_seq, stream.chain, None
+    seq, chain, found, claims = stream.chain_seq, stream.chain, None, stream.claims
     while seq < end:
         leaf = leaves.get(seq + 1) or stored_leaf(db, stream, seq + 1)
         if leaf is not None:
@@ -197,12 +197,12 @@ def advance_chain(db: Any, stream: Stream, leaves: dict[int, bytes]) -> str | No
             if gap is None:
                 break
             _, seq, chain = gap
-        claimed = stream.claims.pop(seq, None)
+        claimed = claims.pop(seq, None) if claims else None
         if claimed is not None and claimed != chain and not stream.is_broken:
             stream.is_broken = True
             found = f"the chain of {stream.boot_id} does not fit what was signed at number {seq}"
-    if seq > stream.chain_seq:
-        stream.claims = {number: one for number, one in stream.claims.items() if number > seq}
+    if seq > stream.chain_seq and claims:
+        stream.claims = {number: one for number, one in claims.items() if number > seq}
     stream.chain_seq, stream.chain = seq, chain
     return found
 
