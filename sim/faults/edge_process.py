@@ -1,8 +1,8 @@
-"""One platform as a process of its own, for scenario S1: records, sends, and prints what is promised.
+"""One platform as a process of its own: records, sends, and prints what it was promised; for real processes.
 
 Usage: python -m sim.faults.edge_process FOLDER PLATFORM GROUND GROUND_KEY RECORDS_PER_S
-Lines: `attempt HASH`, `durable BOOT SEQ HASH`, `acknowledged BOOT FIRST LAST`, `held COUNT`. SIGTERM stops it
-recording; it sends on until it is killed.
+Lines: those of `sim/faults/processes.py`, and `held COUNT`. SIGTERM stops it recording, which it says with
+`stopped`; it sends on until it is killed.
 """
 
 import random
@@ -65,13 +65,16 @@ def main(folder: Path, platform_id: str, ground: str, ground_key: str, rate: flo
     downlink = Downlink(config, outbox, pair, evidence_key=signer)
     downlink.start()
     rng, number = random.Random(), 0
-    while True:
-        if not stopping.is_set():
-            number += 1
-            _record(outbox, platform_id, f"{rng.getrandbits(64):016x}", number)
-        if number % 10 == 0 or stopping.is_set():
+    while not stopping.wait(rng.uniform(0.5, 1.5) / rate):
+        number += 1
+        _record(outbox, platform_id, f"{rng.getrandbits(64):016x}", number)
+        if number % 10 == 0:
             say("held", outbox.state().held)
-        time.sleep(rng.uniform(0.5, 1.5) / rate if not stopping.is_set() else 0.2)
+    say("held", outbox.state().held)
+    say("stopped")
+    while True:
+        say("held", outbox.state().held)
+        time.sleep(0.2)
 
 
 def _record(outbox: Outbox, platform_id: str, nonce: str, number: int) -> None:
