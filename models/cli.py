@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
+from models.evaluation.cli import evaluate
 from models.intake.cli import describe, sign, verify
 from skywarden.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from models.detection import DetectionBatch
     from models.network import NetworkDetector
-
-MAX_IMAGE_BYTES = 512 * 1024 * 1024
 
 app = App(
     name="models",
@@ -35,7 +34,7 @@ For example:
 Folders = Annotated[tuple[Path, ...], Parameter(name="--folder", negative="")]
 Providers = Annotated[tuple[str, ...], Parameter(name="--provider", negative="")]
 
-for _command in (describe, sign, verify):
+for _command in (evaluate, describe, sign, verify):
     app.command(_command)
 
 
@@ -173,13 +172,15 @@ def run(
     json
         One JSON object per image and line.
     """
+    from models.evaluation.pictures import read_image
+
     if not images:
         raise UsageError("no image given; name one or more files")
     detector = _load(model, folder, provider, threads)
     unread = 0
     for path in images:
         try:
-            image = _read_image(path)
+            image = read_image(path)
             batch = detector.detect(image)
         except InputError as error:
             if isinstance(error, ModelError):
@@ -286,25 +287,6 @@ def _load(
     return load_detector(
         model, folders=folder, providers=provider or ("cpu",), threads=threads, trust=trusted
     )
-
-
-def _read_image(path: Path) -> Any:
-    import cv2
-    import numpy as np
-
-    try:
-        size = path.stat().st_size
-        if not 0 < size <= MAX_IMAGE_BYTES:
-            raise InputError(f"{path}: {size} bytes; an image has 1 to {MAX_IMAGE_BYTES}")
-        data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except cv2.error as error:
-        raise InputError(f"{path}: OpenCV refuses it ({error.err})") from error
-    if image is None:
-        raise InputError(f"{path}: is no image that OpenCV can read")
-    return image
 
 
 def _draw(image: Any, batch: "DetectionBatch", path: Path) -> None:

@@ -58,7 +58,7 @@ def describe(
     channels
         bgr or rgb.
     normalise
-        What is done to 0..255 before the network: none, 255 (divided by it), or imagenet (its mean and spread).
+        What is done to 0..255 before the network: none, 255 (divided by it), or imagenet (its mean, spread).
     licence
         Of the model.
     version

@@ -1,0 +1,1 @@
+"""How good a model is: labelled image folders, figures, calibration, contact sheets."""

@@ -1,0 +1,36 @@
+"""Reads image files of strangers: size first, then OpenCV, and one sentence when it is none."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from skywarden.errors import InputError
+
+MAX_IMAGE_BYTES = 512 * 1024 * 1024
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+
+
+def read_image(path: Path) -> npt.NDArray[np.uint8]:
+    """The image in `path`, (H, W, 3) BGR uint8; raises `InputError`."""
+    try:
+        size = path.stat().st_size
+        if not 0 < size <= MAX_IMAGE_BYTES:
+            raise InputError(f"{path}: {size} bytes; an image has 1 to {MAX_IMAGE_BYTES}")
+        data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except cv2.error as error:
+        raise InputError(f"{path}: OpenCV refuses it ({error.err})") from error
+    if image is None:
+        raise InputError(f"{path}: is no image that OpenCV can read")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write a picture, its folder made when absent; raises `InputError`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), image):
+        raise InputError(f"{path}: cannot be written")
