@@ -17,7 +17,8 @@ import apsw
 import msgspec
 import numpy as np
 
-from ground.picture.contacts import Contact, ContactNode
+from ground.fusion.contact import Contact, ContactNode
+from ground.fusion.labels import STATIC_LABELS
 from ground.store import retention, spatial
 from ground.store.arrivals import Arrival, ArrivedFragment, Ingested, Outcome, Place, Seal, judged
 from ground.store.mark import compare_mark, write_mark
@@ -758,11 +759,13 @@ class SqliteStore(SqliteReader):
         return True
 
     def _feed(self, sighting: Sighting) -> None:
-        """Hand a sighting to the contacts, with all of its track when that was not in memory."""
+        """Hand a sighting to the contacts, with all of its contact when that was not in memory."""
         if not self._contacts.knows(sighting.track_id):
             rows = self._db.execute(
                 f"SELECT {LEAF_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
-                "JOIN streams st USING(stream_key) WHERE s.track_id = ?",
+                "JOIN streams st USING(stream_key) WHERE s.track_id IN (SELECT ?1 UNION "
+                "SELECT t.track_id FROM contact_tracks t JOIN contact_tracks a USING(contact_id) "
+                "WHERE a.track_id = ?1)",
                 (sighting.track_id,),
             )
             self._feed_bodies(rows)
@@ -822,13 +825,21 @@ class SqliteStore(SqliteReader):
         return last + 1
 
     def _load_recent(self) -> None:
+        """What contacts are made of: whole contacts, so that they keep their names, and things that never
+        move however long ago they were seen."""
+        static = ", ".join(f"'{label}'" for label in sorted(STATIC_LABELS))
         self._newest_ns = self._db.execute("SELECT coalesce(max(time_ns), 0) FROM sighting_rows").get
         self._feed_bodies(
             self._db.execute(
                 f"SELECT {LEAF_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
-                "JOIN streams st USING(stream_key) WHERE s.track_id IN "
-                "(SELECT track_id FROM sightings WHERE time_ns >= ?1 UNION SELECT track_id FROM sightings "
-                "WHERE track_id NOT IN (SELECT track_id FROM contact_tracks))",
+                "JOIN streams st USING(stream_key) WHERE s.track_id IN ("
+                "SELECT track_id FROM sightings WHERE time_ns >= ?1 "
+                "UNION SELECT track_id FROM sightings "
+                "WHERE track_id NOT IN (SELECT track_id FROM contact_tracks) "
+                "UNION SELECT t.track_id FROM contact_tracks t WHERE t.contact_id IN (SELECT a.contact_id "
+                "FROM contact_tracks a JOIN sightings n USING(track_id) WHERE n.time_ns >= ?1) "
+                "UNION SELECT t.track_id FROM contact_tracks t JOIN contacts c USING(contact_id) "
+                f"WHERE c.label IN ({static}))",
                 (self._newest_ns - self._horizon_ns,),
             )
         )
