@@ -28,6 +28,7 @@ SCENARIOS: dict[str, tuple[str, str]] = {
     "S17": ("sim.faults.access", "every route of the ground by every kind of caller, hostile requests"),
     "S14": ("sim.faults.oversize", "too large, too deep, or claims to be"),
     "S16": ("sim.faults.store_damage", "a damaged store: flipped bits, cut logs, older copies, two writers"),
+    "L1": ("sim.faults.load", "the load of a fleet, then more until something gives"),
     "S24": ("sim.faults.simulation", "the deterministic simulation, all faults mixed"),
 }
 
