@@ -31,6 +31,7 @@ from edge.metrics import Metrics, MetricsServer
 from edge.pose.telemetry import TelemetryNode
 from edge.recorder import Recorder
 from edge.supervisor import Child, python_module
+from edge.throttle_watch import ThrottleWatch, read_counters
 from edge.triage.core import TriageCore
 from skywarden import wire
 from skywarden.clock import NS_PER_S, Clock
@@ -68,6 +69,7 @@ class EdgeWorker:
         self._telemetry = TelemetryNode(config.mavlink, platform_id=config.platform_id)
         self._waiting: deque[tuple[int, bytes]] = deque(maxlen=MAX_WAITING_FRAMES)
         self._board = ConditionBoard(config.platform_id)
+        self._throttle = ThrottleWatch()
         self._outbox = Outbox(
             state / "outbox.sqlite",
             config.platform_id,
@@ -269,6 +271,12 @@ class EdgeWorker:
                 "degraded",
                 f"less than {self._config.recorder.min_free_bytes / 1e9:.1f} GB free: images are not kept",
                 utc_ns,
+            )
+        )
+        held_back = self._throttle.look(read_counters(), now_ns / NS_PER_S)
+        self._say(
+            self._board.set(
+                held_back is not None, "computer", "throttled", "degraded", held_back or "", utc_ns
             )
         )
         if self._downlink is not None and now_ns - self._started_ns > GRACE_NS:
