@@ -1,0 +1,1 @@
+"""What is heard on AIS, and what it says about the contacts that cameras found."""

@@ -1,0 +1,257 @@
+"""What our receiver hears: learnt from what it heard, by range over the radio horizon and by place.
+
+VHF goes little further than the eye. Before anything is heard, a report from inside the radio horizon is
+believed to be heard with a chance that falls with range, and that belief is weak. Every pair of reports of
+one vessel then counts: how many it should have sent in between by the rules, and how many were heard.
+Counts are kept for rings of range (in parts of the radio horizon) and for cells of the map; a cell leans on
+its ring, a ring on the prior, so that an unheard corner behind a headland shows once vessels have gone
+through it.
+
+Vessels differ (a low antenna, a weak set), so the evidence of a place is worth at most `_MOST` chances:
+the chance that n reports in a row are missed is the beta-binomial one, which stays honest where the mean
+alone would grow certain. Before anything was heard from thereabouts, the whole place may be hidden
+(`_HIDDEN`).
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+import msgspec
+
+from ground.ais.motion import distance_m
+
+CELL_DEG = 0.1
+_RING = 0.1
+_MAX_RINGS = 40
+_MOST = 8.0
+_PRIOR_WEIGHT = 2.0
+_RING_WEIGHT = 6.0
+_HIDDEN, _HIDDEN_UNTIL = 0.2, 4.0
+_RING_EVIDENCE = 2.0
+_FORGET = 20_000.0
+_MAX_CELLS = 20_000
+_ANTENNA_M = 8.0
+_MINUTE_NS = 60_000_000_000
+_ALIVE_MINUTES = 3
+
+
+class Count(msgspec.Struct):
+    """Reports that could have been heard, and those that were."""
+
+    chances: float = 0.0
+    heard: float = 0.0
+
+    def add(self, chances: float, heard: float) -> None:
+        """Count more; what is long past fades, so that a moved antenna is learnt anew."""
+        self.chances += chances
+        self.heard += min(heard, chances)
+        if self.chances > _FORGET:
+            self.chances, self.heard = self.chances / 2.0, self.heard / 2.0
+
+
+class Ears(msgspec.Struct):
+    """What is learnt, as it is kept between runs: counts by ring and by cell, of strong and weak senders."""
+
+    rings: dict[str, Count] = msgspec.field(default_factory=dict)
+    cells: dict[str, Count] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receiver:
+    """Where a receiver stands: degrees, and its antenna's height above the sea in metres."""
+
+    latitude_deg: float
+    longitude_deg: float
+    height_m: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Audibility:
+    """How likely a vessel that sends is heard from a place within a time.
+
+    `chance` is that of at least one report being heard; `per_report` the mean chance of one; `chances` how
+    many reports the rules ask for; `evidence` how many reports were heard from thereabouts (those at a like
+    range count for two at most); `range_m` from the receiver, when its place is known; `is_awake` is False
+    when nobody was heard at the time.
+    """
+
+    chance: float
+    per_report: float
+    chances: float
+    evidence: float
+    range_m: float | None
+    horizon_m: float | None
+    is_awake: bool
+
+
+@dataclass(slots=True)
+class HearingModel:
+    """See the module. `receiver` may be `None` (a feed from a network): then only cells count."""
+
+    receiver: Receiver | None = None
+    ears: Ears = field(default_factory=Ears)
+    _minutes: dict[int, int] = field(default_factory=dict)
+    _order: deque[int] = field(default_factory=deque)
+
+    def note_heard(self, received_ns: int) -> None:
+        """Something was heard at this time, from anybody."""
+        minute = received_ns // _MINUTE_NS
+        if minute in self._minutes:
+            self._minutes[minute] += 1
+            return
+        self._minutes[minute] = 1
+        self._order.append(minute)
+        if len(self._order) > 20_000:
+            self._minutes.pop(self._order.popleft(), None)
+
+    def learn(
+        self,
+        latitude_deg: float,
+        longitude_deg: float,
+        *,
+        is_strong: bool,
+        chances: float,
+        heard: float,
+        receiver: Receiver | None = None,
+    ) -> None:
+        """A vessel there should have been heard `chances` times, and was `heard` times.
+
+        `receiver` is where a receiver that moves was at the time; the model's own when `None`.
+        """
+        suffix = "" if is_strong else "b"
+        ring = self._ring(latitude_deg, longitude_deg, receiver or self.receiver)
+        if ring is not None:
+            self.ears.rings.setdefault(f"{ring}{suffix}", Count()).add(chances, heard)
+        cells = self.ears.cells
+        name = f"{_cell(latitude_deg, longitude_deg)}{suffix}"
+        if name in cells or len(cells) < _MAX_CELLS:
+            cells.setdefault(name, Count()).add(chances, heard)
+
+    def listened_s(self, from_ns: int, until_ns: int) -> float:
+        """Seconds between two instants in whose minute, or in a neighbour of it, somebody was heard."""
+        first, last = from_ns // _MINUTE_NS, until_ns // _MINUTE_NS
+        minutes = range(first, min(last, first + 240) + 1)
+        awake = sum(any(self._minutes.get(minute + away) for away in (0, -1, 1)) for minute in minutes)
+        return min(60.0 * awake, max(0.0, (until_ns - from_ns) / 1e9))
+
+    def awake_share(self, time_ns: int) -> float:
+        """How sure it is that the receiver worked: it heard somebody in these minutes, or it did not."""
+        minute = time_ns // _MINUTE_NS
+        for away in range(_ALIVE_MINUTES + 1):
+            if self._minutes.get(minute - away) or self._minutes.get(minute + away):
+                return 0.999 if away <= 1 else 0.98
+        return 0.5 if any(abs(one - minute) <= 15 for one in self._minutes) else 0.05
+
+    def audibility(
+        self,
+        latitude_deg: float,
+        longitude_deg: float,
+        time_ns: int,
+        *,
+        chances: float,
+        is_strong: bool = True,
+        receiver: Receiver | None = None,
+        own: float = 1.0,
+    ) -> Audibility:
+        """How likely at least one of `chances` reports from there would have been heard at that time.
+
+        `own` is the share of this very vessel's reports that was heard before, where it is known: no place
+        makes up for a weak antenna.
+        """
+        at = receiver or self.receiver
+        alpha, beta, evidence = self._belief(latitude_deg, longitude_deg, is_strong, at)
+        if own < alpha / (alpha + beta):
+            weight = alpha + beta
+            alpha, beta = own * weight, (1.0 - own) * weight
+        awake = self.awake_share(time_ns)
+        missed = all_missed(alpha, beta, chances)
+        hidden = _HIDDEN / (1.0 + evidence / _HIDDEN_UNTIL)
+        range_m = horizon_m = None
+        if at is not None:
+            range_m = distance_m(latitude_deg, longitude_deg, at.latitude_deg, at.longitude_deg)
+            horizon_m = radio_horizon_m(at.height_m)
+        return Audibility(
+            chance=awake * (1.0 - missed) * (1.0 - hidden),
+            per_report=alpha / (alpha + beta),
+            chances=chances,
+            evidence=evidence,
+            range_m=range_m,
+            horizon_m=horizon_m,
+            is_awake=awake >= 0.9,
+        )
+
+    def _belief(
+        self, latitude_deg: float, longitude_deg: float, is_strong: bool, at: Receiver | None
+    ) -> tuple[float, float, float]:
+        """A beta distribution of the chance that one report from there is heard, and what it rests on."""
+        suffix = "" if is_strong else "b"
+        ring = self._ring(latitude_deg, longitude_deg, at)
+        mean, weight, evidence = _prior(ring, is_strong), _PRIOR_WEIGHT, 0.0
+        if ring is not None:
+            count = self.ears.rings.get(f"{ring}{suffix}")
+            mean, weight = _leaning(mean, weight, count)
+            evidence = min(_RING_EVIDENCE, 0.02 * count.heard) if count is not None else 0.0
+        row, column = _cell_numbers(latitude_deg, longitude_deg)
+        near = Count()
+        for down in (-1, 0, 1):
+            for aside in (-1, 0, 1):
+                count = self.ears.cells.get(f"{row + down},{column + aside}{suffix}")
+                if count is not None:
+                    share = 1.0 if not (down or aside) else 0.15
+                    near.chances += share * count.chances
+                    near.heard += share * count.heard
+        if near.chances:
+            mean, weight = _leaning(mean, min(weight, _RING_WEIGHT), near)
+        weight = min(weight, _MOST)
+        mean = min(0.995, max(1e-4, mean))
+        return mean * weight, (1.0 - mean) * weight, evidence + near.heard
+
+    @staticmethod
+    def _ring(latitude_deg: float, longitude_deg: float, at: Receiver | None) -> int | None:
+        if at is None:
+            return None
+        away = distance_m(latitude_deg, longitude_deg, at.latitude_deg, at.longitude_deg)
+        return min(_MAX_RINGS, int(away / radio_horizon_m(at.height_m) / _RING))
+
+
+def radio_horizon_m(height_m: float, other_m: float = _ANTENNA_M) -> float:
+    """4.12 km times the root of both antennas' heights in metres (four-thirds earth; ITU-R P.310)."""
+    return 4_120.0 * (math.sqrt(max(height_m, 1.0)) + math.sqrt(other_m))
+
+
+def all_missed(alpha: float, beta: float, chances: float) -> float:
+    """That none of `chances` reports is heard: the mean of (1 - p)^n over the beta distribution of p."""
+    if chances <= 0.0:
+        return 1.0
+    return math.exp(
+        math.lgamma(beta + chances)
+        + math.lgamma(alpha + beta)
+        - math.lgamma(beta)
+        - math.lgamma(alpha + beta + chances)
+    )
+
+
+def _prior(ring: int | None, is_strong: bool) -> float:
+    """Before anything is heard: likely inside the horizon, hardly beyond; class B reaches less far."""
+    if ring is None:
+        return 0.05
+    part = (ring + 0.5) * _RING / (1.0 if is_strong else 0.7)
+    return 0.85 / (1.0 + math.exp((part - 0.95) / 0.1))
+
+
+def _leaning(mean: float, weight: float, count: Count | None) -> tuple[float, float]:
+    """A belief of some weight, moved by what was counted."""
+    if count is None or count.chances <= 0.0:
+        return mean, weight
+    total = weight + count.chances
+    return (mean * weight + count.heard) / total, total
+
+
+def _cell_numbers(latitude_deg: float, longitude_deg: float) -> tuple[int, int]:
+    return math.floor(latitude_deg / CELL_DEG), math.floor(longitude_deg / CELL_DEG)
+
+
+def _cell(latitude_deg: float, longitude_deg: float) -> str:
+    row, column = _cell_numbers(latitude_deg, longitude_deg)
+    return f"{row},{column}"

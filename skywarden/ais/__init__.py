@@ -1,0 +1,1 @@
+"""AIS as both sides read it: sentences, payloads, fields, reports."""
