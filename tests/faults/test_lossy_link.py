@@ -18,7 +18,8 @@ _JUDGEMENT = (
 
 @pytest.mark.slow
 def test_s5_bad_radio_costs_no_record() -> None:
-    result = lossy_link.run("quick", 1, lossy_link.Plan(2.0, False, 60.0))
+    plan = lossy_link.Plan(1.5, False, 60.0, losses=(0.30,), narrow=(8_000.0,), held=150)
+    result = lossy_link.run("quick", 1, plan)
     text = "\n".join(table(result))
     print(text)  # noqa: T201 - the measured numbers, shown with -rP
     by_name = {one.name: one for one in result.criteria}
