@@ -84,8 +84,8 @@ class SiteBook:
         self._plots[plot.plot_id] = plot
         self._sites = None
         self._place(plot)
-        for other in self._edges.pop(plot.plot_id, {}):
-            self._edges[other].pop(plot.plot_id, None)
+        for linked in self._edges.pop(plot.plot_id, {}):
+            self._edges[linked].pop(plot.plot_id, None)
         for other_id in self._around(plot):
             other = self._plots[other_id]
             one, two = (plot, other) if plot.plot_id < other_id else (other, plot)
