@@ -1,0 +1,174 @@
+"""`python -m models.training`: train, score, mine, export. Progress on standard error, results on output."""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from models.training.errors import TrainingError
+from models.training.export import export
+from models.training.judge import Looker, false_alarms, judge
+from models.training.look import OnnxLooker, TorchLooker
+from models.training.mine import mine, write_alarms
+from models.training.mix import Mix
+from models.training.network import VesselNetwork
+from models.training.run import Run, Settings, averaged_weights
+from models.training.sample import Sample
+from models.training.score import figures, match, threshold_at_recall
+from models.training.sheet import contact_sheet, worst_first, write_picture
+from models.training.vessels import CLASSES, COCO_SEEDS, read_vessel_data, vessel_sources
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when done, 1 with a sentence when it cannot be."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(options.threads)
+    torch.manual_seed(1)
+    try:
+        options.command(options)
+    except TrainingError as error:
+        sys.stderr.write(f"training: {error}\n")
+        return 1
+    return 0
+
+
+def _train(options: argparse.Namespace) -> None:
+    data = read_vessel_data(options.imagery, options.render)
+    settings = Settings(
+        steps=options.steps, batch=options.batch, rate=options.rate, seed=options.seed,
+        sizes_px=tuple(options.sizes), warm_up=options.warm_up, cool_down=options.cool_down,
+    )  # fmt: skip
+    network = VesselNetwork(options.start, CLASSES, COCO_SEEDS)
+    mix = Mix(vessel_sources(data, oblique=options.oblique), settings.seed)
+    run = Run(network, mix, settings, options.folder)
+    if options.from_run is not None:
+        run.begin_from(options.from_run)
+    run.resume()
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda signum, frame: stopped.append(signum))
+    run.train(lambda row: _progress(row, settings), lambda: bool(stopped))
+
+
+def _score(options: argparse.Namespace) -> None:
+    data = read_vessel_data(options.imagery)
+    look = _looker(options)
+    report: dict[str, Any] = {"canvas_px": [options.width, options.height]}
+    judged = {}
+    for name in options.sets:
+        samples = _chosen(data.held[name], options.most)
+        judged[name] = judge(samples, look)
+        report[name] = figures(judged[name])
+        if options.sheet is not None:
+            limit = threshold_at_recall(match(judged[name], 0.5), 0.8)
+            worst = worst_first(judged[name], limit)[:12]
+            picture = contact_sheet([samples[at] for at in worst], [judged[name][at] for at in worst], limit)
+            options.sheet.mkdir(parents=True, exist_ok=True)
+            write_picture(options.sheet / f"{name}.jpg", picture)
+    if "ships" in judged:
+        limits = [threshold_at_recall(match(judged["ships"], 0.5, size), 0.8) for size in (0.0, 24.0)]
+        empty = _chosen(data.held["land"], options.most)
+        report["thresholds"] = {"80 % of all": limits[0], "80 % over 24 px": limits[1]}
+        report["false_per_land_image"] = [len(empty), *false_alarms(empty, look, limits)]
+    _print(report)
+
+
+def _mine(options: argparse.Namespace) -> None:
+    data = read_vessel_data(options.imagery)
+    look = _looker(options)
+    alarms = mine(data.learn["land"] + data.learn["ships"], look, options.threshold)
+    write_alarms(alarms, options.out)
+    _print({"false_alarms": len(alarms), "images": len({alarm.path for alarm in alarms})})
+
+
+def _export(options: argparse.Namespace) -> None:
+    about = {"description": options.description, "license": options.licence, "version": options.version}
+    report = export(_trained(options), (options.width, options.height), options.out, about)
+    _print({"file": str(options.out), **report})
+
+
+def _looker(options: argparse.Namespace) -> Looker:
+    if options.onnx is not None:
+        return OnnxLooker(options.onnx)
+    return TorchLooker(_trained(options), (options.width, options.height))
+
+
+def _trained(options: argparse.Namespace) -> VesselNetwork:
+    network = VesselNetwork(options.start, CLASSES, COCO_SEEDS)
+    if options.folder is not None:
+        network.load_state_dict(averaged_weights(options.folder))
+    return network.to(memory_format=torch.channels_last).eval()
+
+
+def _chosen(samples: list[Sample], most: int) -> list[Sample]:
+    """At most so many, evenly drawn from the whole list."""
+    return samples if len(samples) <= most else [samples[at * len(samples) // most] for at in range(most)]
+
+
+def _progress(row: dict[str, Any], settings: Settings) -> None:
+    sys.stderr.write(
+        f"step {row['step']}/{settings.steps} loss {row['total']:.3f} "
+        f"(score {row['score']:.3f} box {row['box']:.3f}) {row['cpu_s']:.0f} s of processor\n"
+    )
+    sys.stderr.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    commands = parser.add_subparsers(required=True)
+    train = commands.add_parser("train", help="train or resume a run")
+    train.add_argument("folder", type=Path, help="of the run: checkpoint and log")
+    train.add_argument("--imagery", type=Path, required=True, help="folder with the public sets")
+    train.add_argument("--start", type=Path, required=True, help="PicoDet-S as ONNX, COCO classes")
+    train.add_argument("--render", type=Path, action="append", default=[], help="a rendered flight folder")
+    train.add_argument("--from-run", type=Path, help="begin from the averaged weights of another run")
+    train.add_argument("--oblique", action="store_true", help="the mix for oblique views")
+    train.add_argument("--steps", type=int, default=4000)
+    train.add_argument("--batch", type=int, default=8)
+    train.add_argument("--rate", type=float, default=6e-4)
+    train.add_argument("--sizes", type=int, nargs="+", default=[320, 384, 512])
+    train.add_argument("--warm-up", type=int, default=30)
+    train.add_argument("--cool-down", type=float, default=0.4)
+    train.add_argument("--seed", type=int, default=1)
+    train.set_defaults(command=_train)
+    score = _looking(commands, "score", "judge a run on what is held back", _score)
+    score.add_argument("--sets", nargs="+", default=["ships", "drone", "side"])
+    score.add_argument("--most", type=int, default=10_000, help="images of each set")
+    score.add_argument("--sheet", type=Path, help="folder for pictures of the worst images")
+    mined = _looking(commands, "mine", "list false alarms on what is learnt from", _mine)
+    mined.add_argument("--threshold", type=float, default=0.3)
+    mined.add_argument("--out", type=Path, required=True)
+    flown = _looking(commands, "export", "write the ONNX file", _export)
+    flown.add_argument("--out", type=Path, required=True)
+    flown.add_argument("--description", default="vessels in aerial images")
+    flown.add_argument("--licence", default="Apache-2.0")
+    flown.add_argument("--version", default="1")
+    return parser
+
+
+def _looking(commands: Any, name: str, what: str, command: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=what)
+    parser.add_argument("--folder", type=Path, help="of the run; without it the start as it is")
+    parser.add_argument("--onnx", type=Path, help="judge this exported file instead of a run")
+    parser.add_argument("--imagery", type=Path, help="folder with the public sets")
+    parser.add_argument("--start", type=Path, required=True)
+    parser.add_argument("--width", type=int, default=832)
+    parser.add_argument("--height", type=int, default=832)
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _print(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""One labelled image: where it lies, what is in it, and which place it shows."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.training.errors import TrainingError
+
+IGNORED = -1
+"""Class of a box inside which the network is taught nothing."""
+
+MAX_IMAGE_BYTES = 64 * 1024 * 1024
+MAX_SIDE_PX = 16_384
+
+Boxes = npt.NDArray[np.float32]
+Image = npt.NDArray[np.uint8]
+
+
+def no_boxes() -> Boxes:
+    """An empty (0, 4) array."""
+    return np.zeros((0, 4), dtype=np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sample:
+    """One image with its boxes.
+
+    Attributes:
+        path: the image file.
+        boxes: (N, 4) float32 x0, y0, x1, y1 in pixels, edges (0 is the left edge of the first pixel).
+        classes: (N,) whole numbers from 0, or `IGNORED`.
+        site: the place, flight or video; a split never cuts through a site.
+        outlines: polygon (M, 2) in pixels for each box where one is known, else `None`; may be empty.
+    """
+
+    path: Path
+    boxes: Boxes = field(default_factory=no_boxes)
+    classes: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    site: str = ""
+    outlines: tuple[npt.NDArray[np.float32] | None, ...] = ()
+
+
+def read_image(path: Path) -> Image:
+    """Pixels (H, W, 3), blue first. Raises `TrainingError` when the file is too large or no image."""
+    try:
+        size = path.stat().st_size
+        if not 0 < size <= MAX_IMAGE_BYTES:
+            raise TrainingError(f"{path}: {size} bytes; an image has 1 to {MAX_IMAGE_BYTES}")
+        data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise TrainingError(f"{path}: OpenCV refuses it ({error.err})") from error
+    if image is None or max(image.shape[:2]) > MAX_SIDE_PX:
+        raise TrainingError(f"{path}: is no image that OpenCV can read, or has sides over {MAX_SIDE_PX} px")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def tidy(
+    boxes: npt.ArrayLike, classes: npt.ArrayLike, size_px: tuple[int, int], min_side_px: float = 1.0
+) -> tuple[Boxes, npt.NDArray[np.int64]]:
+    """Boxes cut to an image of width, height; those not finite or under `min_side_px` are dropped."""
+    box = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
+    kind = np.asarray(classes, dtype=np.int64).reshape(-1)
+    finite = np.isfinite(box).all(axis=1)
+    box, kind = box[finite], kind[finite]
+    box = np.clip(box, 0, np.array([size_px[0], size_px[1]] * 2, dtype=np.float32))
+    kept = ((box[:, 2:] - box[:, :2]) >= min_side_px).all(axis=1)
+    return box[kept], kind[kept]
