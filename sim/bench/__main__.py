@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from sim.bench import decode, infer, ingest, locate, pipeline, tlog, track, value
+from sim.bench import decode, infer, ingest, locate, pipeline, tlog, track, value, wire
 
 Figures = dict[str, Any]
 
@@ -115,6 +115,16 @@ def ingest_lines(found: Figures) -> list[Line]:
     ]
 
 
+def wire_lines(found: Figures) -> list[Line]:
+    """Cost and delay of the link itself."""
+    peer, goal = "pyzmq, not encrypted", found["goal_cost"]
+    return [
+        Line("a sighting on the wire, one a batch", peer, found["cost_ratio_1"], goal, False),
+        Line("a sighting on the wire, 50 a batch", peer, found["cost_ratio_50"], goal, False),
+        Line("delay on the wire, p50, us more", peer, found["delay_more_us"], found["goal_delay_us"], False),
+    ]
+
+
 def value_lines(found: Figures) -> list[Line]:
     """What a narrow link brings."""
     title = "value over a link of 500 bytes/s"
@@ -131,6 +141,7 @@ BENCHES: dict[str, tuple[Callable[[], Figures], Callable[[Figures], list[Line]]]
     "detector": (infer.run, detector_lines),
     "track": (track.run, track_lines),
     "ingest": (ingest.run, ingest_lines),
+    "wire": (wire.run, wire_lines),
     "value": (value.run, value_lines),
     "chain": (pipeline.run, chain_lines),
 }
