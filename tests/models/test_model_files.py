@@ -1,5 +1,6 @@
 """What is not a sound, known and described model is refused by name of what is wrong."""
 
+import os
 import random
 import shutil
 from pathlib import Path
@@ -133,7 +134,17 @@ def test_providers_that_are_not_there_are_reported_and_the_cpu_answers() -> None
         ModelSession(onnx_bytes(), origin="mine.onnx", providers=("quantum",))
 
 
-@pytest.mark.parametrize("threads", [0, -1, 65])
+def test_no_number_of_threads_leaves_one_core_to_the_rest() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert ModelSession(onnx_bytes(), origin="mine.onnx", threads=0).threads == max(1, min(64, cores - 1))
+
+
+def test_auto_asks_for_the_fastest_first_and_the_cpu_last() -> None:
+    report = ModelSession(onnx_bytes(), origin="mine.onnx", providers=("auto",)).provider_report
+    assert report.wanted == ("tensorrt", "cuda", "openvino", "coreml", "xnnpack", "cpu")
+
+
+@pytest.mark.parametrize("threads", [-1, 65])
 def test_threads_are_a_number_that_makes_sense(threads: int) -> None:
     with pytest.raises(ModelError, match="threads"):
         ModelSession(onnx_bytes(), origin="mine.onnx", threads=threads)

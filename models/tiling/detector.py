@@ -1,0 +1,182 @@
+"""A detector that looks at tiles of a large image and at all of it, and answers as one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.detection import DetectionBatch, MaskShape, PolygonShape, Shape
+from models.detector import Inference
+from models.letterbox import require_image
+from models.network import NetworkDetector
+from models.tiling.grid import Tile, tile_grid
+from models.tiling.masks import ImageMask
+from models.tiling.merge import merge_tiles
+from models.tiling.plan import Cues, Plan, PlanRules, TilePlanner
+from skywarden.errors import ModelError
+
+FREE_SIDE_PX = 640
+"""Side of a tile in the network's pixels, for networks that take any size."""
+
+OVERLAP_SHARE = 0.25
+"""Of a tile: what is at most so large lies whole in one of them; the whole frame sees what is larger."""
+
+CueSource = Callable[[npt.NDArray[np.uint8], tuple[Tile, ...]], Cues]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TiledInference(Inference):
+    """Raw outputs of every look at one image, and which part of it each was at (`None`: all of it)."""
+
+    parts: tuple[tuple[Tile | None, Inference], ...]
+    image_size_px: tuple[int, int]
+    mask: ImageMask | None
+
+
+class TiledDetector:
+    """As `Detector`, around a network. One thread at a time; `read` may run beside the next `infer`."""
+
+    def __init__(
+        self,
+        network: NetworkDetector,
+        *,
+        scale: float,
+        budget: int | None = None,
+        rules: PlanRules | None = None,
+        cues: CueSource | None = None,
+    ) -> None:
+        """`scale` is pixels of the network for each of the image in a tile; `budget` is looks per image,
+        `None` for all tiles and the whole. `cues` says what is known of a frame. Raises `ModelError`."""
+        if not 0.05 <= scale <= 8.0:
+            raise ModelError(f"{network.model_id}: tiles at scale {scale}; 0.05 to 8 are possible")
+        self._network = network
+        self._scale = scale
+        self._budget = budget
+        self._rules = rules
+        self._cues = cues
+        self._planner: tuple[tuple[int, int], TilePlanner, tuple[Tile, ...]] | None = None
+
+    @classmethod
+    def everywhere(cls, network: NetworkDetector, *, scale: float) -> "TiledDetector":
+        """All tiles and the whole of every image."""
+        return cls(network, scale=scale)
+
+    @property
+    def model_id(self) -> str:
+        """As of the network."""
+        return self._network.model_id
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """As of the network."""
+        return self._network.labels
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the network for each of the image."""
+        return self._scale
+
+    @property
+    def budget(self) -> int | None:
+        """Looks per image; may be set between images."""
+        return self._budget
+
+    @budget.setter
+    def budget(self, looks: int | None) -> None:
+        self._budget = looks
+
+    def set_scale(self, scale: float) -> None:
+        """From the next image on; the tiles are then others, and none of them has been looked at."""
+        if scale != self._scale:
+            self._scale, self._planner = scale, None
+
+    def detect(self, image_bgr_u8: npt.NDArray[np.uint8]) -> DetectionBatch:
+        """As `Detector.detect` says."""
+        return self.read(self.infer(image_bgr_u8))
+
+    def infer(self, image_bgr_u8: npt.NDArray[np.uint8]) -> TiledInference:
+        """As `Detector.infer` says: the looks that the plan wants, one after the other."""
+        require_image(image_bgr_u8)
+        size = (image_bgr_u8.shape[1], image_bgr_u8.shape[0])
+        planner, tiles = self._planner_for(size)
+        cues = self._cues(image_bgr_u8, tiles) if self._cues is not None else Cues()
+        plan = planner.plan(len(tiles) + 1 if self._budget is None else self._budget, cues)
+        if self._budget is None:
+            plan = Plan(tiles=plan.tiles, with_whole_frame=len(tiles) > 1)
+        parts: list[tuple[Tile | None, Inference]] = []
+        for tile in plan.tiles:
+            parts.append((tile, self._network.infer(self._cut(image_bgr_u8, tile))))
+        if plan.with_whole_frame or not parts:
+            parts.append((None, self._network.infer(image_bgr_u8)))
+        last = parts[-1][1]
+        return TiledInference(last.outputs, last.placement, tuple(parts), size, cues.mask)
+
+    def read(self, inference: Inference) -> DetectionBatch:
+        """As `Detector.read` says."""
+        if not isinstance(inference, TiledInference):
+            return self._network.read(inference)
+        parts: list[tuple[Tile | None, DetectionBatch]] = []
+        for tile, one in inference.parts:
+            batch = self._network.read(one)
+            parts.append((tile, batch if tile is None else _moved(batch, tile, one.placement.image_size_px)))
+        size = inference.image_size_px
+        merged = merge_tiles(parts, size, self.labels)
+        return merged if inference.mask is None else inference.mask.without(merged, size)
+
+    def warm_up(self) -> None:
+        """As `Detector.warm_up` says."""
+        self._network.warm_up()
+
+    def _planner_for(self, size_px: tuple[int, int]) -> tuple[TilePlanner, tuple[Tile, ...]]:
+        if self._planner is None or self._planner[0] != size_px:
+            side = self._tile_px()
+            tiles = tile_grid(size_px, side, round(OVERLAP_SHARE * min(side)))
+            self._planner = (size_px, TilePlanner(tiles, size_px, self._rules), tiles)
+        return self._planner[1], self._planner[2]
+
+    def _tile_px(self) -> tuple[int, int]:
+        image = self._network.description.input
+        width, height = image.width_px, image.height_px
+        if not image.has_fixed_size or width is None or height is None:
+            width = height = FREE_SIDE_PX
+        return max(16, round(width / self._scale)), max(16, round(height / self._scale))
+
+    def _cut(self, image: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:
+        cut = image[tile.y0 : tile.y1, tile.x0 : tile.x1]
+        fixed = self._network.description.input
+        ratio = 1.0 if fixed.has_fixed_size else self._scale / fixed.scale
+        if abs(ratio - 1.0) < 0.02:
+            return cut
+        size = (max(8, round(cut.shape[1] * ratio)), max(8, round(cut.shape[0] * ratio)))
+        return np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def _moved(batch: DetectionBatch, tile: Tile, seen_px: tuple[int, int]) -> DetectionBatch:
+    """A tile's detections in pixels of the image; `seen_px` is the size at which the tile was handed in."""
+    ratio = np.array([(tile.x1 - tile.x0) / seen_px[0], (tile.y1 - tile.y0) / seen_px[1]])
+    corner = np.array([tile.x0, tile.y0])
+    edges = (batch.box_px.astype(np.float64) + 0.5) * np.tile(ratio, 2) + np.tile(corner, 2) - 0.5
+    return DetectionBatch(
+        box_px=edges.astype(np.float32),
+        score=batch.score,
+        label_index=batch.label_index,
+        labels=batch.labels,
+        shapes=tuple(_moved_shape(shape, ratio, corner) for shape in batch.shapes),
+    )
+
+
+def _moved_shape(
+    shape: Shape | None, ratio: npt.NDArray[np.float64], corner: npt.NDArray[np.int_]
+) -> Shape | None:
+    def moved(points: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.asarray((np.asarray(points) + 0.5) * ratio + corner - 0.5, dtype=np.float64)
+
+    if isinstance(shape, PolygonShape):
+        return PolygonShape(exterior=moved(shape.exterior), holes=tuple(moved(hole) for hole in shape.holes))
+    if isinstance(shape, MaskShape):
+        x, y = moved(shape.left_top_px).tolist()
+        step = (shape.step_px[0] * float(ratio[0]), shape.step_px[1] * float(ratio[1]))
+        return MaskShape(values=shape.values, left_top_px=(x, y), step_px=step)
+    return None
