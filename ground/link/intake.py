@@ -18,6 +18,7 @@ from skywarden import evidence
 from skywarden.errors import StoreError, WireError
 from skywarden.link.protocol import MAX_SIGNED_ITEMS, Batch, Fragment, Reply, decode_batch, encode_reply
 from skywarden.messages import Message
+from skywarden.topics import TOPICS
 from skywarden.wire import Entry, Record, decode_entry
 
 _log = structlog.get_logger("ground.link.intake")
@@ -165,6 +166,9 @@ class Intake:
         pieces = parcel.batch.fragments
         if not durable and not pieces:
             return
+        if strange := next((piece.topic for piece in pieces if not _can_be_hashed(piece.topic)), None):
+            self._refuse(parcel, len(durable) + len(pieces), f"a topic of {len(strange.encode())} bytes")
+            return
         if len(durable) + len(pieces) > MAX_SIGNED_ITEMS:
             reason = f"{len(durable) + len(pieces)} records in a batch, at most {MAX_SIGNED_ITEMS} are signed"
             self._refuse(parcel, len(durable) + len(pieces), reason)
@@ -206,6 +210,10 @@ class Intake:
         except WireError as error:
             parcel.refused += 1
             self.complain(parcel.platform_id, str(error), "undecodable")
+            return None
+        if not _can_be_hashed(entry.topic):
+            parcel.refused += 1
+            self.complain(parcel.platform_id, f"a topic of {len(entry.topic.encode())} bytes", "undecodable")
             return None
         return Record(
             platform_id=parcel.platform_id,
@@ -325,6 +333,11 @@ class Intake:
         if self.store_problem is not None:
             _log.info("records are stored again")
             self.store_problem = None
+
+
+def _can_be_hashed(topic: str) -> bool:
+    """A leaf holds the length of its topic in one byte; 64 characters may be 256 bytes."""
+    return topic in TOPICS or len(topic.encode()) < 256
 
 
 def _is_of(arrival: Arrival, piece: ArrivedFragment) -> bool:
