@@ -185,4 +185,6 @@ def in_words(sighting: Sighting) -> str:
 
 
 def _statustext(text: str) -> dict[str, Any]:
-    return {"severity": NOTICE, "text": text.encode("ascii", "replace"), "id": 0, "chunk_seq": 0}
+    """Printable ASCII: a label may hold anything, and ground control stations print what they get."""
+    printable = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
+    return {"severity": NOTICE, "text": printable.encode("ascii"), "id": 0, "chunk_seq": 0}

@@ -164,3 +164,11 @@ def test_a_ground_control_station_is_shown_place_and_words() -> None:
     assert text is not None
     assert geo["lat"] == round(position().latitude_deg * 1e7)
     assert str(text["text"]).startswith("vessel")
+
+
+def test_a_label_of_control_characters_is_told_in_printable_ones() -> None:
+    node = _node()
+    node.see(sighting(place=position(), label="\x1b[2Jship\nnew line \u202eabc"), 0.0)
+    texts = [fields["text"] for name, fields in node.due(0.0, is_ground_up=False) if name == "STATUSTEXT"]
+    assert all(32 <= byte < 127 for byte in texts[0])
+    assert texts[0].startswith(b"?[2Jship?new line ?a")
