@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from edge.track.boxes import MEMORY_COLUMNS
 from edge.track.states import MEMORY
 
 FloatArray = npt.NDArray[np.float64]
@@ -14,9 +15,9 @@ _LEAST_ROOM = 32
 class Book:
     """N tracks with K shared errors and L labels, in the order of their numbers.
 
-    `memory` (N,) of `MEMORY`, `z` (N, 4 + K, 5 + K) as `edge.track.motion` has it, `surprise` (N, 2) and
-    `label_scores` (N, L) are views; write into them, and take them anew after `begin` and `drop`. `memory` is
-    kept as bytes: numpy moves records field by field.
+    `memory` (N,) of `MEMORY`, `z` (N, 4 + K, 5 + K) as `edge.track.motion` has it, `surprise` (N, 2), `sides`
+    (N, 7) as `edge.track.boxes` has them, and `label_scores` (N, L) are views; write into them, and take them
+    anew after `begin` and `drop`. `memory` is kept as bytes: numpy moves records field by field.
     """
 
     def __init__(self, sources: int, labels: int) -> None:
@@ -25,6 +26,7 @@ class Book:
             np.zeros((0, MEMORY.itemsize), dtype=np.uint8),
             np.zeros((0, 4 + sources, 5 + sources)),
             np.zeros((0, 2)),
+            np.zeros((0, MEMORY_COLUMNS)),
             np.zeros((0, labels)),
         ]
         self._look()
@@ -67,17 +69,18 @@ class Book:
 
     def relabel(self, places: list[int], labels: int) -> None:
         """A longer table of labels, in which the old ones now stand at `places`."""
-        scores = np.zeros((len(self._columns[3]), labels))
-        scores[:, places] = self._columns[3]
-        self._columns[3] = scores
+        scores = np.zeros((len(self._columns[-1]), labels))
+        scores[:, places] = self._columns[-1]
+        self._columns[-1] = scores
         self._look()
         if places:
             self.memory["label"] = np.array(places)[self.memory["label"]]
 
     def _look(self) -> None:
         count = self._count
-        memory, z, surprise, scores = self._columns
+        memory, z, surprise, sides, scores = self._columns
         self.memory: npt.NDArray[np.void] = memory[:count].view(MEMORY)[:, 0]
         self.z: FloatArray = z[:count]  # type: ignore[assignment]
         self.surprise: FloatArray = surprise[:count]  # type: ignore[assignment]
+        self.sides: FloatArray = sides[:count]  # type: ignore[assignment]
         self.label_scores: FloatArray = scores[:count]  # type: ignore[assignment]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edge.track.boxes import Boxes
 from skywarden.errors import InputError
 
 FloatArray = npt.NDArray[np.float64]
@@ -39,6 +40,7 @@ class Measurements:
         label_index: (M,), into `labels`.
         labels: names.
         detection_index: (M,), the row among the frame's detections.
+        boxes: what their boxes come to on the ground; `None` where only their middles are known.
     """
 
     points_m: FloatArray
@@ -49,6 +51,7 @@ class Measurements:
     label_index: IndexArray
     labels: tuple[str, ...]
     detection_index: IndexArray
+    boxes: Boxes | None = None
 
     def __len__(self) -> int:
         return len(self.points_m)
@@ -70,6 +73,7 @@ class Measurements:
             self.label_index[rows],
             self.labels,
             self.detection_index[rows],
+            None if self.boxes is None else self.boxes.taken(rows),
         )
 
     def check(self) -> None:
@@ -86,8 +90,18 @@ class Measurements:
             raise InputError(f"{count} measurements whose columns have the shapes {shapes}")
         if len(self.label_index) != count or len(self.detection_index) != count:
             raise InputError(f"{count} measurements with {len(self.label_index)} labels")
+        if self.boxes is not None:
+            self._check_boxes(self.boxes)
         if count:
             self._check_numbers()
+
+    def _check_boxes(self, boxes: Boxes) -> None:
+        count = len(self)
+        if boxes.shapes != ((count, 2, 2), (count, 2), (count,)):
+            raise InputError(f"{count} measurements whose boxes have the shapes {boxes.shapes}")
+        squares = [float(np.vdot(each, each)) for each in (boxes.half_m, boxes.log_side)]
+        if not max(squares) <= max(1, count) * MAX_ABSOLUTE_M**2 or math.isnan(sum(squares)):
+            raise InputError(f"a box is not finite, or beyond {MAX_ABSOLUTE_M:g} m wide")
 
     def _check_numbers(self) -> None:
         squares = [float(np.vdot(each, each)) for each in (self.points_m, self.shared_m, self.forget_per_s)]

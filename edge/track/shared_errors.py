@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.geolocation.locate import Locations
+from edge.track.boxes import Boxes, boxes_on_ground
 from edge.track.config import TrackerConfig
 from edge.track.measurements import Measurements
 from edge.track.plane import LocalPlane
@@ -40,10 +41,14 @@ def measurements_of(
     label_index: npt.ArrayLike,
     labels: tuple[str, ...],
     config: TrackerConfig,
+    half_box_rad: FloatArray | None = None,
+    is_whole: npt.NDArray[np.bool_] | None = None,
 ) -> Measurements:
     """The first M locations (M is the length of `score`) whose status is ok, as measurements in `plane`.
 
-    `pixel_rad`, shape (M,), is the one-sigma error of where an object stands in the image, as an angle.
+    `pixel_rad`, shape (M, 2), is the one-sigma error of where an object stands in the image, across and down,
+    as an angle; of shape (M,) where it is the same both ways. `half_box_rad`, shape (M, 2), is half the width
+    and half the height of its box as an angle, `is_whole`, shape (M,), whether the image's edge cuts it not.
     """
     scores = np.asarray(score, dtype=np.float64)
     count = len(scores)
@@ -53,12 +58,18 @@ def measurements_of(
     azimuth = np.radians(locations.azimuth_deg[rows])
     elevation = np.radians(locations.elevation_deg[rows])
     by_angle, by_rest = _moves(pose, azimuth, elevation, locations.slant_range_m[rows])
-    own = by_angle * pixel_rad[rows, None, None]
+    wide_rad = pixel_rad[rows, None] if pixel_rad.ndim == 1 else pixel_rad[rows]
+    own = by_angle * wide_rad[:, None, ::-1]  # a turn about the right axis moves the ray up and down
     sigmas = pose.sigmas
     tilt_rad = np.radians(np.hypot(sigmas.tilt_deg, sigmas.boresight_deg))
     shared = np.concatenate([by_angle * tilt_rad, by_rest], axis=2)
     to_stated = _onto(total, own, shared, azimuth)
     own, shared = to_stated @ own, to_stated @ shared
+    boxes: Boxes | None = None
+    if half_box_rad is not None:
+        whole = np.ones(len(rows), dtype=bool) if is_whole is None else is_whole[rows]
+        slant_m = locations.slant_range_m[rows]
+        boxes = boxes_on_ground(to_stated @ by_angle, half_box_rad[rows], slant_m, whole)
     fresh = config.fresh_share
     own_m2 = own @ own.transpose(0, 2, 1) + fresh * (shared @ shared.transpose(0, 2, 1))
     own_m2[:, [0, 1], [0, 1]] += _MIN_VARIANCE_M2
@@ -71,6 +82,7 @@ def measurements_of(
         np.asarray(label_index, dtype=np.intp)[rows],
         labels,
         rows,
+        boxes,
     )
 
 

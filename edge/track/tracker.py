@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge.track import motion
+from edge.track import boxes, motion
 from edge.track.association import FEW_PAIRS, NO_PAIRS, Pairs, Table, chosen, near_pairs
 from edge.track.book import Book
 from edge.track.config import TrackerConfig
@@ -25,12 +25,18 @@ _SAME_PLACE_M = 0.02
 _LOOKS_TO_MOVE = 3
 _BY_FALSE = np.array([TENTATIVE, DROPPED], dtype=np.int8)
 _BY_HIT = np.array([COASTING, CONFIRMED], dtype=np.int8)
+_IDLE_NS = round(motion.IDLE_S * NS_PER_S)
+_LASTING = 0.5
+"""So much of the change of a box stays: the middle stands for another part of the object from now on."""
+
+_ALIKE = 4.0
+"""What may speak against the size of a box that is farther off than errors as stated explain."""
 _WIDE = 4.0
 """The wide gate over the gate, as squared distances."""
 
 _NOTHING = np.zeros(0)
 _ALL = slice(None)
-_SQUARE = np.array([[0, 1], [1, 2]])
+_NO_ROWS = np.zeros(0, dtype=np.intp)
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +52,7 @@ class _Frame:
         is_young: (N,), tracks that were tentative before.
         is_hit: (N,), tracks that have been given a measurement.
         spread_m2: (N,), the sum of their variances in east and north as predicted.
+        is_any_idle: some track was last seen longer ago than a velocity lasts out of sight.
         table: of all pairs where they are few.
         hz, s, root: of the pairs that were looked at last (`edge.track.motion.innovations`, `roots`).
     """
@@ -64,6 +71,7 @@ class _Frame:
     hz: FloatArray
     s: FloatArray
     root: FloatArray
+    is_any_idle: bool
     table: Table | None = None
 
 
@@ -82,8 +90,9 @@ class Tracker:
         self._coast_ns = round(self._config.coast_s * NS_PER_S)
         self._least_coast_ns = min(self._coast_ns, round(self._config.coast_static_s * NS_PER_S))
         self._newborn = np.zeros(1, dtype=MEMORY)
-        for name in ("look_count", "recent", "frames"):
+        for name in ("look_count", "whole_looks", "recent", "frames"):
             self._newborn[name] = 1
+        self._newborn["is_whole"] = True
         is_sure_at_once = self._config.confirm_hits == 1
         self._newborn["status"] = CONFIRMED if is_sure_at_once else TENTATIVE
         self._newborn["was_confirmed"] = is_sure_at_once
@@ -140,6 +149,7 @@ class Tracker:
             hz=_NOTHING,
             s=_NOTHING,
             root=_NOTHING,
+            is_any_idle=len(memory) > 0 and time_ns - least(memory["last_match_ns"]) > _IDLE_NS,
         )
 
     def _accept_sources(self, seen: Measurements) -> None:
@@ -209,7 +219,9 @@ class Tracker:
 
     def _match_far(self, frame: _Frame) -> None:
         """What is left, up to twice as far off: for errors that are larger than stated, and so count less."""
-        rows = (~(frame.is_hit | frame.is_young)).nonzero()[0]
+        is_open = ~(frame.is_hit | frame.is_young)
+        is_open &= self._book.memory["last_match_ns"] >= frame.time_ns - _IDLE_NS
+        rows = is_open.nonzero()[0]
         columns = (frame.is_sure > frame.is_taken).nonzero()[0]
         if not len(rows) or not len(columns):
             return
@@ -221,10 +233,10 @@ class Tracker:
             track, measurement = rows[track], columns[measurement]
         if not len(track):
             return
-        pairs = self._pairs(frame, gate, track, measurement)
+        pairs = self._pairs(frame, gate, track, measurement, is_far=True)
         if not len(pairs.track):
             return
-        pairs = chosen(pairs, gate)
+        pairs = chosen(pairs if pairs.alone().all() else self._weighed(pairs, frame), gate)
         more = _WIDE * pairs.cost / self._gate
         frame.s[:, pairs.row] += more * frame.own_m2[:, pairs.measurement]
         frame.root = motion.roots(frame.s)
@@ -235,7 +247,7 @@ class Tracker:
         alone = pairs.alone()
         if np.count_nonzero(alone) == len(alone):
             return pairs
-        found, rest = [pairs.where(alone)], pairs.where(~alone)
+        found, rest = [pairs.where(alone)], self._weighed(pairs.where(~alone), frame)
         turn = frame.is_young[rest.track] + 2 * ~frame.is_sure[rest.measurement]
         is_hit, is_taken = np.zeros_like(frame.is_hit), np.zeros_like(frame.is_taken)
         for rank in np.flatnonzero(np.bincount(turn)).tolist():
@@ -245,6 +257,20 @@ class Tracker:
             is_taken[match.measurement] = True
             found.append(match)
         return Pairs(*(np.concatenate(columns) for columns in zip(*map(Pairs.columns, found), strict=True)))
+
+    def _weighed(self, pairs: Pairs, frame: _Frame) -> Pairs:
+        """The same pairs with what only counts where there is a choice.
+
+        A vague look is within reach of everything; of a track's looks the sharp one is likelier by the ratio
+        of their errors.
+        """
+        total = frame.total_m2
+        vague = np.log(total[0] * total[2] - total[1] * total[1])[pairs.measurement]
+        sharpest = np.full(len(self._book), np.inf)
+        np.minimum.at(sharpest, pairs.track, vague)
+        cost = pairs.cost + vague
+        cost -= sharpest[pairs.track]
+        return Pairs(pairs.track, pairs.measurement, cost, pairs.row)
 
     def _all_pairs(self, frame: _Frame) -> Pairs:
         """Pairs inside the gate; where they are few, found by their whole errors."""
@@ -267,7 +293,9 @@ class Tracker:
         centre, reach, seen_reach = motion.reach_m(z, points, own, factor, math.sqrt(gate))
         return near_pairs(centre, reach, points, seen_reach)
 
-    def _pairs(self, frame: _Frame, gate: float, track: IndexArray, measurement: IndexArray) -> Pairs:
+    def _pairs(
+        self, frame: _Frame, gate: float, track: IndexArray, measurement: IndexArray, *, is_far: bool = False
+    ) -> Pairs:
         """Of these pairs those inside the gate, with their costs; their innovations stay in the frame."""
         if not len(track):
             return NO_PAIRS
@@ -288,6 +316,12 @@ class Tracker:
         if len(self._labels) > 1:
             is_other = self._book.memory["label"][track] != frame.labels[measurement]
             cost += self._config.label_mismatch_cost * is_other
+        if seen.boxes is not None:
+            remembered, now = self._book.sides[track], seen.boxes.taken(measurement)
+            unlike = boxes.unlikeness(remembered, now, is_strict=is_far)
+            cost += unlike
+            if is_far:
+                cost[unlike > _ALIKE] = np.inf
         inside = (cost <= gate).nonzero()[0]
         return Pairs(track[inside], measurement[inside], cost[inside], inside)
 
@@ -297,6 +331,8 @@ class Tracker:
             return
         frame.is_hit[rows] = True
         frame.is_taken[columns] = True
+        fresh = self._look_at_boxes(frame, pairs)
+        back = self._back_in_sight(frame, rows)
         white = motion.correct(
             book.z, rows, frame.hz.take(pairs.row, axis=0), frame.root.take(pairs.row, axis=1)
         )
@@ -308,6 +344,10 @@ class Tracker:
             book.z[turned, 2, 3] += self._config.manoeuvre_mps**2
             book.z[turned, 3, 4] += self._config.manoeuvre_mps**2
         book.surprise[rows] = surprise
+        if len(fresh):
+            self._start_over(seen, rows[fresh], columns[fresh])
+        if len(back):
+            self._forget_speed(back)
         score, memory = seen.score[columns], book.memory
         memory["score"][rows] = _SCORE_MEMORY * memory["score"][rows] + (1.0 - _SCORE_MEMORY) * score
         memory["look_count"][rows] += 1
@@ -317,14 +357,66 @@ class Tracker:
             book.label_scores[rows, frame.labels[columns]] += score
             memory["label"][rows] = book.label_scores[rows].argmax(axis=1)
 
+    def _look_at_boxes(self, frame: _Frame, pairs: Pairs) -> IndexArray:
+        """Widen the errors of looks whose boxes are not what they were.
+
+        Answers which pairs are the first look of their track that shows all of it.
+        """
+        book, seen, rows, columns = self._book, frame.seen.boxes, pairs.track, pairs.measurement
+        if seen is None:
+            book.memory["whole_looks"][rows] += 1
+            return _NO_ROWS
+        sides, is_whole = book.sides[rows], seen.is_whole[columns]
+        fresh: IndexArray = (is_whole & (book.memory["whole_looks"][rows] == 0)).nonzero()[0]
+        half_m = seen.half_m[columns]
+        variance = boxes.remember_sides(sides, seen.taken(columns))
+        book.sides[rows] = sides
+        more = (half_m * variance[:, None, :]) @ half_m.transpose(0, 2, 1)
+        frame.s[:, pairs.row] += motion.upper(more)
+        more *= _LASTING
+        book.z[rows, :2, 1:3] += more
+        frame.hz[pairs.row, :, 1:3] += more
+        frame.root = motion.roots(frame.s)
+        book.memory["is_whole"][rows] = is_whole
+        book.memory["whole_looks"][rows] += is_whole
+        return fresh
+
+    def _back_in_sight(self, frame: _Frame, rows: IndexArray) -> IndexArray:
+        """Which of these tracks stood when they went out of sight long ago.
+
+        What has become of them meanwhile, and whether it is they, their next looks must show: those are
+        counted anew.
+        """
+        memory = self._book.memory
+        if not frame.is_any_idle:
+            return _NO_ROWS
+        is_back = memory["last_match_ns"][rows] < frame.time_ns - _IDLE_NS
+        is_back &= ~memory["is_moving"][rows]
+        back = rows[is_back]
+        memory["whole_looks"][back] = memory["is_whole"][back]
+        return back
+
+    def _forget_speed(self, rows: IndexArray) -> None:
+        z = self._book.z
+        z[rows, 2:4] = self._unknown[2:4]
+        z[rows, :, 3:5] = self._unknown[:, 3:5]
+        self._book.surprise[rows] = 0.0
+
+    def _start_over(self, seen: Measurements, rows: IndexArray, columns: IndexArray) -> None:
+        """Forget what parts of things that came into the picture seemed to say of place and speed."""
+        first = motion.first_look(
+            self._unknown, seen.points_m[columns], seen.own_m2[columns], seen.shared_m[columns]
+        )
+        self._book.z[rows] = first
+        self._book.surprise[rows] = 0.0
+
     def _count_frame(self, frame: _Frame) -> bool:
         """Let tracks rise, coast and fall by this frame's hits and misses; answers whether any falls."""
         memory, config = self._book.memory, self._config
         if not len(memory):
             return False
         new = _BY_HIT[frame.is_hit.view(np.int8)]
-        is_any_late = frame.time_ns - least(memory["last_match_ns"]) > self._least_coast_ns
-        if is_any_late:
+        if frame.is_any_idle or self._least_coast_ns < _IDLE_NS:
             limit_s = np.where(memory["is_moving"], config.coast_s, config.coast_static_s)
             unseen_s = (frame.time_ns - memory["last_match_ns"]) / NS_PER_S
             new[unseen_s > limit_s] = DROPPED
@@ -365,14 +457,10 @@ class Tracker:
             new = np.sort(new[np.argsort(-seen.score[new], kind="stable")[: max(room, 0)]])
         if not len(new):
             return
-        rows, factor = book.begin(len(new), self._newborn), seen.shared_m[new]
-        z, memory = book.z[rows], book.memory[rows]
-        z[:] = self._unknown
-        z[:, :2, 0] = seen.points_m[new]
-        z[:, :2, 1:3] = frame.total_m2.T[new][:, _SQUARE]
-        np.negative(factor, out=factor)  # place = measured - shared error - own error
-        z[:, :2, 5:] = factor
-        z[:, 4:, 1:3] = factor.transpose(0, 2, 1)
+        rows = book.begin(len(new), self._newborn)
+        own_m2, shared_m = seen.own_m2[new], seen.shared_m[new]
+        book.z[rows] = motion.first_look(self._unknown, seen.points_m[new], own_m2, shared_m)
+        memory = book.memory[rows]
         memory["number"] = np.arange(self._next_number, self._next_number + len(new))
         self._next_number += len(new)
         memory["first_ns"] = memory["last_match_ns"] = frame.time_ns
@@ -380,6 +468,9 @@ class Tracker:
         memory["detection_index"] = seen.detection_index[new]
         memory["label"] = labels = frame.labels[new]
         book.surprise[rows] = 0.0
+        if seen.boxes is not None:
+            book.sides[rows] = boxes.first_looks(seen.boxes.taken(new))
+            memory["whole_looks"] = memory["is_whole"] = seen.boxes.is_whole[new]
         book.label_scores[rows] = 0.0
         book.label_scores[np.arange(rows.start, rows.stop), labels] = score
 
@@ -403,10 +494,12 @@ class Tracker:
             return
         memory, z = book.memory, book.z
         odds = motion.motion_log_odds(z, self._config.initial_speed_mps)
-        is_moving = odds > self._odds_to_move[memory["is_moving"].view(np.int8)]
+        was_moving = memory["is_moving"]
+        is_moving = odds > self._odds_to_move[was_moving.view(np.int8)]
+        is_moving &= was_moving | memory["is_whole"]
         speed2 = z[:, 2:4, 0] ** 2
         is_moving &= speed2[:, 0] + speed2[:, 1] > self._config.min_speed_mps**2
-        is_moving &= memory["look_count"] >= _LOOKS_TO_MOVE
+        is_moving &= memory["whole_looks"] >= _LOOKS_TO_MOVE
         memory["is_moving"] = is_moving
 
     def _report(self, time_ns: int, is_any_dropped: bool) -> Tracks:

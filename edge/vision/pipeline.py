@@ -4,7 +4,6 @@
 instant, which the caller may have to wait for. Same frames and poses in, same messages out.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from edge.geolocation.box_errors import box_sigma_px
+from edge.geolocation.box_errors import box_sigma_px, is_cut
 from edge.geolocation.locate import Locations, Locator, bearing_message, position_message
 from edge.plots.merge import PlotState
 from edge.plots.node import PlotFrame, PlotNode, PlotSettings, plot_message, surface_under
@@ -294,15 +293,18 @@ class VisionNode:
         if self._plane is None:
             self._plane = LocalPlane(pose.latitude_deg, pose.longitude_deg)
         camera = self._locators[seen.frame.image.shape[1], seen.frame.image.shape[0]].camera
+        boxes = seen.batch.box_px.astype(np.float64)
         return measurements_of(
             self._plane,
             pose,
             locations,
-            pixel_rad=np.hypot(*self._pixel_sigma(seen.batch, pose, camera).T) / (math.sqrt(2.0) * camera.fx),
+            pixel_rad=self._pixel_sigma(seen.batch, pose, camera) / camera.fx,
             score=np.clip(seen.batch.score, 0.0, 1.0),
             label_index=seen.batch.label_index,
             labels=seen.batch.labels,
             config=self._tracker_config,
+            half_box_rad=(boxes[:, 2:] - boxes[:, :2]) / (2.0 * camera.fx),
+            is_whole=np.logical_not(is_cut(boxes, camera).any(axis=1)),
         )
 
     def _track_messages(self, states: Sequence[TrackState]) -> Iterator[messages.Track]:

@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from edge.geolocation.box_errors import CUT_SHARE, FOOT_SHARE, LOOSE_SHARE, box_sigma_px
+from edge.geolocation.box_errors import (
+    BESIDE_CUT_SHARE,
+    CUT_SHARE,
+    FOOT_SHARE,
+    LOOSE_SHARE,
+    box_sigma_px,
+    is_cut,
+)
 from tests.edge.eyes import CAMERA, HEIGHT, T0, WIDTH, pose
 
 DOWN, AHEAD = pose(T0), pose(T0, elevation_deg=-30.0)
@@ -25,9 +32,24 @@ def test_what_is_seen_from_the_side_has_its_foot_somewhere_below_the_middle() ->
 
 def test_what_the_image_cuts_off_may_have_its_middle_outside() -> None:
     boxes = [[0, 100, 40, 140], [100, HEIGHT - 41, 140, HEIGHT - 1], [WIDTH - 40, 100, WIDTH, 140]]
-    cut = math.hypot(4.0, CUT_SHARE * 40)
-    expected = [[cut, 4.0], [4.0, cut], [cut, 4.0]]
+    cut, beside = math.hypot(4.0, CUT_SHARE * 40), math.hypot(4.0, BESIDE_CUT_SHARE * 40)
+    expected = [[cut, beside], [beside, cut], [cut, beside]]
     assert box_sigma_px(boxes, DOWN, CAMERA, 0.0) == pytest.approx(np.array(expected))
+    assert is_cut(boxes, CAMERA).tolist() == [[True, False], [False, True], [True, False]]
+
+
+def test_a_sliver_at_the_edge_may_belong_to_something_as_long_as_it_is_wide() -> None:
+    across, down = box_sigma_px([[100, 0, 180, 2]], DOWN, CAMERA, 0.0)[0]
+    assert down == pytest.approx(CUT_SHARE * 80, rel=0.01)
+    assert across == pytest.approx(BESIDE_CUT_SHARE * 80, rel=0.01)
+
+
+def test_edges_are_cut_from_the_first_to_the_last_pixel() -> None:
+    assert is_cut([[1, 1, WIDTH - 2, HEIGHT - 2]], CAMERA).tolist() == [[False, False]]
+    assert is_cut([[-0.5, 1, 9, 9], [1, 1, 9, HEIGHT - 0.5]], CAMERA).tolist() == [
+        [True, False],
+        [False, True],
+    ]
 
 
 def test_no_boxes_have_no_errors() -> None:
