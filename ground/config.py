@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ground.accounts.doorkeeper import AccountsConfig
+from ground.ais.config import AisConfig
 from ground.link.thin_link import ThinLinkConfig
 from ground.store.keeper import RetentionConfig
 from skywarden.config import Config
@@ -68,6 +69,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         accounts: how long people stay signed in, and how much one of them may ask.
         thin_link: a telemetry radio on which platforms send sightings when they have no IP link.
         contacts: when tracks become one contact.
+        ais: receivers of AIS, and how contacts are held against what they hear.
         retention: how long what was received is kept; without days in it nothing is erased.
     """
 
@@ -82,6 +84,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     accounts: AccountsConfig = AccountsConfig()
     thin_link: ThinLinkConfig = ThinLinkConfig()
     contacts: ContactsConfig = ContactsConfig()
+    ais: AisConfig = AisConfig()
     retention: RetentionConfig = RetentionConfig()
 
     def state_dir(self) -> Path:

@@ -13,6 +13,9 @@ import zmq
 
 from ground.accounts.doorkeeper import Doorkeeper
 from ground.accounts.roles import Role, Scope
+from ground.ais.hearing import Receiver as AisReceiver
+from ground.ais.store import AisStore, ais_path
+from ground.ais.watch import AisWatch
 from ground.config import GroundConfig, host_and_port, is_loopback
 from ground.http import tls
 from ground.http.api import Station, create_app
@@ -233,6 +236,8 @@ def _started(
     review = _start_review(state_dir, store, picture, parts)
     keeper = _start_retention(config, store, picture, doorkeeper, clock, parts)
     station_problems.others.append(keeper.problems)
+    ais = _start_ais(config, picture, clock, parts)
+    station_problems.others.append(ais.problems)
     is_tls = tls.has_certificate(state_dir)
     web_socket = _listening(*http)
     parts.add("web socket", web_socket.close)
@@ -248,6 +253,7 @@ def _started(
         doorkeeper=doorkeeper,
         desk=desk,
         review=review,
+        ais=ais,
         cookie=_cookie(server_key.fingerprint, is_tls=is_tls, longest_s=config.accounts.session_s),
         link_address=link_address,
         server_public_key=server_key.public_text,
@@ -333,6 +339,35 @@ def _start_retention(
     parts.add("retention", keeper.stop)
     keeper.start()
     return keeper
+
+
+def _start_ais(config: GroundConfig, picture: LivePicture, clock: Clock, parts: _Parts) -> AisWatch:
+    """AIS: where carried receivers are, and where cameras look, is asked of the picture."""
+
+    def place_of(platform_id: str) -> AisReceiver | None:
+        for one in picture.platforms():
+            pose = one.pose if one.platform_id == platform_id else None
+            if pose is not None and pose.latitude_deg is not None and pose.longitude_deg is not None:
+                return AisReceiver(
+                    latitude_deg=pose.latitude_deg,
+                    longitude_deg=pose.longitude_deg,
+                    height_m=max(2.0, pose.alt_msl_m or pose.alt_rel_m or 2.0),
+                )
+        return None
+
+    def footprints() -> list[tuple[int, tuple[tuple[float, float], ...]]]:
+        frames = [one.frame for one in picture.platforms() if one.frame is not None]
+        return [(frame.time_ns, frame.footprint) for frame in frames if frame.footprint]
+
+    store = AisStore(ais_path(config.state_dir()))
+    try:
+        ais = AisWatch(config.ais, store, clock, place_of=place_of, footprints=footprints)
+    except BaseException:
+        store.close()
+        raise
+    parts.add("ais", ais.stop)
+    ais.start()
+    return ais
 
 
 def _start_review(state_dir: Path, store: Store, picture: LivePicture, parts: _Parts) -> ReviewDesk:

@@ -56,6 +56,7 @@ class Look:
     course_deg: float | None = None
     speed_mps: float | None = None
     length_m: float | None = None
+    velocity_covariance_en_m2ps2: tuple[float, float, float] | None = None
 
     @property
     def covariance(self) -> FloatArray:
@@ -473,6 +474,9 @@ def _motion_ratio(look: Look, made: Prediction) -> tuple[float, float | None]:
     seen = np.array([math.sin(course), math.cos(course)]) * look.speed_mps
     sigma = 1.0 + 0.1 * look.speed_mps
     covariance = made.velocity_covariance + np.eye(2) * sigma**2
+    if look.velocity_covariance_en_m2ps2 is not None:
+        ee, en, nn = look.velocity_covariance_en_m2ps2
+        covariance = made.velocity_covariance + np.array([[ee + 0.25, en], [en, nn + 0.25]])
     difference = seen - made.velocity_mps
     squared = float(difference @ np.linalg.solve(covariance, difference))
     mine = tailed_density(squared, float(np.linalg.det(covariance)))

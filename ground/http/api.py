@@ -24,7 +24,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ground.accounts.doorkeeper import Doorkeeper
 from ground.accounts.roles import Permission
 from ground.accounts.sessions import Identity
+from ground.ais.watch import AisWatch
 from ground.http import views
+from ground.http.ais_routes import add_ais_routes
 from ground.http.export_routes import add_export_routes
 from ground.http.gate import Caller, Gate, needs, open_to_all, require_permissions
 from ground.http.layers import find_layers
@@ -81,6 +83,7 @@ class Station:
     doorkeeper: Doorkeeper
     desk: TaskingDesk
     review: ReviewDesk
+    ais: AisWatch
     cookie: Cookie
     link_address: str
     server_public_key: str
@@ -172,6 +175,7 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     add_export_routes(app, station.store, station.review)
     add_plot_routes(app, station.store, station.review)
     add_review_routes(app, station.review, station.store, station.clock)
+    add_ais_routes(app, station.ais, station.store)
     add_tasking_routes(app, station.desk, station.store, station.picture, station.clock)
     _add_layer_routes(app, station)
     _add_console(app, station)

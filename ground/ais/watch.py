@@ -1,0 +1,427 @@
+"""AIS at a station: sources, the book of vessels, what is kept, and the verdict on a contact when asked."""
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from ground.ais.behaviour import Flag, Shore, flags_of, rendezvous
+from ground.ais.book import Vessel, VesselBook
+from ground.ais.config import AisConfig, AisSourceConfig
+from ground.ais.hearing import Ears, HearingModel, Receiver
+from ground.ais.looked import LookedAt
+from ground.ais.motion import METRES_PER_DEG
+from ground.ais.sources import AisSource
+from ground.ais.store import AisStore, Batch
+from ground.ais.verdict import Judge, Look, Reason, Verdict
+from ground.fusion.contact import Contact
+from ground.fusion.labels import GENERIC_LABELS, VESSEL_LABELS
+from skywarden.ais.reports import PositionReport, Report, StaticReport
+from skywarden.clock import Clock
+from skywarden.errors import StoreError
+
+_log = structlog.get_logger("ground.ais")
+
+_MAYBE_VESSELS = VESSEL_LABELS | GENERIC_LABELS
+_NS = 1_000_000_000
+_BESIDE_NS = 90 * _NS
+_HOUR_NS = 3_600 * _NS
+_WARM_NS = 4 * _HOUR_NS
+_RECENT_NS = 2 * _HOUR_NS
+_FLUSH_S = 1.0
+_EXPIRE_NS = _HOUR_NS
+_EARS_NS = 300 * _NS
+_MAX_PENDING = 100_000
+
+PlatformPlace = Callable[[str], Receiver | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceStatus:
+    """One source, for people."""
+
+    name: str
+    connection: str
+    format: str
+    is_open: bool
+    fault: str | None
+    heard_ns: int | None
+    bytes: int
+    lines: int
+    whole: int
+    illegal: int
+    other: int
+    damaged: int
+    reports: int
+
+
+class AisWatch:
+    """See the module. Safe from any thread.
+
+    `place_of` tells where a platform that carries a receiver is now; `footprints` gives what cameras see now,
+    as (time, ring of latitude and longitude).
+    """
+
+    def __init__(
+        self,
+        config: AisConfig,
+        store: AisStore,
+        clock: Clock,
+        *,
+        place_of: PlatformPlace = lambda platform_id: None,
+        footprints: Callable[[], Iterable[tuple[int, Sequence[tuple[float, float]]]]] = tuple,
+    ) -> None:
+        self.config = config
+        self._store = store
+        self._clock = clock
+        self._place_of = place_of
+        self._footprints = footprints
+        self._lock = threading.Lock()
+        self._hearing = HearingModel(_first_place(config.source), store.ears("all"))
+        self._book = VesselBook(self._hearing)
+        self._looked = LookedAt()
+        self._shore = Shore.read(Path(config.shore)) if config.shore else None
+        self._reports: list[tuple[str, PositionReport]] = []
+        self._changed: set[str] = set()
+        self._minutes: Counter[int] = Counter()
+        self._carried = {one.name: one.platform_id for one in config.source if one.platform_id}
+        self._expired_ns = self._learnt_ns = 0
+        self.lost = 0
+        self.store_problem: str | None = None
+        self.sources = [AisSource(one, self.take, clock) for one in config.source]
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ground.ais", daemon=True)
+        self._warm_up()
+
+    def start(self) -> None:
+        """Begin to listen and to keep."""
+        self._thread.start()
+        for source in self.sources:
+            source.start()
+
+    def stop(self) -> None:
+        """End all threads and write what is left; may be called twice."""
+        for source in self.sources:
+            source.stop()
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(3.0)
+        self.flush(is_last=True)
+        self._store.close()
+
+    def take(self, source: str, reports: tuple[Report, ...]) -> None:
+        """Reports of one source, as they are heard."""
+        platform_id = self._carried.get(source)
+        receiver = self._place_of(platform_id) if platform_id else None
+        with self._lock:
+            for report in reports:
+                is_kept = self._book.add(report, receiver)
+                if isinstance(report, StaticReport):
+                    if is_kept:
+                        self._changed.add(report.mmsi)
+                    continue
+                self._minutes[report.received_ns // (60 * _NS)] += 1
+                if is_kept:
+                    self._keep(source, report)
+            if receiver is not None:
+                self._hearing.receiver = receiver
+
+    def _keep(self, source: str, report: PositionReport) -> None:
+        if len(self._reports) >= _MAX_PENDING:
+            self.lost += 1
+            return
+        self._reports.append((source, report))
+
+    def flush(self, *, is_last: bool = False) -> None:
+        """Write what is new; what cannot be written is kept for the next time, up to a limit."""
+        now_ns = self._clock.utc_ns()
+        with self._lock:
+            reports, self._reports = self._reports, []
+            changed, self._changed = self._changed, set()
+            minutes, self._minutes = self._minutes, Counter()
+            vessels = [
+                _static_of(one) for mmsi in sorted(changed) if (one := self._book.get(mmsi)) is not None
+            ]
+            is_due = is_last or now_ns - self._learnt_ns > _EARS_NS
+            ears = {"all": _copied(self._hearing.ears)} if is_due else {}
+        if not (reports or vessels or minutes or ears):
+            return
+        try:
+            self._store.write(Batch(reports=reports, vessels=vessels, minutes=minutes, ears=ears))
+            self.store_problem = None
+            self._learnt_ns = now_ns if is_due else self._learnt_ns
+        except StoreError as error:
+            if self.store_problem is None:
+                _log.error("AIS is not kept", reason=str(error))
+            self.store_problem = str(error)
+            with self._lock:
+                self._reports = (reports + self._reports)[:_MAX_PENDING]
+                self._changed |= changed
+                self._minutes.update(minutes)
+
+    def status(self) -> tuple[list[SourceStatus], dict[str, int]]:
+        """Sources, and how much there is."""
+        found = []
+        for source in self.sources:
+            counts = source.reader.counts
+            found.append(
+                SourceStatus(
+                    name=source.config.name,
+                    connection=source.config.connection,
+                    format=source.config.format,
+                    is_open=source.is_open,
+                    fault=source.fault,
+                    heard_ns=source.heard_ns,
+                    bytes=counts.bytes,
+                    lines=counts.sentences.lines,
+                    whole=counts.sentences.whole,
+                    illegal=counts.sentences.illegal,
+                    other=counts.sentences.other,
+                    damaged=counts.damaged,
+                    reports=counts.reports,
+                )
+            )
+        kept = self._store.counts()
+        with self._lock:
+            totals = {"vessels": len(self._book), "reports": self._book.reports, "lost": self.lost}
+        return found, totals | {f"kept_{name}": count for name, count in kept.items()}
+
+    def vessels(
+        self, bbox: tuple[float, float, float, float] | None, since_ns: int | None, limit: int
+    ) -> tuple[list[Vessel], int]:
+        """Vessels heard since, inside a box (west, south, east, north), the last heard first."""
+        with self._lock:
+            found = [
+                one
+                for one in self._book
+                if (since_ns is None or one.last_ns >= since_ns) and _is_inside(one, bbox)
+            ]
+            found.sort(key=lambda one: (-one.last_ns, one.mmsi))
+            return [_snapshot(one) for one in found[:limit]], len(found)
+
+    def vessel(self, mmsi: str) -> tuple[Vessel, list[Flag]] | None:
+        """One vessel with its history, and what stands out about it."""
+        now_ns = self._clock.utc_ns()
+        with self._lock:
+            found = self._book.get(mmsi)
+            if found is None:
+                return None
+            flags = flags_of(found, now_ns, self._hearing, self._shore)
+            position = found.position
+            if position is not None:
+                near = self._book.near(
+                    position.latitude_deg, position.longitude_deg, 2_000.0, position.time_ns
+                )
+                beside = {one.mmsi: one for one, _ in near}
+                flags += [flag for flag in rendezvous(beside.values(), now_ns) if flag.mmsi == mmsi]
+            return _snapshot(found), flags
+
+    def flags(self, vessels: Sequence[Vessel]) -> dict[str, list[Flag]]:
+        """What stands out about each of these, by MMSI."""
+        now_ns = self._clock.utc_ns()
+        found: dict[str, list[Flag]] = {}
+        with self._lock:
+            for one in vessels:
+                found[one.mmsi] = flags_of(one, now_ns, self._hearing, self._shore)
+            for flag in rendezvous(vessels, now_ns):
+                found[flag.mmsi].append(flag)
+        return found
+
+    def verdict(self, contact: Contact, beside: Sequence[Contact]) -> Verdict:
+        """What AIS says about a contact at its last look; `beside` are other contacts that may compete for
+        the same vessels (those of other times are passed over)."""
+        look = look_of(contact)
+        if contact.label not in _MAYBE_VESSELS:
+            return _undecided(contact, "not_a_vessel", f"a {contact.label} is not looked for on AIS")
+        if look is None:
+            return _undecided(contact, "no_position", "the contact has no position")
+        if not self.config.source:
+            return replace(
+                _undecided(contact, "no_receiver", "this station has no source of AIS"),
+                word="unheard",
+                unheard=1.0,
+                undecided=0.0,
+            )
+        looks = [look]
+        for other in beside:
+            moved = look_of(other, look.time_ns)
+            if other.contact_id != contact.contact_id and other.label in _MAYBE_VESSELS and moved is not None:
+                looks.append(moved)
+        now_ns = self._clock.utc_ns()
+        if now_ns - look.time_ns > _RECENT_NS:
+            return self._of_the_past(looks, now_ns)
+        with self._lock:
+            return self._judged(self._book, self._hearing, looks, now_ns)
+
+    def problems(self) -> list[str]:
+        """Sentences for the station's notices."""
+        found = [
+            f"no AIS from {one.config.name}: {one.fault}" for one in self.sources if one.fault is not None
+        ]
+        if self.store_problem is not None:
+            found.append(f"what is heard on AIS is not kept: {self.store_problem}")
+        return found
+
+    def _of_the_past(self, looks: list[Look], now_ns: int) -> Verdict:
+        """From what was kept, when the memory no longer has that time."""
+        at = looks[0].time_ns
+        horizon_ns = round(self.config.verdict.horizon_s * _NS)
+        reports = self._store.reports(at - horizon_ns, at + _HOUR_NS)
+        minutes = self._store.minutes(at - horizon_ns, at + _HOUR_NS)
+        statics = self._store.vessels()
+        with self._lock:
+            hearing = HearingModel(self._hearing.receiver, _copied(self._hearing.ears))
+        book = _filled(reports, statics, hearing, minutes)
+        return self._judged(book, hearing, looks, min(now_ns, at + _HOUR_NS))
+
+    def _judged(self, book: VesselBook, hearing: HearingModel, looks: Sequence[Look], now_ns: int) -> Verdict:
+        judge = Judge(self.config.verdict, book, hearing, was_seen=self._looked.was_seen)
+        return judge.judge(looks, now_ns)[0]
+
+    def _warm_up(self) -> None:
+        """What was heard in the last hours before this start."""
+        now_ns = self._clock.utc_ns()
+        reports = self._store.reports(now_ns - _WARM_NS, now_ns + 60 * _NS)
+        minutes = self._store.minutes(now_ns - _WARM_NS, now_ns)
+        self._book = _filled(reports, self._store.vessels(), self._hearing, minutes)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_FLUSH_S):
+            for time_ns, ring in self._footprints():
+                self._looked.note(time_ns, ring)
+            self.flush()
+            now_ns = self._clock.utc_ns()
+            if now_ns - self._expired_ns > _EXPIRE_NS:
+                self._expired_ns = now_ns
+                self._expire(now_ns)
+
+    def _expire(self, now_ns: int) -> None:
+        try:
+            self._store.expire(now_ns - round(self.config.keep_days * 86_400e9))
+        except StoreError as error:
+            _log.warning("old AIS reports stay", reason=str(error))
+        with self._lock:
+            self._book.forget_before(now_ns - 24 * _HOUR_NS)
+
+
+def look_of(contact: Contact, at_ns: int | None = None) -> Look | None:
+    """A contact as a look at its last sighting, or carried to `at_ns` when that is at most 90 s away."""
+    position = contact.position
+    if position is None:
+        return None
+    ee, en, _, nn, _, _ = position.covariance_enu_m2
+    latitude, longitude = position.latitude_deg, position.longitude_deg
+    time_ns = contact.position_ns if contact.position_ns is not None else contact.last_ns
+    if at_ns is not None:
+        seconds = (at_ns - time_ns) / _NS
+        if abs(seconds) * _NS > _BESIDE_NS:
+            return None
+        if contact.course_deg is not None and contact.speed_mps is not None:
+            course, way = math.radians(contact.course_deg), contact.speed_mps * seconds
+            scale = METRES_PER_DEG * max(0.01, math.cos(math.radians(latitude)))
+            latitude += way * math.cos(course) / METRES_PER_DEG
+            longitude += way * math.sin(course) / scale
+        grown = (2.0 * seconds) ** 2
+        ee, nn, time_ns = ee + grown, nn + grown, at_ns
+    return Look(
+        contact_id=contact.contact_id,
+        time_ns=time_ns,
+        latitude_deg=latitude,
+        longitude_deg=(longitude + 180.0) % 360.0 - 180.0,
+        covariance_en_m2=(max(ee, 1.0), en, max(nn, 1.0)),
+        course_deg=contact.course_deg,
+        speed_mps=contact.speed_mps,
+        velocity_covariance_en_m2ps2=contact.velocity_covariance_en_m2ps2,
+    )
+
+
+def _first_place(sources: Sequence[AisSourceConfig]) -> Receiver | None:
+    """The one receiver whose place is known; with several at several places only the map is learnt."""
+    places = {
+        (one.latitude_deg, one.longitude_deg): one.height_m for one in sources if one.latitude_deg is not None
+    }
+    if len(places) != 1 or any(one.latitude_deg is None and not one.platform_id for one in sources):
+        return None
+    ((latitude, longitude), height_m) = next(iter(places.items()))
+    assert latitude is not None
+    assert longitude is not None
+    return Receiver(latitude_deg=latitude, longitude_deg=longitude, height_m=height_m)
+
+
+def _filled(
+    reports: Sequence[PositionReport],
+    statics: Sequence[StaticReport],
+    hearing: HearingModel,
+    minutes: Mapping[int, int],
+) -> VesselBook:
+    """A book of what was kept. Nothing is learnt from it: it was, when it was heard."""
+    book = VesselBook()
+    for report in reports:
+        book.add(report)
+    for static in statics:
+        if book.get(static.mmsi) is not None:
+            book.add(static)
+    for minute in sorted(minutes):
+        hearing.note_heard(minute * 60 * _NS)
+    book.hearing = hearing
+    return book
+
+
+def _static_of(vessel: Vessel) -> StaticReport:
+    return StaticReport(
+        vessel.mmsi,
+        vessel.kind,
+        vessel.last_ns,
+        name=vessel.name,
+        callsign=vessel.callsign,
+        imo=vessel.imo,
+        ship_type=vessel.ship_type,
+        hull_m=vessel.hull_m,
+        draught_m=vessel.draught_m,
+        destination=vessel.destination,
+    )
+
+
+def _snapshot(vessel: Vessel) -> Vessel:
+    """A copy that the sources' threads no longer change."""
+    tracks = [replace(one, reports=list(one.reports)) for one in vessel.tracks]
+    return replace(vessel, tracks=tracks, switches=list(vessel.switches), events=list(vessel.events))
+
+
+def _copied(ears: Ears) -> Ears:
+    return Ears(
+        rings={name: type(one)(one.chances, one.heard) for name, one in ears.rings.items()},
+        cells={name: type(one)(one.chances, one.heard) for name, one in ears.cells.items()},
+    )
+
+
+def _is_inside(vessel: Vessel, bbox: tuple[float, float, float, float] | None) -> bool:
+    position = vessel.position
+    if bbox is None:
+        return True
+    if position is None:
+        return False
+    west, south, east, north = bbox
+    longitude = position.longitude_deg
+    is_across = west <= longitude <= east if west <= east else longitude >= west or longitude <= east
+    return south <= position.latitude_deg <= north and is_across
+
+
+def _undecided(contact: Contact, kind: str, text: str) -> Verdict:
+    return Verdict(
+        contact_id=contact.contact_id,
+        time_ns=contact.last_ns,
+        word="undecided",
+        matched=0.0,
+        silent=0.0,
+        doubtful=0.0,
+        unheard=0.0,
+        undecided=1.0,
+        mmsi=None,
+        candidates=(),
+        reasons=(Reason(kind=kind, text=text),),
+    )
