@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from ground.accounts import cli as accounts_cli
+from ground.ais import cli as ais_cli
 from ground.link import invite_cli
 from skywarden.errors import SkywardenError, UsageError
 
@@ -47,6 +48,7 @@ For example:
 )
 app.command(export)
 app.command(invite_cli.invite)
+app.command(ais_cli.ais)
 app.command(accounts_cli.users)
 app.command(accounts_cli.tls)
 app.command(accounts_cli.access_log, name="access-log")
