@@ -16,6 +16,8 @@ _MAX_METADATA_ITEMS = 1000
 _MAX_METADATA_BYTES = 1024 * 1024
 _MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA, _MODEL_FUNCTION = 1, 7, 8, 14, 25
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
+_GRAPH_INITIALIZER, _GRAPH_INPUT = 5, 11
+_TENSOR_NAME, _VALUE_NAME = 8, 1
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
 _NESTED: dict[str, dict[int, str]] = {
@@ -71,6 +73,57 @@ def scan(data: bytes, origin: str) -> OnnxOutline:
     return outline
 
 
+def without_defaults_among_inputs(data: bytes) -> bytes:
+    """The same model with its weights no longer listed as inputs, where an old exporter did that.
+
+    The engine then may fold and pack them (measured: 1.6 times as fast for a PicoDet). `data` must have
+    passed `scan`; what needs no change comes back as it is.
+    """
+    whole = memoryview(data)
+    parts, is_changed = [], False
+    for number, value, start, end in _spans(whole):
+        if number != _MODEL_GRAPH or not isinstance(value, memoryview):
+            parts.append(bytes(whole[start:end]))
+            continue
+        graph = _graph_without_defaults(value)
+        is_changed |= len(graph) != len(value)
+        parts.append(bytes((_MODEL_GRAPH << 3 | 2,)) + _encoded(len(graph)) + graph)
+    return b"".join(parts) if is_changed else data
+
+
+def _graph_without_defaults(graph: memoryview) -> bytes:
+    weights = {
+        _text_of(value, _TENSOR_NAME)
+        for number, value in _fields(graph)
+        if number == _GRAPH_INITIALIZER and isinstance(value, memoryview)
+    }
+    kept = [
+        bytes(graph[start:end])
+        for number, value, start, end in _spans(graph)
+        if number != _GRAPH_INPUT
+        or not isinstance(value, memoryview)
+        or _text_of(value, _VALUE_NAME) not in weights
+    ]
+    return b"".join(kept)
+
+
+def _text_of(data: memoryview, wanted: int) -> bytes:
+    found = b""
+    for number, value in _fields(data):
+        if number == wanted and isinstance(value, memoryview):
+            found = bytes(value)
+    return found
+
+
+def _encoded(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
 class _ScanError(Exception):
     """The bytes break the format."""
 
@@ -110,15 +163,22 @@ def _walk(data: memoryview, kind: str, depth: int) -> None:
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field: whole numbers and, for everything else, the bytes."""
+    for number, value, _, _ in _spans(data):
+        yield number, value
+
+
+def _spans(data: memoryview) -> Iterator[tuple[int, int | memoryview, int, int]]:
+    """As `_fields`, and where each field begins and ends, key and length included."""
     position, end = 0, len(data)
     while position < end:
+        start = position
         key, position = _varint(data, position)
         number, wire_type = key >> 3, key & 7
         if number == 0:
             raise _ScanError(f"field number 0 at byte {position}")
         if wire_type == 0:
             value, position = _varint(data, position)
-            yield number, value
+            yield number, value, start, position
             continue
         if wire_type == 2:
             length, position = _varint(data, position)
@@ -128,7 +188,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             raise _ScanError(f"wire type {wire_type} at byte {position}")
         if length > end - position:
             raise _ScanError(f"a field of {length} bytes at byte {position} of a part with {end}")
-        yield number, data[position : position + length]
+        yield number, data[position : position + length], start, position + length
         position += length
 
 

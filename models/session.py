@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from models.onnx_scan import scan
+from models.onnx_scan import scan, without_defaults_among_inputs
 from skywarden.errors import ModelError
 
 MAX_MODEL_BYTES = 256 * 1024 * 1024
@@ -118,7 +118,8 @@ class ModelSession:
         scan(data, origin)
         self.origin = origin
         self.threads = threads
-        self._session, self.provider_report = _open(data, origin, threads, providers, deterministic)
+        ready = without_defaults_among_inputs(data)
+        self._session, self.provider_report = _open(ready, origin, threads, providers, deterministic)
         self.inputs = tuple(_spec(node, origin) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node, origin) for node in self._session.get_outputs())
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)

@@ -30,6 +30,7 @@ OWN_LABELS = frozenset({"vessel", "anomaly", "parcel", "plot", "plant", "palm", 
 
 _IMAGENET_MEAN_RGB = (123.675, 116.28, 103.53)
 _IMAGENET_STD_RGB = (58.395, 57.12, 57.375)
+_MAX_NOTE = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +60,11 @@ def describe_foreign(data: bytes, origin: str, wishes: Wishes, *, file_name: str
     """
     session = ModelSession(data, origin=origin)
     labels = tuple(wishes.labels) or _labels(session.metadata, origin)
-    kind = wishes.decode or _decode_kind(session.outputs, session.metadata, len(labels), origin)
+    said = _said(session.metadata, "skywarden.decode", origin)
+    rules = {key: value for key, value in said.items() if key != "kind"}
+    kind = wishes.decode or said.get("kind")
+    if kind is None:
+        kind = _decode_kind(session.outputs, session.metadata, len(labels), origin)
     tree: dict[str, Any] = {
         "name": wishes.name,
         "version": wishes.version,
@@ -74,10 +79,10 @@ def describe_foreign(data: bytes, origin: str, wishes: Wishes, *, file_name: str
         "allow": dict(wishes.allow) or _default_allow(labels, origin),
         "input": _input_tree(session.inputs[0], session.metadata, wishes, origin),
     }
-    if kind == "yolox":
+    if kind == said.get("kind") and rules:
+        tree[kind] = rules
+    elif kind == "yolox":
         tree["yolox"] = {}
-    if kind == "detr" or (kind == "end_to_end" and _is_normalised(session.metadata)):
-        tree[kind] = {} if kind == "detr" else {"is_normalised": True}
     return _with_golden(tree, session, origin)
 
 
@@ -126,9 +131,6 @@ def _default_allow(labels: Sequence[str], origin: str) -> dict[str, str]:
 def _decode_kind(
     outputs: Sequence[TensorSpec], metadata: Mapping[str, str], class_count: int, origin: str
 ) -> str:
-    said = metadata.get("skywarden.decode", "").strip().strip('"')
-    if said:
-        return said
     task = metadata.get("task", "").strip().strip("'\"")
     if task == "classify":
         return "classify"
@@ -162,10 +164,6 @@ def _kind_by_shape(shapes: Sequence[tuple[int | None, ...]], class_count: int) -
     return found[0] if len(found) == 1 else None
 
 
-def _is_normalised(metadata: Mapping[str, str]) -> bool:
-    return "rtdetr" in metadata.get("description", "").lower()
-
-
 def _input_tree(spec: TensorSpec, metadata: Mapping[str, str], wishes: Wishes, origin: str) -> dict[str, Any]:
     is_float = spec.dtype == "float32"
     if len(spec.shape) != 4 or (is_float and spec.shape[1] != 3):
@@ -182,9 +180,9 @@ def _input_tree(spec: TensorSpec, metadata: Mapping[str, str], wishes: Wishes, o
         "width_px": width,
         "height_px": height,
     }
-    said = _preprocess(metadata, origin)
+    said = _said(metadata, "skywarden.preprocess", origin)
     is_ultralytics = "names" in metadata and "stride" in metadata
-    order = wishes.channels or said.get("channels") or ("rgb" if is_ultralytics else "bgr")
+    order = wishes.channels or said.get("order") or ("rgb" if is_ultralytics else "bgr")
     tree["channels"] = str(order).lower()
     kind = wishes.normalise
     if is_float and kind is None:
@@ -205,14 +203,19 @@ def _size_said(metadata: Mapping[str, str], origin: str) -> tuple[int, int]:
     return int(found.group(2)), int(found.group(1))
 
 
-def _preprocess(metadata: Mapping[str, str], origin: str) -> dict[str, Any]:
-    text = metadata.get("skywarden.preprocess", "")
+def _said(metadata: Mapping[str, str], key: str, origin: str) -> dict[str, Any]:
+    """What our own exporter noted under a key, as an object; a bare word is its "kind"."""
+    text = metadata.get(key, "").strip()
     if not text:
         return {}
+    if re.fullmatch(r"[a-z0-9_]{1,32}", text):
+        return {"kind": text}
+    if len(text) > _MAX_NOTE:
+        raise ModelError(f"{origin}: {key} has {len(text)} characters; at most {_MAX_NOTE} are read")
     try:
-        tree = json.loads(text[:10_000])
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{origin}: its skywarden.preprocess is no JSON") from error
+        tree = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ModelError(f"{origin}: its {key} is no JSON") from error
     return tree if isinstance(tree, dict) else {}
 
 

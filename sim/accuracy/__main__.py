@@ -25,6 +25,7 @@ PARTS = (
     "tracks",
     "fusion",
     "integrity",
+    "detectors",
 )
 """Modules of this package, in the order of the page; each has `section(data, scratch) -> Section`."""
 
