@@ -15,14 +15,14 @@ from models.training.errors import TrainingError
 from models.training.export import export
 from models.training.judge import Looker, false_alarms, judge
 from models.training.look import OnnxLooker, TorchLooker
-from models.training.mine import mine, write_alarms
+from models.training.mine import mine, read_alarms, write_alarms
 from models.training.mix import Mix
 from models.training.network import VesselNetwork
 from models.training.run import Run, Settings, averaged_weights
 from models.training.sample import Sample
 from models.training.score import figures, match, threshold_at_recall
 from models.training.sheet import contact_sheet, worst_first, write_picture
-from models.training.vessels import CLASSES, COCO_SEEDS, read_vessel_data, vessel_sources
+from models.training.vessels import CLASSES, COCO_SEEDS, read_set, read_vessel_data, vessel_sources
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +46,8 @@ def _train(options: argparse.Namespace) -> None:
         sizes_px=tuple(options.sizes), warm_up=options.warm_up, cool_down=options.cool_down,
     )  # fmt: skip
     network = VesselNetwork(options.start, CLASSES, COCO_SEEDS)
-    mix = Mix(vessel_sources(data, oblique=options.oblique), settings.seed)
+    alarms = read_alarms(options.alarms) if options.alarms is not None else []
+    mix = Mix(vessel_sources(data, oblique=options.oblique, alarms=alarms), settings.seed)
     run = Run(network, mix, settings, options.folder)
     if options.from_run is not None:
         run.begin_from(options.from_run)
@@ -58,12 +59,12 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _score(options: argparse.Namespace) -> None:
-    data = read_vessel_data(options.imagery)
+    held = {name: read_set(options.imagery, name)[1] for name in [*options.sets, "land"]}
     look = _looker(options)
     report: dict[str, Any] = {"canvas_px": [options.width, options.height]}
     judged = {}
     for name in options.sets:
-        samples = _chosen(data.held[name], options.most)
+        samples = _chosen(held[name], options.most)
         judged[name] = judge(samples, look)
         report[name] = figures(judged[name])
         if options.sheet is not None:
@@ -74,7 +75,7 @@ def _score(options: argparse.Namespace) -> None:
             write_picture(options.sheet / f"{name}.jpg", picture)
     if "ships" in judged:
         limits = [threshold_at_recall(match(judged["ships"], 0.5, size), 0.8) for size in (0.0, 24.0)]
-        empty = _chosen(data.held["land"], options.most)
+        empty = _chosen(held["land"], options.most)
         report["thresholds"] = {"80 % of all": limits[0], "80 % over 24 px": limits[1]}
         report["false_per_land_image"] = [len(empty), *false_alarms(empty, look, limits)]
     _print(report)
@@ -130,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--start", type=Path, required=True, help="PicoDet-S as ONNX, COCO classes")
     train.add_argument("--render", type=Path, action="append", default=[], help="a rendered flight folder")
     train.add_argument("--from-run", type=Path, help="begin from the averaged weights of another run")
+    train.add_argument("--alarms", type=Path, help="what `mine` wrote: these images are drawn more often")
     train.add_argument("--oblique", action="store_true", help="the mix for oblique views")
     train.add_argument("--steps", type=int, default=4000)
     train.add_argument("--batch", type=int, default=8)

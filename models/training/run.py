@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import pickle
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -62,7 +63,7 @@ def averaged_weights(folder: Path) -> dict[str, Tensor]:
     try:
         saved = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
         return dict(saved["averaged"])
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise TrainingError(f"{folder}: holds no checkpoint that can be read ({error})") from error
 
 
@@ -97,7 +98,7 @@ class Run:
             self.averaged.load_state_dict(saved["averaged"])
             self._optimiser.load_state_dict(saved["optimiser"])
             self.step = int(saved["step"])
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
             raise TrainingError(f"{path}: is no checkpoint of this network ({error})") from error
         return True
 

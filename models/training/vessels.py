@@ -1,11 +1,12 @@
 """The vessel models' data: sets, labels, sites held back, shares of the mix."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.training.augment import View
+from models.training.mine import FalseAlarm, around_alarms
 from models.training.mix import Source, with_objects, without_objects
 from models.training.readers import read_plain, read_render, read_voc, read_yolo
 from models.training.sample import IGNORED, Sample
@@ -34,24 +35,21 @@ class VesselData:
 
 def read_vessel_data(imagery: Path, renders: Sequence[Path] = ()) -> VesselData:
     """Read every set under `imagery` (the folder of public sets) and split each by site."""
-    ships = _ships(imagery / "vessels-nadir-ships621")
-    drone = _drone(imagery / "vessels-drone-seadronessee")
-    land = [
-        *read_plain(imagery / "parcels-agoro-naip"),
-        *read_plain(imagery / "plants-treecrowns-deepforest"),
-        *read_plain(imagery / "plants-oilpalm", lambda path: "oilpalm-" + path.stem.split("_")[1]),
-        *read_plain(imagery / "thermal-hituav", lambda path: "hituav-" + "_".join(path.stem.split("_")[:4])),
-    ]
-    sets = {"ships": ships, "drone": drone, "side": _side(imagery / "vessels-sideview"), "land": land}
-    sets["render"] = [sample for folder in renders for sample in read_render(folder, {"vessel": 0})]
     learn, held = {}, {}
-    for name, samples in sets.items():
-        learn[name], held[name] = split_by_site(samples, 0.0 if name == "render" else HELD_BACK, SEED)
+    for name in SETS:
+        learn[name], held[name] = read_set(imagery, name)
+    learn["render"] = [sample for folder in renders for sample in read_render(folder, {"vessel": 0})]
+    held["render"] = []
     return VesselData(learn=learn, held=held)
 
 
-def vessel_sources(data: VesselData, *, oblique: bool) -> list[Source]:
-    """The mix: mostly overhead, or (`oblique`) mostly from the side and aslant."""
+def read_set(imagery: Path, name: str) -> tuple[list[Sample], list[Sample]]:
+    """One of `SETS`: samples to learn from, samples held back."""
+    return split_by_site(SETS[name](imagery), HELD_BACK, SEED)
+
+
+def vessel_sources(data: VesselData, *, oblique: bool, alarms: Sequence[FalseAlarm] = ()) -> list[Source]:
+    """The mix: mostly overhead, or (`oblique`) mostly from the side and aslant; hard negatives more often."""
     shares = {
         "ships": 0.30 if oblique else 0.54,
         "boats": 0.17 if oblique else 0.14,
@@ -73,17 +71,21 @@ def vessel_sources(data: VesselData, *, oblique: bool) -> list[Source]:
         Source(name="land", samples=data.learn["land"], share=shares["land"], view=LAND),
         Source(name="render", samples=data.learn["render"], share=shares["render"], view=OBLIQUE),
     ]
+    known = [*data.learn["ships"], *data.learn["land"]]
+    sources.append(Source(name="alarms", samples=around_alarms(known, alarms), share=0.08, view=OVERHEAD))
     return [source for source in sources if source.samples]
 
 
-def _ships(folder: Path) -> list[Sample]:
+def _ships(imagery: Path) -> list[Sample]:
+    folder = imagery / "vessels-nadir-ships621"
     samples = read_voc(folder / "images", folder / "annotations", {"boat": 0})
     sites = sites_by_likeness(samples)
     return [replace(sample, site=f"ships-{site}") for sample, site in zip(samples, sites, strict=True)]
 
 
-def _drone(folder: Path) -> list[Sample]:
+def _drone(imagery: Path) -> list[Sample]:
     """Frames of one video are one site; where a folder holds many short videos, frames in a row are."""
+    folder = imagery / "vessels-drone-seadronessee"
     rows = json.loads((folder / "annotations_with_telemetry.json").read_text(encoding="utf-8"))["images"]
     video = {str(row["file_name"]): str(row["source"].get("folder_name", "")) for row in rows}
     names = ["swimmer", "boat", "jetski", "life_saving_appliances", "buoy"]
@@ -98,10 +100,30 @@ def _drone(folder: Path) -> list[Sample]:
     return made
 
 
-def _side(folder: Path) -> list[Sample]:
+def _side(imagery: Path) -> list[Sample]:
+    folder = imagery / "vessels-sideview"
     first, second = folder / "public_domain_boat2", folder / "ccby_ship2_polygons"
     names = ["41", "6", "8", "boat", "buoy", "object", "ship"]
     ours = {"8": 0, "boat": 0, "ship": 0, "object": IGNORED, "41": IGNORED, "6": IGNORED}
     samples = read_yolo(first / "images", first / "labels", names, ours)
     samples += read_yolo(second / "images", second / "labels", ["ship"], {"ship": 0})
     return [replace(sample, site=f"side-{sample.path.stem.split('_')[0]}") for sample in samples]
+
+
+def _land(imagery: Path) -> list[Sample]:
+    """Fields, woods, palms, towns in infrared: no vessel in any of them."""
+    return [
+        *read_plain(imagery / "parcels-agoro-naip"),
+        *read_plain(imagery / "plants-treecrowns-deepforest"),
+        *read_plain(imagery / "plants-oilpalm", lambda path: "oilpalm-" + path.stem.split("_")[1]),
+        *read_plain(imagery / "thermal-hituav", lambda path: "hituav-" + "_".join(path.stem.split("_")[:4])),
+    ]
+
+
+SETS: dict[str, Callable[[Path], list[Sample]]] = {
+    "ships": _ships,
+    "drone": _drone,
+    "side": _side,
+    "land": _land,
+}
+"""Readers of the public sets, by the name used here."""
