@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from ground.accounts.doorkeeper import AccountsConfig
 from ground.ais.config import AisConfig
+from ground.alerts.config import AlertsConfig
 from ground.link.thin_link import ThinLinkConfig
 from ground.store.keeper import RetentionConfig
 from skywarden.config import Config
@@ -40,8 +41,8 @@ class ContactsConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_sigma_m: Annotated[float, Meta(ge=1.0, le=100_000.0)] = 150.0
     max_gap_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 180.0
     speed_sigma_mps: Annotated[float, Meta(ge=0.1, le=100.0)] = 8.0
-    shared_share: Annotated[float, Meta(ge=0.0, le=0.99)] = 0.95
-    bias_time_s: Annotated[float, Meta(ge=1.0, le=100_000.0)] = 60.0
+    shared_share: Annotated[float, Meta(ge=0.0, le=0.99)] = 0.9
+    bias_time_s: Annotated[float, Meta(ge=1.0, le=100_000.0)] = 40.0
     lasting_share: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
     gnss_sigma_m: Annotated[float, Meta(ge=0.0, le=100.0)] = 1.5
     manoeuvre_m2ps3: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.02
@@ -69,6 +70,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         accounts: how long people stay signed in, and how much one of them may ask.
         thin_link: a telemetry radio on which platforms send sightings when they have no IP link.
         contacts: when tracks become one contact.
+        alerts: who else is told of alerts.
         ais: receivers of AIS, and how contacts are held against what they hear.
         retention: how long what was received is kept; without days in it nothing is erased.
     """
@@ -84,6 +86,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     accounts: AccountsConfig = AccountsConfig()
     thin_link: ThinLinkConfig = ThinLinkConfig()
     contacts: ContactsConfig = ContactsConfig()
+    alerts: AlertsConfig = AlertsConfig()
     ais: AisConfig = AisConfig()
     retention: RetentionConfig = RetentionConfig()
 

@@ -16,7 +16,11 @@ from ground.accounts.roles import Role, Scope
 from ground.ais.hearing import Receiver as AisReceiver
 from ground.ais.store import AisStore, ais_path
 from ground.ais.watch import AisWatch
+from ground.alerts.start import start_alerts
 from ground.config import GroundConfig, host_and_port, is_loopback
+from ground.fusion.book import ContactBook
+from ground.fusion.history import ContactHistory, RecordedBook
+from ground.fusion.rulings import Ruling
 from ground.http import tls
 from ground.http.api import Station, create_app
 from ground.http.gate import Rule, rules_of
@@ -31,7 +35,6 @@ from ground.link.receiver import Receiver
 from ground.link.tasking import TaskingCourier, TaskingDesk
 from ground.link.thin_link import ThinLinkPort, ThinReader
 from ground.picture.clocks import ClockFile, NotedClock
-from ground.picture.contacts import ContactBook
 from ground.picture.live import LivePicture
 from ground.problems import StationProblems
 from ground.review.desk import ReviewDesk
@@ -221,7 +224,10 @@ def _started(
     server_key = keys.load_or_create_key_file(server_key_path(state_dir))
     allow_list = AllowList(authorized_dir(state_dir))
     horizon_s = config.contacts.horizon_s
-    store = SqliteStore(store_path(state_dir), ContactBook(config.contacts), horizon_s=horizon_s)
+    history = ContactHistory(state_dir / "contacts.sqlite")
+    parts.add("contact history", history.close)
+    book = RecordedBook(ContactBook(config.contacts), history, clock)
+    store = SqliteStore(store_path(state_dir), book, horizon_s=horizon_s)
     parts.add("store", store.close)
     picture = LivePicture(first_revision=clock.utc_ns() // 1_000)
     store.settle(picture.next_revision())
@@ -238,6 +244,8 @@ def _started(
     station_problems.others.append(keeper.problems)
     ais = _start_ais(config, picture, clock, parts)
     station_problems.others.append(ais.problems)
+    alerts, alert_problems = start_alerts(state_dir, config.alerts, store, picture, clock, ais, parts.add)
+    station_problems.others.append(alert_problems)
     is_tls = tls.has_certificate(state_dir)
     web_socket = _listening(*http)
     parts.add("web socket", web_socket.close)
@@ -254,6 +262,9 @@ def _started(
         desk=desk,
         review=review,
         ais=ais,
+        alerts=alerts,
+        history=history,
+        rule=_ruling(book, store, picture),
         cookie=_cookie(server_key.fingerprint, is_tls=is_tls, longest_s=config.accounts.session_s),
         link_address=link_address,
         server_public_key=server_key.public_text,
@@ -281,6 +292,18 @@ def _started(
         cookie_name=station.cookie.name,
         parts=parts,
     )
+
+
+def _ruling(book: RecordedBook, store: Store, picture: LivePicture) -> Callable[[Ruling], None]:
+    """Keeps a person's word on tracks, and has contacts and picture follow it at once."""
+
+    def rule(ruling: Ruling) -> None:
+        book.rule(ruling)
+        settled = store.settle(picture.next_revision())
+        picture.note_contacts(list(settled.contacts), list(settled.removed))
+        picture.publish()
+
+    return rule
 
 
 def _start_desk(

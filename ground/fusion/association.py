@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from ground.config import ContactsConfig
 from ground.fusion.estimate import NS_PER_S, difference, mahalanobis
 from ground.fusion.labels import labels_agree
@@ -15,6 +17,8 @@ _BRIEF_NS = 8 * NS_PER_S
 _CERTAINLY_APART = 2.5
 """So many times the gate; nearer, it may still be one thing that was seen badly."""
 _FASTEST_MPS = 45.0
+_SPEED_FLOOR_MPS = 0.5
+"""What two platforms' speeds of one thing differ by besides, per axis: errors that wander unlike the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,8 @@ def _compared_at(
         return math.inf, math.inf
     squared = mahalanobis(offset, covariance[:2, :2])
     if not are_static:
-        squared = max(squared, mahalanobis(offset[2:], covariance[2:, 2:]))
+        rates = covariance[2:, 2:] + np.eye(2) * _SPEED_FLOOR_MPS**2
+        squared = max(squared, mahalanobis(offset[2:], rates))
     determinant = float(covariance[0, 0] * covariance[1, 1] - covariance[0, 1] ** 2)
     return squared, squared + math.log(max(determinant, 1e-6))
 

@@ -25,8 +25,13 @@ from ground.accounts.doorkeeper import Doorkeeper
 from ground.accounts.roles import Permission
 from ground.accounts.sessions import Identity
 from ground.ais.watch import AisWatch
+from ground.alerts.alert import LoggedAlert
+from ground.alerts.desk import AlertDesk
+from ground.fusion.history import ContactHistory
+from ground.fusion.rulings import Ruling
 from ground.http import views
 from ground.http.ais_routes import add_ais_routes
+from ground.http.alert_routes import add_alert_routes, add_fusion_routes, view_alert
 from ground.http.export_routes import add_export_routes
 from ground.http.gate import Caller, Gate, needs, open_to_all, require_permissions
 from ground.http.layers import find_layers
@@ -37,7 +42,7 @@ from ground.http.session_routes import Cookie, add_session_routes
 from ground.http.stream import LiveStream
 from ground.http.tasking_routes import add_tasking_routes
 from ground.link.tasking import TaskingDesk
-from ground.picture.live import LivePicture, PlatformState, TrackState
+from ground.picture.live import LivePicture, PlatformState, Thing, TrackState
 from ground.review.desk import ReviewDesk
 from ground.store.reading import Filter, StoreCounts, StoredContact, StoredSighting, StoreReader
 from skywarden import __version__
@@ -84,6 +89,9 @@ class Station:
     desk: TaskingDesk
     review: ReviewDesk
     ais: AisWatch
+    alerts: AlertDesk
+    history: ContactHistory
+    rule: Callable[[Ruling], None]
     cookie: Cookie
     link_address: str
     server_public_key: str
@@ -128,7 +136,7 @@ class _Questions:
     def track(self, state: TrackState) -> views.TrackView:
         return views.view_track(state, self._station.store.contact_of_track(state.track.track_id))
 
-    def render(self, value: PlatformState | TrackState | StoredContact | StoredSighting) -> str:
+    def render(self, value: Thing) -> str:
         """The JSON of anything that changes."""
         if isinstance(value, PlatformState):
             return self.platform(value).model_dump_json()
@@ -136,6 +144,8 @@ class _Questions:
             return self.track(value).model_dump_json()
         if isinstance(value, StoredContact):
             return self.contact(value).model_dump_json()
+        if isinstance(value, LoggedAlert):
+            return view_alert(value).model_dump_json()
         return self.sighting(value).model_dump_json()
 
     def contact(self, stored: StoredContact) -> views.ContactView:
@@ -176,6 +186,8 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     add_plot_routes(app, station.store, station.review)
     add_review_routes(app, station.review, station.store, station.clock)
     add_ais_routes(app, station.ais, station.store)
+    add_alert_routes(app, station.alerts)
+    add_fusion_routes(app, station.history, station.rule, station.store, station.clock)
     add_tasking_routes(app, station.desk, station.store, station.picture, station.clock)
     _add_layer_routes(app, station)
     _add_console(app, station)

@@ -9,14 +9,13 @@ import json
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 
-from ground.picture.live import Change, LivePicture, PlatformState, TrackState
-from ground.store.reading import StoredContact, StoredSighting
+from ground.picture.live import Change, LivePicture, Thing
 
 STATUS_PERIOD_S = 2.0
 _MIN_GAP_S = 0.1
 _CACHE_ENTRIES = 4_000
 
-Render = Callable[[PlatformState | TrackState | StoredContact | StoredSighting], str]
+Render = Callable[[Thing], str]
 
 
 class LiveStream:

@@ -12,18 +12,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from ground.alerts.alert import LoggedAlert
 from ground.picture.clocks import PlatformClock, clock_of
 from ground.store.reading import StoredContact, StoredPlatform, StoredSighting
 from skywarden.messages import ClockReport, FrameInfo, Health, Message, PlatformPose, Sighting, Track
 
-Kind = Literal["platform", "contact", "track", "sighting"]
+Kind = Literal["platform", "contact", "track", "sighting", "alert"]
 LonLat = tuple[float, float]
 
 _TRAIL_POINTS = 500
 _TRAIL_STEP_M = 15.0
 _TRACK_TRAIL_POINTS = 60
 _TRACK_GONE_S = 60.0
-_MAX_OF_KIND: dict[Kind, int] = {"platform": 1_000, "contact": 5_000, "track": 5_000, "sighting": 1_000}
+_MAX_OF_KIND: dict[Kind, int] = {
+    "platform": 1_000,
+    "contact": 5_000,
+    "track": 5_000,
+    "sighting": 1_000,
+    "alert": 1_000,
+}
 
 
 @dataclass(slots=True)
@@ -81,6 +88,9 @@ class TrackState:
     trail: deque[LonLat] = field(default_factory=lambda: deque(maxlen=_TRACK_TRAIL_POINTS))
 
 
+Thing = PlatformState | TrackState | StoredContact | StoredSighting | LoggedAlert
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
     """Thing `key` of `kind` changed at `revision`; `value` is a copy that nobody changes any more."""
@@ -88,7 +98,7 @@ class Change:
     revision: int
     kind: Kind
     key: str
-    value: PlatformState | TrackState | StoredContact | StoredSighting
+    value: Thing
 
 
 class LivePicture:
@@ -104,6 +114,7 @@ class LivePicture:
         self._tracks: dict[str, TrackState] = {}
         self._contacts: dict[str, StoredContact] = {}
         self._sightings: dict[str, StoredSighting] = {}
+        self._alerts: dict[str, LoggedAlert] = {}
         self._stale: set[str] = set()
         self._listener: Callable[[], None] | None = None
         self.is_exercise = False
@@ -211,6 +222,13 @@ class LivePicture:
                 self._revision += 1
                 self._floor = self._revision
 
+    def note_alert(self, logged: LoggedAlert) -> None:
+        """An alert fired, or somebody did something about it."""
+        with self._lock:
+            self._alerts[logged.alert.alert_id] = logged
+            self._touch("alert", logged.alert.alert_id)
+        self.publish()
+
     def tick(self, now_s: float, now_ns: int, stale_s: float, pose_stale_s: float) -> None:
         """Let time pass: tracks that nobody speaks of go, platforms that fall silent count as changed."""
         with self._lock:
@@ -262,11 +280,13 @@ class LivePicture:
                 for changed, kind, key in reversed(found[-limit:])
             ]
 
-    def _value(self, kind: Kind, key: str) -> PlatformState | TrackState | StoredContact | StoredSighting:
+    def _value(self, kind: Kind, key: str) -> Thing:
         if kind == "platform":
             return _copied_platform(self._platforms[key])
         if kind == "track":
             return _copied(self._tracks[key])
+        if kind == "alert":
+            return self._alerts[key]
         return self._contacts[key] if kind == "contact" else self._sightings[key]
 
     def _touch(self, kind: Kind, key: str) -> None:
@@ -286,11 +306,14 @@ class LivePicture:
         | dict[str, TrackState]
         | dict[str, StoredContact]
         | dict[str, StoredSighting]
+        | dict[str, LoggedAlert]
     ):
         if kind == "platform":
             return self._platforms
         if kind == "track":
             return self._tracks
+        if kind == "alert":
+            return self._alerts
         return self._contacts if kind == "contact" else self._sightings
 
     def _platform(self, platform_id: str) -> PlatformState:

@@ -1,0 +1,185 @@
+"""The desk of alerts: engine and file together, and whoever is to be told; and the thread that feeds it."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from ground.alerts.alert import LoggedAlert
+from ground.alerts.engine import EXCLUSION, AisVerdicts, AlertEngine
+from ground.alerts.log import AlertLog
+from ground.alerts.rules import Rule
+from ground.alerts.zones import Zone
+from ground.fusion.contact import Contact
+from ground.picture.live import LivePicture
+from ground.store.reading import Filter, StoredContact, StoreReader
+from skywarden.clock import Clock
+from skywarden.errors import StoreError
+
+_log = structlog.get_logger("ground.alerts.desk")
+
+_TICK_S = 0.5
+_REMEMBERED = 5_000
+_MOST_CONTACTS = 5_000
+_PAGE = 1_000
+
+Tell = Callable[[LoggedAlert], object]
+
+
+class AlertDesk:
+    """Zones, rules and alerts of a station; safe from any thread.
+
+    `tell` are called with what is new or changed, outside of the lock; quiet alerts too. `to_pilot` only with
+    what a rule sends to the pilot and is not quiet.
+    """
+
+    def __init__(
+        self,
+        log: AlertLog,
+        clock: Clock,
+        *,
+        ais: AisVerdicts | None = None,
+        tell: Sequence[Tell] = (),
+        to_pilot: Tell | None = None,
+    ) -> None:
+        self.log = log
+        self._clock, self._tell, self._to_pilot = clock, tuple(tell), to_pilot
+        self._lock = threading.Lock()
+        self._version = log.data_version
+        self._engine = AlertEngine(log.zones(), log.rules(), ais)
+        self._engine.remember([one.alert for one in log.newest(_REMEMBERED)])
+
+    def observe(self, contacts: Sequence[Contact]) -> list[LoggedAlert]:
+        """Contacts as they are now; the alerts that are news, kept and told."""
+        now_ns = self._clock.utc_ns()
+        with self._lock:
+            self._follow_file()
+            fired = [alert for contact in contacts for alert in self._engine.observe(contact, now_ns)]
+            fresh = self.log.note(fired)
+        found = [LoggedAlert(alert=one, severity=one.severity, acts=(), version=0) for one in fresh]
+        for one in found:
+            self._told(one)
+        return found
+
+    def tick(self) -> list[LoggedAlert]:
+        """Let time pass: what nobody acknowledged becomes more severe, and is told again."""
+        raised = self.log.escalate(self._clock.utc_ns())
+        for one in raised:
+            self._told(one)
+        return raised
+
+    def rules(self) -> list[Rule]:
+        """All rules in force or off, with the one that nobody made."""
+        made = self.log.rules()
+        if any(rule.rule_id == EXCLUSION.rule_id for rule in made):
+            return made
+        return [EXCLUSION, *made]
+
+    def put_zones(self, zones: Sequence[Zone], account: str) -> None:
+        """Keep and watch zones; raises `InputError`."""
+        self.log.put_zones(zones, account, self._clock.utc_ns())
+        self._renew()
+
+    def remove_zone(self, zone_id: str) -> bool:
+        """Watch a zone no more; raises `ConflictError` while a rule names it."""
+        is_removed = self.log.remove_zone(zone_id)
+        self._renew()
+        return is_removed
+
+    def put_rule(self, rule: Rule, account: str) -> None:
+        """Keep and follow a rule; raises `InputError`."""
+        self.log.put_rule(rule, account, self._clock.utc_ns())
+        self._renew()
+
+    def remove_rule(self, rule_id: str) -> bool:
+        """Follow a rule no more."""
+        is_removed = self.log.remove_rule(rule_id)
+        self._renew()
+        return is_removed
+
+    def acknowledge(self, alert_id: str, account: str, text: str) -> LoggedAlert:
+        """A person has taken note; raises `InputError`, `ConflictError`."""
+        found = self.log.acknowledge(alert_id, account, text, self._clock.utc_ns())
+        self._told(found)
+        return found
+
+    def comment(self, alert_id: str, account: str, text: str) -> LoggedAlert:
+        """A person's remark; raises `InputError`."""
+        found = self.log.comment(alert_id, account, text, self._clock.utc_ns())
+        self._told(found)
+        return found
+
+    def _told(self, logged: LoggedAlert) -> None:
+        for tell in self._tell:
+            tell(logged)
+        is_news = not logged.acts or logged.acts[-1].kind == "escalated"
+        if self._to_pilot is not None and logged.alert.to_pilot and is_news and not logged.alert.is_quiet:
+            self._to_pilot(logged)
+
+    def _follow_file(self) -> None:
+        """The command line may have changed zones beside the running station."""
+        version = self.log.data_version
+        if version != self._version:
+            self._version = version
+            self._engine.configure(self.log.zones(), self.log.rules())
+
+    def _renew(self) -> None:
+        with self._lock:
+            self._engine.configure(self.log.zones(), self.log.rules())
+
+
+class AlertWatch:
+    """The thread `ground.alerts`: hands the desk every contact that changed in the live picture."""
+
+    def __init__(self, desk: AlertDesk, picture: LivePicture, store: StoreReader) -> None:
+        self._desk, self._picture, self._store = desk, picture, store
+        self._seen = -1
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ground.alerts", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch; what changed while the station was off is looked at first."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(3.0)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def turn(self) -> None:
+        """One look at what changed."""
+        contacts = self._changed()
+        if contacts:
+            self._desk.observe(contacts)
+        self._desk.tick()
+
+    def _changed(self) -> list[Contact]:
+        changes = self._picture.changes_since(self._seen, _PAGE)
+        if changes is None:  # the first time, or too far behind: everything
+            self._seen = self._picture.revision
+            found: list[Contact] = []
+            while len(found) < _MOST_CONTACTS:
+                page, matched = self._store.contacts(Filter(limit=_PAGE, offset=len(found)))
+                found += [one.contact for one in page]
+                if not page or len(found) >= matched:
+                    break
+            return found[::-1]
+        if changes:
+            self._seen = changes[-1].revision
+        return [one.value.contact for one in changes if isinstance(one.value, StoredContact)]
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            try:
+                self.turn()
+            except StoreError as error:
+                _log.error("alerts are not judged", reason=str(error))
+                self._stopping.wait(5.0)
+            except Exception as error:  # noqa: BLE001 - the outermost loop: the next contact must be judged
+                _log.error("an alert was not judged", reason=str(error), kind=type(error).__name__)
