@@ -1,30 +1,21 @@
 """AIS reports of a file, by vessel: NMEA lines with their time of reception, or JSON lines."""
 
-import re
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import pyais
-from pyais.exceptions import AISBaseException
 
 from edge.calibration.control_points import KNOT_MPS, VesselReport, stamped_ns
+from skywarden.ais.reports import PositionReport, read_report
+from skywarden.ais.sentences import SentenceReader
 from skywarden.clock import NS_PER_S
-from skywarden.errors import InputError
+from skywarden.errors import InputError, WireError
 from skywarden.times import parse_rfc3339
 
 MAX_FILE_BYTES = 64_000_000
 MAX_LINE_BYTES = 1024
 MAX_VESSELS = 2000
-
-POSITION_TYPES = frozenset({1, 2, 3, 18, 19})
-STATIC_TYPES = frozenset({5, 19, 24})
-
-_SENTENCE = re.compile(rb"![A-Z]{2}VD[MO],(\d),(\d),(\d?),[^*]{1,120}\*[0-9A-Fa-f]{2}")
-_TAG_TIME = re.compile(rb"\\[^\\]{0,80}\bc:(\d{9,13})[^\\]{0,80}\\")
-_TRAILING_TIME = re.compile(rb"\*[0-9A-Fa-f]{2},(\d{9,10})\b")
 
 Dimensions = tuple[float, float, float, float]
 
@@ -64,29 +55,35 @@ class _Book:
         self.timeless = 0
         self._found: dict[str, list[VesselReport]] = defaultdict(list)
         self._dimensions: dict[str, Dimensions] = {}
-        self._parts: dict[tuple[bytes, bytes], list[bytes]] = {}
+        self._sentences = SentenceReader()
 
     def take(self, line: bytes) -> None:
         if line.startswith(b"{"):
             self._take_json(line)
             return
-        sentence = _SENTENCE.search(line)
-        if sentence is None:
+        heard = self._sentences.take(line)
+        if heard is None:
             return
-        whole = self._whole(sentence)
-        if whole is None:
+        if heard.received_ns is None:
+            self.timeless += 1
             return
         try:
-            tree = pyais.decode(*whole).asdict()
-        except (AISBaseException, ValueError, IndexError, KeyError):
+            reports = read_report(heard)
+        except WireError:
             return
-        kind, name = tree.get("msg_type"), str(tree.get("mmsi", ""))
-        if kind in STATIC_TYPES and tree.get("to_bow") is not None:
-            self._dimensions[name] = tuple(  # type: ignore[assignment]
-                float(tree.get(key) or 0) for key in ("to_bow", "to_stern", "to_port", "to_starboard")
-            )
-        if kind in POSITION_TYPES:
-            self._position(tree, name, _received_ns(line))
+        for report in reports:
+            if report.kind not in ("A", "B"):
+                continue
+            if isinstance(report, PositionReport):
+                self._position(report)
+            elif report.hull_m is not None:
+                bow, stern, port, starboard = report.hull_m
+                self._dimensions[str(int(report.mmsi))] = (
+                    float(bow),
+                    float(stern),
+                    float(port),
+                    float(starboard),
+                )
 
     def reports(self) -> dict[str, list[VesselReport]]:
         """By vessel, with the dimensions that any of its messages told."""
@@ -101,42 +98,20 @@ class _Book:
             ]
         return found
 
-    def _whole(self, sentence: re.Match[bytes]) -> list[bytes] | None:
-        """All parts of a message, once the last has come; a few that never end are forgotten."""
-        total, number = int(sentence[1]), int(sentence[2])
-        if total == 1:
-            return [sentence[0]]
-        key = (sentence[1], sentence[3])
-        if number == 1:
-            if len(self._parts) > 64:
-                self._parts.clear()
-            self._parts[key] = []
-        parts = self._parts.get(key)
-        if parts is None or len(parts) != number - 1:
-            return None
-        parts.append(sentence[0])
-        return self._parts.pop(key) if len(parts) == total else None
-
-    def _position(self, tree: dict[str, Any], name: str, received_ns: int | None) -> None:
-        if received_ns is None:
-            self.timeless += 1
+    def _position(self, report: PositionReport) -> None:
+        if not report.has_second:
             return
-        time_ns = stamped_ns(received_ns, int(tree.get("second", 60)))
-        latitude, longitude = float(tree["lat"]), float(tree["lon"])
-        if time_ns is None or not (abs(latitude) <= 90.0 and abs(longitude) <= 180.0):
-            return
-        speed, course, heading = float(tree["speed"]), float(tree["course"]), float(tree["heading"])
         self._add(
-            name,
+            str(int(report.mmsi)),
             VesselReport(
-                mmsi=int(name),
-                time_ns=time_ns,
-                latitude_deg=latitude,
-                longitude_deg=longitude,
-                sog_mps=speed * KNOT_MPS if speed < 102.25 else None,
-                cog_deg=course if course < 360.0 else None,
-                heading_deg=heading if heading < 360.0 else None,
-                is_accurate=bool(tree.get("accuracy", False)),
+                mmsi=int(report.mmsi),
+                time_ns=report.time_ns,
+                latitude_deg=report.latitude_deg,
+                longitude_deg=report.longitude_deg,
+                sog_mps=report.sog_mps,
+                cog_deg=report.cog_deg,
+                heading_deg=report.heading_deg,
+                is_accurate=report.is_accurate,
             ),
         )
 
@@ -194,11 +169,3 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"a speed of {self.sog_kn} kn")
         if not all(0.0 <= each <= 511.0 for each in self.dimensions):
             raise ValueError(f"dimensions {self.dimensions}")
-
-
-def _received_ns(line: bytes) -> int | None:
-    found = _TAG_TIME.search(line) or _TRAILING_TIME.search(line)
-    if found is None:
-        return None
-    number = int(found[1])
-    return number * (NS_PER_S // 1000) if number > 10**11 else number * NS_PER_S

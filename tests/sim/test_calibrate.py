@@ -25,7 +25,7 @@ SENTENCE = "!AIVDM,1,1,,B,15M67FC000G?ufbE`FepT@3n00Sa,0*5C"
 
 
 def test_nmea_with_a_tag_block_or_a_time_behind_it_is_read(tmp_path: Path) -> None:
-    for line in (f"\\s:st,c:1700000102*00\\{SENTENCE}", f"{SENTENCE},1700000102"):
+    for line in (f"\\s:st,c:1700000102*3E\\{SENTENCE}", f"{SENTENCE},1700000102"):
         path = tmp_path / "ais.nmea"
         path.write_text(f"# comment\n{line}\nnonsense\n!AIVDM,9,9,,A,broken,0*00\n", encoding="utf-8")
         (report,) = read_ais(path)["366053209"]
