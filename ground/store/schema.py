@@ -10,7 +10,8 @@ import apsw
 from ground.store import spatial
 from skywarden.errors import StoreError
 
-_CHECKPOINT_PAGES = 4_000  # 16 MB: pages that change with every commit are copied back a quarter as often
+_PAGE_BYTES = 8_192  # of new files: a fifth less to do than with 4,096
+_CHECKPOINT_BYTES = 16_000_000  # a page that changes with every commit is copied back a quarter as often
 APPLICATION_ID = 0x53_4B_59_57  # "SKYW"
 
 _VERSION_1 = """
@@ -149,13 +150,15 @@ def open_for_writing(path: Path, vfs: str | None = None) -> Any:
         db = apsw.Connection(str(path), vfs=vfs)
         try:
             _check_ours(db, path)
+            db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             mode = db.execute("PRAGMA journal_mode = WAL").get
             db.execute("PRAGMA synchronous = FULL")
             if mode != "wal" or db.execute("PRAGMA synchronous").get != 2:
                 raise StoreError(f"{path}: this disk does not do durable writes (journal {mode})")
             db.set_busy_timeout(5_000)
             db.execute("PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -32768")
-            db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            pages = _CHECKPOINT_BYTES // db.execute("PRAGMA page_size").get
+            db.execute(f"PRAGMA wal_autocheckpoint = {pages}")
             _migrate(db)
         except BaseException:
             with contextlib.suppress(apsw.Error):
