@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from ground.accounts import cli as accounts_cli
 from ground.ais import cli as ais_cli
+from ground.alerts import cli as alerts_cli
 from ground.link import invite_cli
 from skywarden.errors import SkywardenError, UsageError
 
@@ -52,6 +53,8 @@ app.command(ais_cli.ais)
 app.command(accounts_cli.users)
 app.command(accounts_cli.tls)
 app.command(accounts_cli.access_log, name="access-log")
+app.command(alerts_cli.zones)
+app.command(alerts_cli.alerts)
 
 
 @app.command

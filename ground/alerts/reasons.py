@@ -98,9 +98,8 @@ def _speed(rule: Rule, contact: Contact) -> Reason | None:
     low, high = rule.min_speed_mps, rule.max_speed_mps
     if (low is not None and speed < low) or (high is not None and speed > high):
         return None
-    asked = " and ".join(
-        [f"at least {low:g}"] * (low is not None) + [f"at most {high:g}"] * (high is not None)
-    )
+    words = (("at least", low), ("at most", high))
+    asked = " and ".join(f"{word} {value:g}" for word, value in words if value is not None)
     limit = low if low is not None else high
     return Reason(word="speed", text=f"speed {speed:.1f} m/s ({asked})", value=speed, limit=limit)
 
