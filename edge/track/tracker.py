@@ -22,7 +22,7 @@ IndexArray = npt.NDArray[np.intp]
 MAX_TRACKS = 4096
 _SCORE_MEMORY = 0.7
 _SAME_PLACE_M = 0.02
-_LOOKS_TO_MOVE = 3
+_LOOKS_TO_MOVE = 4
 _BY_FALSE = np.array([TENTATIVE, DROPPED], dtype=np.int8)
 _BY_HIT = np.array([COASTING, CONFIRMED], dtype=np.int8)
 _IDLE_NS = round(motion.IDLE_S * NS_PER_S)
@@ -398,8 +398,9 @@ class Tracker:
 
     def _forget_speed(self, rows: IndexArray) -> None:
         z = self._book.z
-        z[rows, 2:4] = self._unknown[2:4]
-        z[rows, :, 3:5] = self._unknown[:, 3:5]
+        z[rows, 2:4] = 0.0
+        z[rows, :, 3:5] = 0.0
+        z[rows, 2, 3] = z[rows, 3, 4] = self._config.manoeuvre_mps**2
         self._book.surprise[rows] = 0.0
 
     def _start_over(self, seen: Measurements, rows: IndexArray, columns: IndexArray) -> None:
