@@ -168,6 +168,6 @@ def test_the_edge_stops_cleanly_within_five_seconds_and_leaves_a_flight_that_ver
 def _vision_pid(chain: Chain) -> int:
     children = Path(f"/proc/{chain.edge.pid}/task/{chain.edge.pid}/children").read_text().split()
     for pid in children:
-        if b"edge.vision_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"edge.vision.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
             return int(pid)
     raise StopIteration

@@ -199,7 +199,7 @@ class EdgeProcess:
         """Process ids of the vision processes."""
         pid = self.process.pid
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [child for child in map(int, text) if "edge.vision_process" in " ".join(argv_of(child))]
+        return [child for child in map(int, text) if "edge.vision.process" in " ".join(argv_of(child))]
 
     def terminate(self) -> float:
         """Send SIGTERM and wait; the seconds that took."""
