@@ -1,8 +1,8 @@
 """Judges a run as Jepsen does: every record is unique, and each ends in exactly one class.
 
-stored once, given up aboard (covered by a signed gap record), or one of the failures: stored twice,
-acknowledged and lost, lost, forged. What was on a disk that was replaced by an old image, or never confirmed
-to whoever recorded it, may be missing; nothing else may.
+stored once, given up aboard (covered by a signed gap record), still waiting aboard, or one of the failures:
+stored twice, acknowledged and lost, lost, forged. What was on a disk that was replaced by an old image, or
+never confirmed to whoever recorded it, may be missing; nothing else may.
 """
 
 from collections import Counter
@@ -24,6 +24,7 @@ class Written:
     is_durable: bool = False
     is_acknowledged: bool = False
     may_be_gone: bool = False
+    is_waiting: bool = False
     names: set[tuple[str, int]] = field(default_factory=set)
 
 
@@ -34,6 +35,7 @@ class Verdict:
     stored_once: int = 0
     given_up: int = 0
     excused: int = 0
+    waiting: int = 0
     stored_twice: int = 0
     acknowledged_and_lost: int = 0
     lost: int = 0
@@ -52,6 +54,7 @@ class Verdict:
             "stored_once",
             "given_up",
             "excused",
+            "waiting",
             "stored_twice",
             "acknowledged_and_lost",
             "lost",
@@ -106,6 +109,12 @@ class Checker:
             if self._by_name.get(name) == key:
                 del self._by_name[name]
 
+    def note_waiting(self, boot_id: str, seq: int) -> None:
+        """The platform still holds this one in the end: not delivered yet, and not lost either."""
+        key = self._by_name.get((boot_id, seq))
+        if key is not None:
+            self.written[key].is_waiting = True
+
     def forge(self, body: bytes) -> None:
         """This body must never be among the stored records."""
         self.forged.add(body_hash(body))
@@ -129,6 +138,8 @@ class Checker:
                 self._explain(verdict, f"{count} times stored", written)
             elif written.names & given_up:
                 verdict.given_up += 1
+            elif written.is_waiting:
+                verdict.waiting += 1
             elif written.is_acknowledged:
                 verdict.acknowledged_and_lost += 1
                 self._explain(verdict, "acknowledged and lost", written)

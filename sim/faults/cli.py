@@ -25,9 +25,15 @@ SCENARIOS: dict[str, tuple[str, str]] = {
     "S8": ("sim.faults.forged_clients", "forged clients, a thousand strangers, the ZAP handler killed"),
     "S9": ("sim.faults.replays", "replays, forks, outboxes restored from old images"),
     "S10": ("sim.faults.poisoned_mavlink", "MAVLink cut, bent, made up, unknown, unsigned and forged"),
-    "S17": ("sim.faults.access", "every route of the ground by every kind of caller, hostile requests"),
     "S14": ("sim.faults.oversize", "too large, too deep, or claims to be"),
+    "S15": (
+        "sim.faults.slow_consumers",
+        "slow readers of the live picture, a locked store, a frozen station",
+    ),
     "S16": ("sim.faults.store_damage", "a damaged store: flipped bits, cut logs, older copies, two writers"),
+    "S17": ("sim.faults.access", "every route of the ground by every kind of caller, hostile requests"),
+    "S18": ("sim.faults.hostile_text", "text that tries to be more than text, in every sink and the console"),
+    "S23": ("sim.faults.throttled_edge", "a whole edge worker on a quarter of a core, and without memory"),
     "L1": ("sim.faults.load", "the load of a fleet, then more until something gives"),
     "S24": ("sim.faults.simulation", "the deterministic simulation, all faults mixed"),
 }

@@ -185,6 +185,9 @@ class Processes:
 
     def judge(self, result: Result) -> Verdict:
         """Hold the store against what was promised, and prove every record of it."""
+        for edge in self.edges:
+            for boot_id, seq in held_in(edge.outbox):
+                self.checker.note_waiting(boot_id, seq)
         verdict = self.checker.judge(self.store)
         found = verify_store(self.store, self.keys)
         result.observe("records promised", sum(one.is_durable for one in self.checker.written.values()))
@@ -192,6 +195,7 @@ class Processes:
         result.expect_zero("acknowledged and lost", verdict.acknowledged_and_lost)
         result.expect_zero("lost", verdict.lost)
         result.expect_zero("stored twice", verdict.stored_twice)
+        result.expect_zero("still waiting aboard in the end", verdict.waiting)
         result.expect_zero("stored records that do not verify", found.damaged)
         result.notes += verdict.examples[:5]
         return verdict
@@ -236,6 +240,18 @@ class Processes:
             if self.ground.stdout is not None:
                 self.ground.stdout.close()
             self.ground = None
+
+
+def held_in(outbox: Path) -> list[tuple[str, int]]:
+    """What an outbox file holds whose owner has ended: (boot id, number)."""
+    if not outbox.exists():
+        return []
+    db = apsw.Connection(str(outbox))
+    try:
+        boot_id: str = db.execute("SELECT boot_id FROM meta").get
+        return [(boot_id, seq) for (seq,) in db.execute("SELECT seq FROM records")]
+    finally:
+        db.close()
 
 
 def is_sound(path: Path) -> bool:

@@ -9,6 +9,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import apsw
 from edge.link.downlink import Downlink, LinkConfig
 from edge.link.outbox import Outbox
 from ground.config import GroundConfig
+from ground.picture.live import LivePicture
 from ground.serve import GroundHandle, start_ground, store_path
 from sim.faults.contents import made_health, made_sighting
 from sim.faults.memory import resident_bytes
@@ -130,11 +132,15 @@ class _Scene:
 
     def drained(self, limit_s: float) -> bool:
         """Wait until the outbox is empty; whether it is."""
+        return self.until(lambda: not self.outbox.state().held, limit_s)
+
+    def until(self, holds: Callable[[], bool], limit_s: float) -> bool:
+        """Wait for something to come true; whether it did in time."""
         pause, end_s = threading.Event(), time.monotonic() + limit_s
-        while self.outbox.state().held:
+        while not holds():
             if time.monotonic() > end_s:
                 return False
-            pause.wait(0.000_5)
+            pause.wait(0.001)
         return True
 
 
@@ -147,11 +153,14 @@ def _beside_readers(folder: Path, plan: Plan, result: Result) -> None:
         readers = SlowReaders(scene.ground.http_address, _STREAM, people)
         try:
             _fall_behind(scene, readers, plan, result)
-            for _ in range(plan.rounds):
-                beside.append(_p99(scene.probe(plan.probes)))
         finally:
             readers.close()
         for _ in range(plan.rounds):
+            readers = SlowReaders(scene.ground.http_address, _STREAM, people)
+            try:
+                beside.append(_p99(scene.probe(plan.probes)))
+            finally:
+                readers.close()
             alone.append(_p99(scene.probe(plan.probes)))
         calm, slow = sorted(alone)[len(alone) // 2], sorted(beside)[len(beside) // 2]
         result.observe("record to acknowledgement, p99 without readers, ms", 1e3 * calm)
@@ -168,10 +177,10 @@ def _fall_behind(scene: _Scene, readers: SlowReaders, plan: Plan, result: Result
     before = resident_bytes()
     scene.fill(plan.sightings)
     grown_mib = (resident_bytes() - before) / 2**20
-    pause = threading.Event()
-    pause.wait(2.0)  # what is settled more slowly
+    before_last = scene.ground.picture.revision
     last = scene.fill(100)
-    pause.wait(2.0)
+    is_shown = scene.until(lambda: last <= _shown_since(scene.ground.picture, before_last), 60.0)
+    result.expect_equal("the last sightings came to be shown", int(is_shown), 1)
     has_caught_up = readers.catch_up(scene.ground.picture.revision, 60.0)
     silent = sum(not last <= one.sightings for one in readers.readers)
     result.observe("slow readers", len(readers.readers))
@@ -181,6 +190,15 @@ def _fall_behind(scene: _Scene, readers: SlowReaders, plan: Plan, result: Result
     result.expect_zero("slow readers that missed something silently", silent)
     result.expect_equal("slow readers that caught up when they read on", int(has_caught_up), 1)
     result.expect_at_most("memory grown while they were behind, MiB", grown_mib, _MAX_GROWTH_MIB)
+
+
+def _shown_since(picture: LivePicture, revision: int) -> set[str]:
+    """The sightings that a reader who has seen `revision` is shown; none when it must start anew."""
+    found: set[str] = set()
+    while changes := picture.changes_since(revision):
+        found |= {one.key for one in changes if one.kind == "sighting"}
+        revision = changes[-1].revision
+    return found
 
 
 def _locked(scene: _Scene, plan: Plan, result: Result) -> None:
