@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ground.console.dev.fake_review import FakeReview
+
 Json = dict[str, Any]
 LonLat = list[float]
 
@@ -192,6 +194,7 @@ class FakeGround:
         self._movers: dict[str, tuple[float, float, float, float]] = {}
         self._silent: set[str] = set()
         self.notices: list[str] = []
+        self.review = FakeReview(self.contacts, lambda: stamp(time.time()))
         self._fill(contacts, hostile)
         self.tick(publish=False)
 
@@ -234,7 +237,7 @@ class FakeGround:
             "contact_id": contact_id,
             "label": kind,
             "score": round(self._source.uniform(0.22, 0.97), 3),
-            "review": "unreviewed",
+            **_UNREVIEWED,
             "first_seen": stamp(first),
             "last_seen": stamp(self._started),
             "platform_ids": platforms,
@@ -272,7 +275,7 @@ class FakeGround:
             "contact_id": contact_id,
             "label": label,
             "score": 0.64 if azimuth else 0.31,
-            "review": "unreviewed",
+            **_UNREVIEWED,
             "first_seen": stamp(self._started - 75),
             "last_seen": stamp(self._started - 12),
             "platform_ids": ["SW-01"],
@@ -317,7 +320,7 @@ class FakeGround:
             "contact_id": contact["contact_id"],
             "track_id": f"{platform}-t",
             "platform_id": platform,
-            "sortie_id": "s1",
+            "sortie_id": f"s{1 + number % 2}",
             "sensor_id": "eo",
             "frame_number": 1200 + number,
             "time": stamp(unix_s),
@@ -330,6 +333,9 @@ class FakeGround:
             "bearing": contact["bearing"],
             "no_position_reason": contact["no_position_reason"],
             "slant_range_m": 412.7,
+            "review": contact["review"],
+            "is_preview": number % 7 == 3,
+            "position_doubt": "gnss_disagree" if number % 11 == 5 else None,
             "chip_id": contact["best_chip_id"] and self._chip(contact["label"]),
             "is_exercise": self.is_exercise,
         }
@@ -630,10 +636,42 @@ class FakeGround:
                 newest = sorted(self.contacts.values(), key=lambda item: str(item["last_seen"]), reverse=True)
                 page = newest[offset : offset + limit]
                 return {"items": page, "number_matched": len(newest), "number_returned": len(page)}
+            if path == "taskings":
+                return {"items": []}
+            if path.startswith("contacts/") and path.endswith("/ais"):
+                return _AIS
+            if path == "plots":
+                return _PLOTS
+            if path.startswith("contacts/") and path.endswith("/review"):
+                key = path.removeprefix("contacts/").removesuffix("/review")
+                return self.review.view(key) if key in self.contacts else None
             contact = self.contacts.get(path.removeprefix("contacts/"))
             if contact is not None:
                 return {**contact, "sightings": self.sightings[contact["contact_id"]][:200]}
             return None
+
+    def post(self, path: str, given: Json) -> tuple[int, Json]:
+        """Status and body for a POST below /api/v1/; what changed is told to everybody."""
+        with self._lock:
+            if path == "taskings":
+                return 201, {
+                    **given,
+                    "tasking_id": "ask-1",
+                    "state": "waiting",
+                    "text": "",
+                    "asked_by": "maria",
+                }
+            status, body, changed = self.review.post(path, given)
+            for key in changed:
+                self._tell("contact", self.contacts[key])
+            return status, body
+
+    def decide_as(self, account: str, contact_id: str, decision: str, *, tells: bool = True) -> None:
+        """Somebody else decides; `tells` whether this page hears of it at once."""
+        with self._lock:
+            self.review.decide([contact_id], decision, account)
+            if tells:
+                self._tell("contact", self.contacts[contact_id])
 
     def image(self, path: str) -> bytes | None:
         """The picture for a path below /api/v1/, or None when there is none."""
@@ -643,6 +681,46 @@ class FakeGround:
         return None if kind is None else _cached_chip(kind, seed)
 
 
+_AIS: Json = {
+    "verdict": "silent",
+    "probabilities": {"silent": 0.71, "matched": 0.08, "not_heard": 0.21},
+    "reasons": ["No AIS was heard for this vessel within 2 km in 10 minutes; others as far away were heard."],
+    "candidates": [{"mmsi": 224000001, "name": "MARIA DEL MAR", "distance_m": 3100.0}],
+}
+_UNREVIEWED: Json = {
+    "review": "unreviewed",
+    "review_version": 0,
+    "review_was": None,
+    "reviewed_by": None,
+    "new_tracks": 0,
+    "assignee": None,
+}
+
+
+def _plot(name: str, east: float, north: float, half: float, *, is_complete: bool) -> Json:
+    ring = [at(east + x * half, north + y * half) for x, y in ((-1, -1), (1.2, -0.8), (1, 1), (-0.8, 1.1))]
+    area = 4.0 * half * half
+    return {
+        "type": "Feature",
+        "id": name,
+        "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+        "properties": {
+            "label": "plot",
+            "area_m2": area,
+            "area_90_m2": [0.93 * area, 1.08 * area],
+            "is_complete": is_complete,
+            "review": "unreviewed",
+        },
+    }
+
+
+_PLOTS: Json = {
+    "type": "FeatureCollection",
+    "features": [
+        _plot("SW-02.p1", 1250, 1500, 90, is_complete=True),
+        _plot("SW-02.p2", 1750, 2050, 60, is_complete=False),
+    ],
+}
 _LAYERS = [
     {"name": "coast", "title": "Coast", "kind": "geojson", "url": "/api/v1/layers/coast.geojson",
      "coordinates": None, "style": {"role": "land"}},
@@ -686,8 +764,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._file(path)
 
     def do_POST(self) -> None:
-        """Signs anybody in whose password is not "wrong"."""
+        """Signs anybody in whose password is not "wrong"; review and requests of those who are in."""
         given = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        path = unquote(urlsplit(self.path).path).removeprefix("/api/v1/")
+        if not path.startswith("session"):
+            status, body = self.server.ground.post(path, given)
+            self._send(status, json.dumps(body).encode(), "application/json")
+            return
         if given.get("password") == "wrong":
             self._send(401, b'{"error": "the name or the password is wrong"}', "application/json")
             return
@@ -704,7 +787,7 @@ class _Handler(BaseHTTPRequestHandler):
         somebody: Json = {
             "account": "maria",
             "role": "operator",
-            "permissions": ["see_contacts", "see_details", "see_picture"],
+            "permissions": ["review", "see_contacts", "see_details", "see_picture", "task_platforms"],
             "token": "token",
             "expires": stamp(time.time() + 3_600),
         }

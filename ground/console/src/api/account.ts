@@ -79,4 +79,8 @@ export async function lookAtCode(code: string): Promise<{ account: string; setsP
   return { account: String(found['account']), setsPassword: found['sets_password'] === true };
 }
 
+/** Another password for oneself; all other sessions of the account end. */
+export const changePassword = async (old: string, fresh: string, token: string): Promise<void> =>
+  void (await talk('POST', 'api/v1/session/password', { old, new: fresh }, token));
+
 export const signOut = async (token: string): Promise<void> => void (await talk('DELETE', 'api/v1/session', undefined, token));

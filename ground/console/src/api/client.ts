@@ -1,6 +1,6 @@
 // Asks the ground for JSON: same origin only, with a time limit, every record checked.
-import { decodeContact, decodeLayer, decodePlatform, decodeSighting, decodeStatus, decodeTrack } from './decode';
-import type { Contact, MapLayer, Platform, Sighting, StationStatus, Track } from './types';
+import { decodeContact, decodeLayer, decodePlatform, decodePlot, decodeSighting, decodeStatus, decodeTrack } from './decode';
+import type { Contact, MapLayer, Platform, Plot, Sighting, StationStatus, Track } from './types';
 
 const LIMIT_MS = 15_000;
 const PAGE = 500;
@@ -88,6 +88,12 @@ export async function fetchLayers(): Promise<MapLayer[]> {
   // A name is an id on the map, where a second one of the same kind and name would be an error.
   const named = layers.map((layer) => ({ ...layer, name: `${layer.kind}/${layer.name}` }));
   return [...new Map(named.map((layer) => [layer.name, layer])).values()];
+}
+
+/** Plots as they are known by now, the newest 1,000. */
+export async function fetchPlots(): Promise<Plot[]> {
+  const body = await ask('api/v1/plots?limit=1000');
+  return readItems({ items: body['features'] }, decodePlot)[0];
 }
 
 /** One contact with its newest sightings (at most 200). */

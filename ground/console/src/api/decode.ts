@@ -11,6 +11,7 @@ import type {
   LonLat,
   MapLayer,
   Platform,
+  Plot,
   Pose,
   Position,
   Review,
@@ -20,38 +21,38 @@ import type {
   TrackStatus,
 } from './types';
 
-type Fields = Record<string, unknown>;
+export type Fields = Record<string, unknown>;
 
 const MAX_TEXT = 512;
 const MAX_POINTS = 5000;
 
-function fields(value: unknown): Fields | null {
+export function fields(value: unknown): Fields | null {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : null;
 }
 
 // Control and direction-changing characters could make a label read as something that it is not.
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
-function text(value: unknown, limit = MAX_TEXT): string | null {
+export function text(value: unknown, limit = MAX_TEXT): string | null {
   if (typeof value !== 'string' || value === '') return null;
   const clean = value.slice(0, limit).replace(UNPRINTABLE, '\ufffd');
   return clean === '' ? null : clean;
 }
 
-function number(value: unknown, least = -1e12, most = 1e12): number | null {
+export function number(value: unknown, least = -1e12, most = 1e12): number | null {
   return typeof value === 'number' && Number.isFinite(value) && value >= least && value <= most ? value : null;
 }
 
-function count(value: unknown): number {
+export function count(value: unknown): number {
   return number(value, 0, Number.MAX_SAFE_INTEGER) ?? 0;
 }
 
-function time(value: unknown): string | null {
+export function time(value: unknown): string | null {
   const stamp = text(value, 40);
   return stamp !== null && Number.isFinite(Date.parse(stamp)) ? stamp : null;
 }
 
-function list<T>(value: unknown, read: (item: unknown) => T | null, limit: number): T[] {
+export function list<T>(value: unknown, read: (item: unknown) => T | null, limit: number): T[] {
   if (!Array.isArray(value)) return [];
   const items: T[] = [];
   for (const entry of value.slice(0, limit)) {
@@ -61,7 +62,7 @@ function list<T>(value: unknown, read: (item: unknown) => T | null, limit: numbe
   return items;
 }
 
-function lonLat(value: unknown): LonLat | null {
+export function lonLat(value: unknown): LonLat | null {
   if (!Array.isArray(value)) return null;
   const longitude = number(value[0], -180, 180);
   const latitude = number(value[1], -90, 90);
@@ -77,7 +78,7 @@ function ellipse(value: unknown): Ellipse | null {
   return { semi_major_m: major, semi_minor_m: minor, azimuth_deg: azimuth };
 }
 
-function position(value: unknown): Position | null {
+export function position(value: unknown): Position | null {
   const raw = fields(value);
   if (!raw) return null;
   const latitude = number(raw['latitude_deg'], -90, 90);
@@ -201,8 +202,8 @@ export function decodePlatform(value: unknown, arrived_ms: number): Platform | n
   };
 }
 
-function review(value: unknown): Review {
-  return value === 'confirmed' || value === 'rejected' ? value : 'unreviewed';
+export function decodeReview(value: unknown): Review {
+  return value === 'confirmed' || value === 'rejected' || value === 'more' ? value : 'unreviewed';
 }
 
 const shortText = (value: unknown): string | null => text(value, 128);
@@ -219,7 +220,12 @@ export function decodeContact(value: unknown): Contact | null {
     contact_id: id,
     label: text(raw['label'], 64) ?? '?',
     score,
-    review: review(raw['review']),
+    review: decodeReview(raw['review']),
+    review_version: count(raw['review_version']),
+    review_was: typeof raw['review_was'] === 'string' ? decodeReview(raw['review_was']) : null,
+    reviewed_by: text(raw['reviewed_by'], 64),
+    new_tracks: count(raw['new_tracks']),
+    assignee: text(raw['assignee'], 64),
     first_seen: first,
     last_seen: last,
     platform_ids: list(raw['platform_ids'], shortText, 256),
@@ -249,6 +255,7 @@ export function decodeSighting(value: unknown): Sighting | null {
     contact_id: text(raw['contact_id'], 128),
     track_id: text(raw['track_id'], 128) ?? '',
     platform_id: text(raw['platform_id'], 128) ?? '',
+    sortie_id: text(raw['sortie_id'], 128) ?? '',
     sensor_id: text(raw['sensor_id'], 128) ?? '',
     frame_number: count(raw['frame_number']),
     time: at,
@@ -260,6 +267,9 @@ export function decodeSighting(value: unknown): Sighting | null {
     no_position_reason: text(raw['no_position_reason']),
     slant_range_m: number(raw['slant_range_m'], 0),
     chip_id: text(raw['chip_id'], 128),
+    review: decodeReview(raw['review']),
+    is_preview: raw['is_preview'] === true,
+    position_doubt: text(raw['position_doubt'], 64),
   };
 }
 
@@ -310,6 +320,34 @@ export function decodeStatus(value: unknown): StationStatus | null {
       chips: count(counts['chips']),
     },
     notices: list(raw['notices'], (item) => text(item), 20),
+  };
+}
+
+/** A piece of land with its area and 90 % interval, or `null` when it cannot be drawn. */
+export function decodePlot(value: unknown): Plot | null {
+  const raw = fields(value);
+  const shape = fields(raw?.['geometry']);
+  const said = fields(raw?.['properties']);
+  const id = text(raw?.['id'], 128);
+  if (!raw || !shape || !said || id === null) return null;
+  const polygon = (rings: unknown): LonLat[][] => list(rings, (ring) => (Array.isArray(ring) ? list(ring, lonLat, 2048) : null), 64);
+  const polygons =
+    shape['type'] === 'Polygon'
+      ? [polygon(shape['coordinates'])]
+      : shape['type'] === 'MultiPolygon'
+        ? list(shape['coordinates'], (one) => polygon(one), 4)
+        : [];
+  if (polygons.length === 0 || polygons.some((rings) => (rings[0]?.length ?? 0) < 4)) return null;
+  const range = Array.isArray(said['area_90_m2']) ? (said['area_90_m2'] as unknown[]) : [];
+  return {
+    plot_id: id,
+    label: text(said['label'], 64) ?? '?',
+    area_m2: number(said['area_m2'], 0),
+    area_low_m2: number(range[0], 0),
+    area_high_m2: number(range[1], 0),
+    is_complete: said['is_complete'] === true,
+    review: decodeReview(said['review']),
+    polygons,
   };
 }
 

@@ -39,6 +39,15 @@ function sure(found: unknown): Tasking {
   return tasking;
 }
 
+/** What else a platform can be asked for; `area` are corners [lon, lat]. */
+export type Wish =
+  | { kind: 'follow'; sighting_id: string }
+  | { kind: 'mute_area'; area: [number, number][] }
+  | { kind: 'threshold'; label: string; score: number };
+
+export const askPlatform = async (platformId: string, wish: Wish, token: string): Promise<Tasking> =>
+  sure(await talk('POST', 'api/v1/taskings', { platform_id: platformId, ...wish }, token));
+
 /** The source's own pixels round a sighting. */
 export const askFullResolution = async (platformId: string, sightingId: string, token: string): Promise<Tasking> =>
   sure(await talk('POST', 'api/v1/taskings', { platform_id: platformId, kind: 'full_resolution', sighting_id: sightingId }, token));

@@ -4,8 +4,9 @@ export type LonLat = [number, number];
 export type HealthState = 'ok' | 'degraded' | 'failed';
 export type TrackStatus = 'tentative' | 'confirmed' | 'coasting' | 'dropped';
 
-/** What a person has said about a contact. The first console only ever meets `unreviewed`. */
-export type Review = 'unreviewed' | 'confirmed' | 'rejected';
+/** What people have said about a contact; "more" waits for another look. */
+export type Review = 'unreviewed' | 'confirmed' | 'rejected' | 'more';
+export type Decision = Exclude<Review, 'unreviewed'>;
 
 /** The 90 % ellipse of a position: half axes in metres, azimuth of the major axis clockwise from true north. */
 export interface Ellipse {
@@ -95,6 +96,13 @@ export interface Contact {
   label: string;
   score: number;
   review: Review;
+  /** Goes back with a decision, so that nobody's word is overwritten. */
+  review_version: number;
+  /** What it was before tracks joined that nobody has decided about. */
+  review_was: Review | null;
+  reviewed_by: string | null;
+  new_tracks: number;
+  assignee: string | null;
   first_seen: string;
   last_seen: string;
   platform_ids: string[];
@@ -116,6 +124,7 @@ export interface Sighting {
   contact_id: string | null;
   track_id: string;
   platform_id: string;
+  sortie_id: string;
   sensor_id: string;
   frame_number: number;
   time: string;
@@ -127,6 +136,11 @@ export interface Sighting {
   no_position_reason: string | null;
   slant_range_m: number | null;
   chip_id: string | null;
+  review: Review;
+  /** Came over a thin link: coarse and without proof, until the record itself is here. */
+  is_preview: boolean;
+  /** Why the platform's own position was suspect when the place was found. */
+  position_doubt: string | null;
 }
 
 export interface Track {
@@ -174,4 +188,16 @@ export interface MapLayer {
   url: string;
   coordinates: [LonLat, LonLat, LonLat, LonLat] | null;
   style: LayerStyle;
+}
+
+/** A piece of land that a platform outlined; areas are those of the part that was seen. */
+export interface Plot {
+  plot_id: string;
+  label: string;
+  area_m2: number | null;
+  area_low_m2: number | null;
+  area_high_m2: number | null;
+  is_complete: boolean;
+  review: Review;
+  polygons: LonLat[][][];
 }

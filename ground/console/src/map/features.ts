@@ -1,5 +1,7 @@
 // From the picture to what the map draws: pure functions, GeoJSON out, no map library here.
-import type { Contact, LonLat, Platform, Position, Track } from '../api/types';
+import type { Contact, LonLat, Platform, Plot, Position, Track } from '../api/types';
+import { fixed } from '../format/quantity';
+import { text } from '../text';
 import { contactGlyph } from './glyphs';
 import { destination, ellipseRing, grow, wedgeRing, wedgeSides, type Box } from './geometry';
 
@@ -172,4 +174,16 @@ export function contentBox(platforms: Iterable<Platform>, contacts: Iterable<Con
   }
   for (const track of tracks) if (track.position) box = grow(box, lonLatOf(track.position));
   return box;
+}
+
+/** A plot with its area and 90 % interval in hectares. */
+export function plotFeature(plot: Plot): GeoJSON.Feature {
+  const hectares = (area: number): string => fixed(area / 10_000, area < 100_000 ? 2 : 1);
+  const { area_m2: area, area_low_m2: low, area_high_m2: high } = plot;
+  const size = area === null ? '' : low === null || high === null ? `${hectares(area)} ha` : text.map.area90(hectares(area), hectares(low), hectares(high));
+  return {
+    type: 'Feature',
+    properties: { id: plot.plot_id, label: `${titled(plot.label)}\n${size}`, complete: plot.is_complete },
+    geometry: { type: 'MultiPolygon', coordinates: plot.polygons },
+  };
 }

@@ -20,6 +20,7 @@ function contactPaints(colors: MapColors): Record<string, Paint> {
     const base = { glyph, stroke: colors.contact, width: 2.4, scale: 0.92 };
     paints[`${glyph}-unreviewed`] = { ...base, fill: colors.contactFill };
     paints[`${glyph}-confirmed`] = { ...base, fill: colors.contact };
+    paints[`${glyph}-more`] = { ...base, fill: colors.contactFill, dot: true };
     paints[`${glyph}-rejected`] = { ...base, stroke: colors.muted, fill: colors.halo, cross: true };
   }
   return paints;

@@ -1,12 +1,12 @@
 // Puts the picture onto a MapLibre map: at most ten times a second, and only what changed.
 import type { GeoJSONSource, Map as MapLibre } from 'maplibre-gl';
-import type { Contact, Platform, Track } from '../api/types';
+import type { Contact, Platform, Plot, Track } from '../api/types';
 import { text } from '../text';
 import { age } from '../format/time';
 import { STALE_S, type Kind, type Picture } from '../state/picture.svelte';
 import type { Selection } from '../state/view.svelte';
 import { DiffedSource } from './diffed';
-import { contactFeatures, lonLatOf, platformFeatures, platformPoint, selectedWedge, trackFeatures, type ContactFeatures } from './features';
+import { contactFeatures, lonLatOf, platformFeatures, platformPoint, plotFeature, selectedWedge, trackFeatures, type ContactFeatures } from './features';
 import { destination } from './geometry';
 import type { SourceName } from './style';
 
@@ -30,6 +30,7 @@ export class Painter {
   #crowded = false;
   #empty = new Set<SourceName>();
   selection: Selection | null = null;
+  #plots: Plot[] = [];
   /** Called after platforms were drawn, for the map that follows one. */
   onPlatforms: (() => void) | null = null;
 
@@ -46,6 +47,13 @@ export class Painter {
     this.#empty.clear();
     this.#crowded = false;
     this.mark(['platforms', 'contacts', 'tracks', 'selected']);
+    this.showPlots(this.#plots);
+  }
+
+  /** Plots change seldom: they are drawn when they were fetched. */
+  showPlots(plots: Plot[]): void {
+    this.#plots = plots;
+    if (this.#ready) this.#set('plots', plots.map(plotFeature));
   }
 
   /** The style goes away; nothing may be drawn until `restart`. */

@@ -7,6 +7,7 @@ import type { MapColors } from './colors';
 /** Sources that the page fills; `lineMetrics` lets trails fade. */
 export const SOURCES = [
   'graticule',
+  'plots',
   'footprints',
   'uncertainty',
   'wedges',
@@ -23,6 +24,7 @@ export type SourceName = (typeof SOURCES)[number];
 
 /** Which layers each switch of the legend turns on and off. */
 export const OVERLAY_LAYERS: Record<Overlay, string[]> = {
+  plots: ['plot-fill', 'plot-line', 'plot-line-open', 'plot-label'],
   footprints: ['footprint-fill', 'footprint-line', 'sightline', 'sight-cross'],
   trails: ['trail', 'trail-stale', 'track-trail'],
   uncertainty: ['uncertainty-fill', 'uncertainty-line'],
@@ -155,6 +157,26 @@ function surfaceLayers(colors: MapColors): LayerSpecification[] {
   const platformOrMuted = ['case', stale, colors.muted, colors.platform] as never;
   return [
     { id: 'graticule', type: 'line', source: 'graticule', paint: { 'line-color': colors.grid, 'line-width': 1 } },
+    {
+      id: 'plot-fill',
+      type: 'fill',
+      source: 'plots',
+      paint: { 'fill-color': colors.contact, 'fill-opacity': 0.16 },
+    },
+    {
+      id: 'plot-line',
+      type: 'line',
+      source: 'plots',
+      filter: ['boolean', ['get', 'complete'], true],
+      paint: { 'line-color': colors.contact, 'line-width': 1.8 },
+    },
+    {
+      id: 'plot-line-open',
+      type: 'line',
+      source: 'plots',
+      filter: ['!', ['boolean', ['get', 'complete'], true]],
+      paint: { 'line-color': colors.contact, 'line-width': 1.8, 'line-dasharray': [3, 2] },
+    },
     {
       id: 'footprint-fill',
       type: 'fill',
@@ -342,6 +364,7 @@ function labelLayers(colors: MapColors): LayerSpecification[] {
   };
   return [
     { ...label('track-label', 'tracks', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 0.9, 'text-size': 11 * enlargement() }), minzoom: 14 } as LayerSpecification,
+    { ...label('plot-label', 'plots', ['get', 'label'], colors, { 'text-size': 11 * enlargement() }), minzoom: 13 } as LayerSpecification,
     label('wedge-label', 'wedges', ['get', 'label'], colors, { 'symbol-placement': 'line', 'text-offset': [0, -0.8] }),
     label('contact-label', 'contacts', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 1.6 }),
   ];

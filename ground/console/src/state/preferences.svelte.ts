@@ -1,17 +1,18 @@
 // What the operator chose to see; kept in this browser.
 const KEY = 'skywarden.preferences';
 
-export type Theme = 'system' | 'light' | 'dark';
+export type Theme = 'system' | 'light' | 'dark' | 'night';
 export type Sort = 'newest' | 'lastSeen' | 'strongest' | 'precise';
-export type Overlay = 'footprints' | 'trails' | 'uncertainty' | 'tracks' | 'graticule' | 'labels';
+export type Overlay = 'plots' | 'footprints' | 'trails' | 'uncertainty' | 'tracks' | 'graticule' | 'labels';
 
-const OVERLAYS: readonly Overlay[] = ['footprints', 'trails', 'uncertainty', 'tracks', 'graticule', 'labels'];
+const OVERLAYS: readonly Overlay[] = ['plots', 'footprints', 'trails', 'uncertainty', 'tracks', 'graticule', 'labels'];
 
 class Preferences {
   theme = $state<Theme>('system');
   sort = $state<Sort>('newest');
   dmsCursor = $state(false);
   overlays = $state<Record<Overlay, boolean>>({
+    plots: true,
     footprints: true,
     trails: true,
     uncertainty: true,
@@ -30,13 +31,14 @@ class Preferences {
   }
 
   get isDark(): boolean {
-    return this.theme === 'system' ? this.#systemDark : this.theme === 'dark';
+    return this.theme === 'system' ? this.#systemDark : this.theme !== 'light';
   }
 
   cycleTheme(): void {
-    this.theme = this.theme === 'system' ? (this.#systemDark ? 'light' : 'dark') : this.theme === 'dark' ? 'light' : 'dark';
-    // Back at what the system says: follow the system again.
-    if ((this.theme === 'dark') === this.#systemDark) this.theme = 'system';
+    // Light, dark, night: the one of the first two that the system asks for anyway is called "as the system".
+    const order: Theme[] = this.#systemDark ? ['light', 'system', 'night'] : ['system', 'dark', 'night'];
+    const at = order.indexOf(this.theme);
+    this.theme = order[(at + 1) % order.length] ?? 'system';
     this.save();
   }
 
@@ -58,7 +60,7 @@ class Preferences {
     } catch {
       return;
     }
-    if (kept['theme'] === 'light' || kept['theme'] === 'dark') this.theme = kept['theme'];
+    if (kept['theme'] === 'light' || kept['theme'] === 'dark' || kept['theme'] === 'night') this.theme = kept['theme'];
     const sort = kept['sort'];
     if (sort === 'newest' || sort === 'lastSeen' || sort === 'strongest' || sort === 'precise') this.sort = sort;
     this.dmsCursor = kept['dmsCursor'] === true;

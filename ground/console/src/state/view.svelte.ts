@@ -20,6 +20,7 @@ class View {
   following = $state<string | null>(null);
   legendOpen = $state(false);
   keysOpen = $state(false);
+  reviewing = $state(false);
   /** Monotonic ms, set once a second: what shows an age depends on this and nothing else. */
   beatMs = $state(performance.now());
   map: MapCommands | null = null;

@@ -1,0 +1,233 @@
+// What people decide about contacts: asks the ground, and reads what others have said.
+import { RefusedError, talk } from './account';
+import { address } from './client';
+import { count, decodeReview, fields, list, number, position, text, time } from './decode';
+import type { Decision, Position, Review } from './types';
+
+export interface Entry {
+  number: number;
+  time: string;
+  account: string;
+  kind: 'decision' | 'undo' | 'comment' | 'assignment';
+  decision: Review | null;
+  text: string;
+  assignee: string | null;
+  undoneBy: string | null;
+  contactCount: number;
+}
+
+/** Another contact at this place, of this visit or an earlier one. */
+export interface Nearby {
+  contactId: string;
+  label: string;
+  review: Review;
+  was: Review | null;
+  score: number;
+  lastSeen: string;
+  position: Position | null;
+  chipId: string | null;
+}
+
+export interface ReviewOf {
+  contactId: string;
+  state: Review;
+  version: number;
+  was: Review | null;
+  newTracks: number;
+  decidedBy: string | null;
+  decided: string | null;
+  decisionNumber: number | null;
+  assignee: string | null;
+  history: Entry[];
+  nearby: Nearby[];
+}
+
+/** Somebody decided first; `current` is what holds now. */
+export class ConflictError extends Error {
+  constructor(
+    message: string,
+    readonly current: ReviewOf | null,
+  ) {
+    super(message);
+  }
+}
+
+export interface Pattern {
+  centre?: [number, number];
+  radius_m?: number;
+  label?: string;
+  model_id?: string;
+  platform_id?: string;
+  score_min?: number;
+  score_max?: number;
+}
+
+export interface PatternPreview {
+  previewId: string;
+  contactCount: number;
+  sightingCount: number;
+}
+
+const KINDS: readonly string[] = ['decision', 'undo', 'comment', 'assignment'];
+
+function entry(value: unknown): Entry | null {
+  const raw = fields(value);
+  const at = time(raw?.['time']);
+  const kind = raw?.['kind'];
+  const account = text(raw?.['account'], 64);
+  if (!raw || at === null || account === null || typeof kind !== 'string' || !KINDS.includes(kind)) return null;
+  return {
+    number: count(raw['number']),
+    time: at,
+    account,
+    kind: kind as Entry['kind'],
+    decision: typeof raw['decision'] === 'string' ? decodeReview(raw['decision']) : null,
+    text: text(raw['text'], 1000) ?? '',
+    assignee: text(raw['assignee'], 64),
+    undoneBy: text(raw['undone_by'], 64),
+    contactCount: count(raw['contact_count']),
+  };
+}
+
+function nearby(value: unknown): Nearby | null {
+  const raw = fields(value);
+  const id = text(raw?.['contact_id'], 140);
+  const seen = time(raw?.['last_seen']);
+  if (!raw || id === null || seen === null) return null;
+  return {
+    contactId: id,
+    label: text(raw['label'], 64) ?? '?',
+    review: decodeReview(raw['review']),
+    was: typeof raw['review_was'] === 'string' ? decodeReview(raw['review_was']) : null,
+    score: number(raw['score'], 0, 1) ?? 0,
+    lastSeen: seen,
+    position: position(raw['position']),
+    chipId: text(raw['best_chip_id'], 128),
+  };
+}
+
+export function decodeReviewOf(value: unknown): ReviewOf | null {
+  const raw = fields(value);
+  const id = text(raw?.['contact_id'], 140);
+  if (!raw || id === null) return null;
+  return {
+    contactId: id,
+    state: decodeReview(raw['state']),
+    version: count(raw['version']),
+    was: typeof raw['was'] === 'string' ? decodeReview(raw['was']) : null,
+    newTracks: count(raw['new_tracks']),
+    decidedBy: text(raw['decided_by'], 64),
+    decided: time(raw['decided']),
+    decisionNumber: number(raw['decision_number'], 1),
+    assignee: text(raw['assignee'], 64),
+    history: list(raw['history'], entry, 200),
+    nearby: list(raw['nearby'], nearby, 50),
+  };
+}
+
+function sure(found: unknown): ReviewOf {
+  const review = decodeReviewOf(found);
+  if (!review) throw new Error('the ground sent a review that cannot be read');
+  return review;
+}
+
+const pathOf = (contactId: string): string => `api/v1/contacts/${encodeURIComponent(contactId)}/review`;
+
+export const fetchReview = async (contactId: string): Promise<ReviewOf> => sure(await talk('GET', pathOf(contactId)));
+
+/** One change; raises `ConflictError` with the other's word when somebody was first. */
+async function change(path: string, body: object, token: string): Promise<ReviewOf> {
+  const response = await fetch(address(path), {
+    method: 'POST',
+    headers: { Accept: 'application/json', 'Content-Type': 'application/json', 'X-Skywarden-Token': token },
+    body: JSON.stringify(body),
+    cache: 'no-store',
+    signal: AbortSignal.timeout(15_000),
+  });
+  const found = fields(await response.json().catch(() => ({})));
+  const said = text(found?.['error']) ?? '';
+  if (response.status === 409) throw new ConflictError(said, decodeReviewOf(found?.['current']));
+  if (!response.ok) throw new RefusedError(said, response.status, Number(response.headers.get('Retry-After') ?? 0));
+  return sure(found);
+}
+
+/** What was shown is what is decided about: the tracks go along, as far as they fit. */
+export const decide = (contactId: string, decision: Decision, version: number, seen: string[], words: string, token: string): Promise<ReviewOf> =>
+  change(pathOf(contactId), { decision, version, text: words, ...(seen.length > 0 && seen.length <= 64 ? { seen_track_ids: seen } : {}) }, token);
+
+export const comment = (contactId: string, words: string, token: string): Promise<ReviewOf> =>
+  change(`${pathOf(contactId)}/comments`, { text: words }, token);
+
+export const assign = (contactId: string, assignee: string | null, version: number, token: string): Promise<ReviewOf> =>
+  change(`${pathOf(contactId)}/assignee`, { assignee, version }, token);
+
+export const undo = async (entryNumber: number, token: string): Promise<void> =>
+  void (await talk('POST', `api/v1/review/log/${entryNumber}/undo`, {}, token));
+
+export async function previewPattern(pattern: Pattern, token: string): Promise<PatternPreview> {
+  const found = await talk('POST', 'api/v1/review/patterns', pattern, token);
+  return {
+    previewId: text(found['preview_id'], 64) ?? '',
+    contactCount: count(found['contact_count']),
+    sightingCount: count(found['sighting_count']),
+  };
+}
+
+/** Rejects what the preview has shown; the number of the decision, which one undo takes back. */
+export async function rejectPattern(previewId: string, words: string, token: string): Promise<number> {
+  const found = await talk('POST', 'api/v1/review/patterns/reject', { preview_id: previewId, text: words }, token);
+  return count(found['number']);
+}
+
+/** What AIS says about a contact, where this station knows: sentences, each with how likely. */
+export interface AisCandidate {
+  name: string;
+  says: string;
+}
+
+export interface AisVerdict {
+  verdict: string;
+  probabilities: [string, number][];
+  reasons: string[];
+  candidates: AisCandidate[];
+}
+
+let knowsAis = true;
+
+/** `null` when this station has no word on it. A station that has never heard of AIS is asked once. */
+export async function fetchAis(contactId: string): Promise<AisVerdict | null> {
+  if (!knowsAis) return null;
+  let raw: Record<string, unknown>;
+  try {
+    raw = await talk('GET', `api/v1/contacts/${encodeURIComponent(contactId)}/ais`);
+  } catch (error) {
+    if (error instanceof RefusedError && (error.status === 404 || error.status === 403)) {
+      knowsAis = error.message !== 'Not Found';
+      return null;
+    }
+    throw error;
+  }
+  const verdict = text(raw['verdict'], 64);
+  if (verdict === null) return null;
+  return {
+    verdict,
+    probabilities: Object.entries(fields(raw['probabilities']) ?? {})
+      .map(([name, value]): [string, number] => [text(name, 64) ?? '?', number(value, 0, 1) ?? 0])
+      .sort((a, b) => b[1] - a[1])
+      .slice(0, 8),
+    reasons: list(raw['reasons'], sentence, 12),
+    candidates: list(raw['candidates'], candidate, 6),
+  };
+}
+
+const sentence = (value: unknown): string | null => text(value) ?? text(fields(value)?.['text']);
+
+function candidate(value: unknown): AisCandidate | null {
+  const raw = fields(value);
+  if (!raw) return null;
+  const mmsi = typeof raw['mmsi'] === 'number' ? String(raw['mmsi']) : text(raw['mmsi'], 16);
+  const name = text(raw['name'], 64) ?? mmsi;
+  if (name === null) return null;
+  const parts = [mmsi, number(raw['distance_m'], 0) === null ? null : `${Math.round(raw['distance_m'] as number)} m`, text(raw['why'])];
+  return { name, says: parts.filter((part) => part !== null && part !== name).join(' · ') };
+}
