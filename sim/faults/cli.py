@@ -31,6 +31,7 @@ SCENARIOS: dict[str, tuple[str, str]] = {
         "slow readers of the live picture, a locked store, a frozen station",
     ),
     "S16": ("sim.faults.store_damage", "a damaged store: flipped bits, cut logs, older copies, two writers"),
+    "S12": ("sim.faults.spoiled_models", "models cut, bent, swapped, unsigned, expired or not what they say"),
     "S17": ("sim.faults.access", "every route of the ground by every kind of caller, hostile requests"),
     "S18": ("sim.faults.hostile_text", "text that tries to be more than text, in every sink and the console"),
     "S23": ("sim.faults.throttled_edge", "a whole edge worker on a quarter of a core, and without memory"),
