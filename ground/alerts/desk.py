@@ -56,7 +56,8 @@ class AlertDesk:
             self._follow_file()
             fired = [alert for contact in contacts for alert in self._engine.observe(contact, now_ns)]
             fresh = self.log.note(fired)
-        found = [LoggedAlert(alert=one, severity=one.severity, acts=(), version=0) for one in fresh]
+        logged = [self.log.get(one.alert_id) for one in fresh]
+        found = [one for one in logged if one is not None]
         for one in found:
             self._told(one)
         return found

@@ -52,7 +52,8 @@ def read_zones(path: Path, wanted: AsZones | None = None) -> list[Zone]:
     """The zones in a file; raises `InputError` where it cannot be read, or holds none."""
     try:
         size = path.stat().st_size
-        head = path.open("rb").read(16) if size else b""
+        with path.open("rb") as file:
+            head = file.read(16)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if size > MAX_FILE_BYTES:

@@ -11,6 +11,25 @@ from skywarden.messages import Position
 from tests.ground.scenes import METRE_DEG, START_NS, position
 
 
+class HandClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self._now_ns = START_NS
+
+    def advance(self, seconds: float) -> None:
+        """Move on."""
+        self._now_ns += round(seconds * 1e9)
+
+    def utc_ns(self) -> int:
+        """See `Clock`."""
+        return self._now_ns
+
+    def monotonic_ns(self) -> int:
+        """See `Clock`."""
+        return self._now_ns
+
+
 def contact(
     north_m: float = 0.0,
     east_m: float = 0.0,
