@@ -110,6 +110,18 @@ def analyze(
     )
 
 
+def outcomes(flight: Path, options: AnalyzeOptions | None = None) -> Iterator[Outcome]:
+    """What the chain says of each frame of a flight, sensor by sensor; raises what `analyze` does."""
+    options = options or AnalyzeOptions()
+    reader = FlightReader(flight)
+    detector = load_detector(options.model, threads=options.threads)
+    for sensor in reader.info.sensors:
+        if sensor.media:
+            node = _node(reader, sensor, detector, options)
+            for outcome, _, _ in _outcomes(reader, sensor, node, options):
+                yield outcome
+
+
 def _node(reader: FlightReader, sensor: Sensor, detector: Detector, options: AnalyzeOptions) -> VisionNode:
     sigma = options.sigma or SigmaConfig.of_flight(sensor)
     surface = options.surface

@@ -23,6 +23,7 @@ PARTS = (
     "selfcal",
     "plots",
     "tracks",
+    "standing",
     "fusion",
     "integrity",
     "detectors",
