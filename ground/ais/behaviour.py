@@ -32,6 +32,8 @@ _LOITER_S, _LOITER_M = 3_600.0, 2_500.0
 _LOITER_LEAST_MPS, _LOITER_MOST_MPS = 0.3, 2.0
 _MEET_M, _MEET_S, _MEET_MPS = 300.0, 1_200.0, 1.5
 _GAP_S, _GAP_INTERVALS, _GAP_CHANCE = 900.0, 20.0, 0.95
+_ECHO_NS = 180 * _NS
+"""The minutes round a vessel's own last report prove nothing about the receiver afterwards."""
 _SHORE_M, _SHORE_S, _SHORE_MPS = 30_000.0, 7_200.0, 2.5
 _MAX_SHORE_BYTES = 64_000_000
 
@@ -152,7 +154,9 @@ def gaps(
         interval_s = expected_interval_s(before.kind, before.sog_mps, before.status)
         if quiet_s < max(_GAP_S, _GAP_INTERVALS * interval_s):
             continue
-        listened_s = hearing.listened_s(before.time_ns, end_ns)
+        listened_s = hearing.listened_s(before.time_ns + _ECHO_NS, end_ns)
+        if listened_s < 0.5 * quiet_s:
+            continue
         places = [before] if after is None else [before, after]
         chance = min(
             hearing.audibility(

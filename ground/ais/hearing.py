@@ -29,6 +29,9 @@ _PRIOR_WEIGHT = 2.0
 _RING_WEIGHT = 6.0
 _HIDDEN, _HIDDEN_UNTIL = 0.2, 4.0
 _RING_EVIDENCE = 2.0
+_OWN_EVIDENCE = 20.0
+_NEIGHBOUR_SHARE = 0.15
+_WEAKER = 0.9
 _FORGET = 20_000.0
 _MAX_CELLS = 20_000
 _ANTENNA_M = 8.0
@@ -161,6 +164,8 @@ class HearingModel:
         """
         at = receiver or self.receiver
         alpha, beta, evidence = self._belief(latitude_deg, longitude_deg, is_strong, at)
+        if own < 1.0:
+            evidence += _OWN_EVIDENCE
         if own < alpha / (alpha + beta):
             weight = alpha + beta
             alpha, beta = own * weight, (1.0 - own) * weight
@@ -184,10 +189,25 @@ class HearingModel:
     def _belief(
         self, latitude_deg: float, longitude_deg: float, is_strong: bool, at: Receiver | None
     ) -> tuple[float, float, float]:
-        """A beta distribution of the chance that one report from there is heard, and what it rests on."""
-        suffix = "" if is_strong else "b"
+        """A beta distribution of the chance that one report from there is heard, and what it rests on.
+
+        A place from which class A was heard is not hidden from class B, which is heard a little less.
+        """
         ring = self._ring(latitude_deg, longitude_deg, at)
-        mean, weight, evidence = _prior(ring, is_strong), _PRIOR_WEIGHT, 0.0
+        mean, weight, evidence = self._leant(latitude_deg, longitude_deg, ring, "", _prior(ring, True))
+        if not is_strong:
+            first = _WEAKER * mean if evidence > _RING_EVIDENCE else _prior(ring, False)
+            mean, weight, more = self._leant(latitude_deg, longitude_deg, ring, "b", first)
+            evidence = evidence / 2.0 + more
+        weight = min(weight, _MOST)
+        mean = min(0.995, max(1e-4, mean))
+        return mean * weight, (1.0 - mean) * weight, evidence
+
+    def _leant(
+        self, latitude_deg: float, longitude_deg: float, ring: int | None, suffix: str, mean: float
+    ) -> tuple[float, float, float]:
+        """Prior, ring, cell: each leans on the one before; mean, weight, evidence."""
+        weight, evidence = _PRIOR_WEIGHT, 0.0
         if ring is not None:
             count = self.ears.rings.get(f"{ring}{suffix}")
             mean, weight = _leaning(mean, weight, count)
@@ -198,14 +218,12 @@ class HearingModel:
             for aside in (-1, 0, 1):
                 count = self.ears.cells.get(f"{row + down},{column + aside}{suffix}")
                 if count is not None:
-                    share = 1.0 if not (down or aside) else 0.15
+                    share = 1.0 if not (down or aside) else _NEIGHBOUR_SHARE
                     near.chances += share * count.chances
                     near.heard += share * count.heard
         if near.chances:
             mean, weight = _leaning(mean, min(weight, _RING_WEIGHT), near)
-        weight = min(weight, _MOST)
-        mean = min(0.995, max(1e-4, mean))
-        return mean * weight, (1.0 - mean) * weight, evidence + near.heard
+        return mean, weight, evidence + near.heard
 
     @staticmethod
     def _ring(latitude_deg: float, longitude_deg: float, at: Receiver | None) -> int | None:

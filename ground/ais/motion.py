@@ -160,7 +160,7 @@ def diffusion(report: PositionReport, speed_mps: float) -> tuple[float, float]:
     turns, wanders more.
     """
     if speed_mps <= _STILL_MPS:
-        return 1e-5, 1e-5
+        return 1e-6, 1e-6
     is_large = report.kind in ("A", "long_range")
     along = 0.003 if is_large else 0.03
     wander = math.radians(5.0 if is_large else 15.0) ** 2 / 60.0

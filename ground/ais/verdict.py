@@ -259,7 +259,8 @@ class Judge:
         interval_s = expected_interval_s(report.kind, report.sog_mps, report.status)
         grace_s = max(_QUIET_S, 3.0 * interval_s)
         chances = max(0.0, quiet_s - grace_s) / interval_s
-        listened = self._hearing.listened_s(look.time_ns - round(quiet_s * _NS), look.time_ns) / quiet_s
+        since_ns = look.time_ns - round((quiet_s - 180.0) * _NS)  # its own last minutes prove nothing
+        listened = self._hearing.listened_s(since_ns, look.time_ns) / quiet_s
         heard = self._hearing.audibility(
             look.latitude_deg,
             look.longitude_deg,
@@ -269,7 +270,7 @@ class Judge:
             receiver=self._receiver,
             own=target.track.per_report(),
         )
-        stopped = 0.005 + 0.06 * min(1.0, quiet_s / 3600.0)
+        stopped = 0.005 + 0.1 * min(1.0, quiet_s / 3600.0)
         still = (1.0 - stopped) * (1.0 - heard.chance)
         return still / (still + stopped)
 

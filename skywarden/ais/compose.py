@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
-from skywarden.ais.fields import TABLE, Field, Value, layout_of
+from skywarden.ais.fields import LEAST_BITS, TABLE, Field, Value, layout_of
 from skywarden.ais.payload import armour, checksum, text_bits
 from skywarden.errors import InputError
 
 _PART_CHARACTERS = 60
+_WHOLE_BYTES = frozenset({1, 2, 3, 5, 18, 19, 24, 27})
+"""Types that end with spare bits which the table does not name."""
 
 
 def compose_payload(values: Mapping[str, Value]) -> tuple[bytes, int]:
@@ -27,9 +29,8 @@ def compose_payload(values: Mapping[str, Value]) -> tuple[bytes, int]:
         if not 0 <= raw < 1 << width and width:
             raise InputError(f"{field.name} = {values.get(field.name)!r} does not fit into {width} bits")
         number, bits = number << width | raw, bits + width
-    if kind in (5, 19, 24, 27, 18, 1, 2, 3):
-        spare = -bits % 8
-        number, bits = number << spare, bits + spare
+    spare = max(LEAST_BITS[kind] - bits, -bits % 8 if kind in _WHOLE_BYTES else 0)
+    number, bits = number << spare, bits + spare
     return armour(number, bits)
 
 

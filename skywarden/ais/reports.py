@@ -107,10 +107,10 @@ _A_TYPES = frozenset({1, 2, 3})
 
 
 def _class_a(number: int, length: int, received_ns: int) -> tuple[Report, ...]:
-    """Types 1, 2, 3."""
-    if length < 168:
-        raise WireError(f"a position report of {length} bits is cut short (168)")
-    bits = number >> (length - 168)
+    """Types 1, 2, 3; some talkers count five bits of padding too many, which lie in the radio's own state."""
+    if length < 163:
+        raise WireError(f"a position report of {length} bits is cut short (163)")
+    bits = number >> (length - 168) if length >= 168 else number << (168 - length)
     longitude, latitude = _signed28(bits >> 79), _signed27(bits >> 52)
     if not (-_LON_LIMIT <= longitude <= _LON_LIMIT and -_LAT_LIMIT <= latitude <= _LAT_LIMIT):
         return ()
