@@ -4,6 +4,7 @@ What can be counted only (messages refused for their rate, connections that foun
 it goes on, and for a minute after.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -64,6 +65,7 @@ class StationProblems:
         self._datagrams = datagrams
         self._thin = thin
         self._store_warnings = tuple(store_warnings)
+        self._lock = threading.Lock()
         self._over_rate, self._no_room = Rising(), Rising()
         self.others: list[Callable[[], list[str]]] = []
 
@@ -102,14 +104,17 @@ class StationProblems:
         found = []
         refused = self._receiver.counts.refused_rate
         refused += self._datagrams.rates.refused if self._datagrams is not None else 0
-        if risen := self._over_rate.look(refused, now_s):
+        with self._lock:
+            over_rate = self._over_rate.look(refused, now_s)
+            no_room = self._no_room.look(self._receiver.door.accept_failures, now_s)
+        if over_rate:
             found.append(
-                f"{risen} messages in the last minute were over what one platform may send and were refused "
+                f"{over_rate} messages in the last minute were over what one platform may send and were refused "
                 "(they stay aboard); the log names the platform"
             )
-        if risen := self._no_room.look(self._receiver.door.accept_failures, now_s):
+        if no_room:
             found.append(
-                f"{risen} connections in the last minute found no room: too many open files; raise "
+                f"{no_room} connections in the last minute found no room: too many open files; raise "
                 "LimitNOFILE of the service, or see in the log who connects so often"
             )
         return found
