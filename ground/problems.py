@@ -109,8 +109,8 @@ class StationProblems:
             no_room = self._no_room.look(self._receiver.door.accept_failures, now_s)
         if over_rate:
             found.append(
-                f"{over_rate} messages in the last minute were over what one platform may send and were refused "
-                "(they stay aboard); the log names the platform"
+                f"{over_rate} messages in the last minute were over what one platform may send and were "
+                "refused (they stay aboard); the log names the platform"
             )
         if no_room:
             found.append(
