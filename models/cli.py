@@ -1,4 +1,4 @@
-"""`skywarden models`: list, check, run on images, bench, and the golden section of a description."""
+"""`skywarden models`: list, check, run on images, evaluate, bench, describe, sign, verify, harvest."""
 
 import os
 import sys
@@ -26,6 +26,7 @@ For example:
     skywarden models list
     skywarden models check anomaly
     skywarden models run anomaly frames/*.jpg --out drawn
+    skywarden models evaluate anomaly ./ships --json
     skywarden models bench anomaly --width 1920 --height 1080
 """,
     default_parameter=Parameter(negative=()),
@@ -36,6 +37,12 @@ Providers = Annotated[tuple[str, ...], Parameter(name="--provider", negative="")
 
 for _command in (evaluate, describe, sign, verify):
     app.command(_command)
+# Reads the ground's store, which models may not know: by name, imported only when it is asked for.
+app.command(
+    "sim.harvest:harvest",
+    name="harvest",
+    help="Write reviewed and uncertain sightings of a ground station as a COCO set, to train on.",
+)
 
 
 @app.command(name="list")
