@@ -18,6 +18,7 @@ from ground.link.datagram_port import DatagramMessage, DatagramPort, DatagramRou
 from ground.link.door import Door
 from ground.link.intake import EvidencePolicy, Intake, Parcel, ReceiverCounts
 from ground.picture.live import LivePicture
+from ground.picture.settler import Settler
 from ground.store.arrivals import Arrival
 from ground.store.sqlite import Store
 from skywarden.clock import Clock
@@ -37,12 +38,9 @@ Route = bytes | DatagramRoute
 _POLL_MS = 100
 _MAX_DRAIN_MESSAGES = 256
 _MAX_DRAIN_BYTES = 4_000_000
-_SETTLE_S = 0.25
-_SETTLE_REST = 5.0  # so contacts take at most a sixth of the time, however many there are
 _HEARD_S = 5.0
 _SESSIONS_S = 0.5
 _MAX_TASKINGS = 256
-_MAX_SHOWN = 1_000
 _MAX_THIN = 1_000
 
 
@@ -86,9 +84,9 @@ class Receiver:
         self.on_receipt: Callable[[str, TaskingReceipt], None] | None = None
         self._thin: deque[tuple[Sighting, int]] = deque(maxlen=_MAX_THIN)
         self._heard: dict[str, tuple[int, str | None]] = {}
+        self._settler = Settler(store, picture)
         self._unsettled: list[str] = []
         self._illustrated: set[str] = set()
-        self._settle_due_s = 0.0
         self._heard_due_s = 0.0
         self.intake = Intake(store=store, evidence_keys=allow_list.evidence_keys_of, policy=policy)
 
@@ -112,21 +110,28 @@ class Receiver:
     def start(self) -> None:
         """Begin to take records in."""
         self.door.start()
+        self._settler.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the commit under way, write contacts, close the socket; within 2 s."""
+        """Finish the commit under way, close the socket, write contacts; each within 3 s."""
         self._stopping.set()
         self.door.stop()
         if self._thread.is_alive():
             self._thread.join(3.0)
         else:
             self._socket.close(linger=0)
+        self._settler.stop()
 
     @property
     def counts(self) -> ReceiverCounts:
         """Everything that came in."""
         return self.intake.counts
+
+    @property
+    def contacts_behind_s(self) -> float:
+        """How far contacts are behind what is stored."""
+        return self._settler.behind_s
 
     @property
     def store_problem(self) -> str | None:
@@ -158,10 +163,9 @@ class Receiver:
                     self.counts.failures += 1
                     _log.error("reception failed, goes on", error=str(error), kind=type(error).__name__)
                     self._stopping.wait(0.2)
-            self._settle(force=True)
             self._remember_heard(force=True)
         except StoreError as error:
-            _log.error("last contacts not written, they are rebuilt at the next start", reason=str(error))
+            _log.error("when platforms were last heard is not written", reason=str(error))
         finally:
             self._socket.close(linger=0)
 
@@ -172,7 +176,8 @@ class Receiver:
         self._cut_revoked()
         self._take_thin_in()
         self._send_taskings()
-        self._settle(force=False)
+        self._settler.note(self._unsettled, self._illustrated)
+        self._unsettled, self._illustrated = [], set()
         self._remember_heard(force=False)
 
     def _drain(self) -> list[tuple[bytes, Parcel]]:
@@ -331,24 +336,6 @@ class Receiver:
             )
         before = self._heard.get(platform_id, (0, None))
         self._heard[platform_id] = (parcel.received_ns, sortie_id or before[1])
-
-    def _settle(self, *, force: bool) -> None:
-        """Contacts follow a quarter of a second later (more when there are many), in their own commit."""
-        now_s = time.monotonic()
-        if not (self._unsettled or self._illustrated) or (now_s < self._settle_due_s and not force):
-            return
-        settled = self._store.settle(self._picture.next_revision())
-        sighting_ids, self._unsettled = self._unsettled[-_MAX_SHOWN:], []
-        chip_ids, self._illustrated = sorted(self._illustrated)[-_MAX_SHOWN:], set()
-        self._picture.note_contacts(list(settled.contacts), list(settled.removed))
-        with_chip = self._store.sightings_of_ids(chip_ids)
-        contact_ids = sorted({one.contact_id for one in with_chip if one.contact_id is not None})
-        found = [self._store.contact(contact_id) for contact_id in contact_ids]
-        self._picture.note_contacts([one for one in found if one is not None], [])
-        self._picture.note_sightings(self._store.sightings_of_ids(sighting_ids) + with_chip)
-        self._picture.publish()
-        ended_s = time.monotonic()
-        self._settle_due_s = ended_s + max(_SETTLE_S, _SETTLE_REST * (ended_s - now_s))
 
     def _remember_heard(self, *, force: bool) -> None:
         now_s = time.monotonic()

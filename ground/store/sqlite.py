@@ -2,13 +2,15 @@
 
 Nothing in `Store` is more than PostgreSQL with PostGIS could do. Raw records are kept as they came, once;
 sightings, chips and health are indexes on them, so a body is decoded when it is read. One connection writes,
-under one lock (in practice only the receiver's thread); readers have connections of their own.
+under one lock (the receiver's thread, and for a moment whoever writes contacts); readers have connections of
+their own. Contacts are worked out under a lock of their own, so that records never wait for them.
 """
 
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,6 +63,7 @@ _SIGHTING_ROW = (
     "longitude_deg) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _MAX_TRACKS = 50_000
+_CONTACTS_A_COMMIT = 100
 _MAX_UNTRUSTED = 10_000
 _MAX_STREAMS = 4_096
 _MAX_CHECKED_BYTES = 256_000_000
@@ -167,13 +170,20 @@ class SqliteStore(SqliteReader):
     """`Store` in one SQLite file, through APSW: WAL, `synchronous=FULL`, one writer.
 
     `warnings` say in words what was found damaged on opening.
-    `contacts` is fed every sighting of a commit and, on opening, those of the last `horizon_s`. `vfs` names
-    another SQLite VFS (for tests of power loss). Raises `StoreError` when another process has the store, or
-    its file is damaged, newer, or another program's.
+    `contacts` is fed every sighting at the next `settle` (beyond `max_unfed` they are read back for it) and,
+    on opening, those of the last `horizon_s`. `vfs` names another SQLite VFS (for tests of power loss).
+    Raises `StoreError` when another process has the store, or its file is damaged, newer, or another
+    program's.
     """
 
     def __init__(
-        self, path: Path, contacts: ContactNode, *, horizon_s: float = 86_400.0, vfs: str | None = None
+        self,
+        path: Path,
+        contacts: ContactNode,
+        *,
+        horizon_s: float = 86_400.0,
+        vfs: str | None = None,
+        max_unfed: int = 20_000,
     ) -> None:
         super().__init__(path, vfs=vfs)
         self._lock = threading.RLock()
@@ -187,6 +197,10 @@ class SqliteStore(SqliteReader):
         self._next_seal_key = 1
         self._next_record_key = 1
         self._tracks: dict[tuple[str, str], int] = {}
+        self._settling = threading.RLock()
+        self._max_unfed = max_unfed
+        self._unfed: list[Sighting] = []
+        self._missed_from: int | None = None
         self._owed: dict[str, Contact] = {}
         self._owed_removals: set[str] = set()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -226,8 +240,7 @@ class SqliteStore(SqliteReader):
                 with contextlib.suppress(apsw.Error):
                     self._places.reload()
                 raise
-            for sighting in commit.fed:
-                self._feed(sighting)
+            self._owe_to_contacts(commit)
         return Ingested(
             outcomes=outcomes, completed=tuple(commit.completed), alarms=tuple(dict.fromkeys(commit.alarms))
         )
@@ -243,32 +256,42 @@ class SqliteStore(SqliteReader):
                     self._quarantine(db, arrival, reason)
 
     def settle(self, revision: int) -> Settled:
-        """See `Store`."""
-        with self._lock:
+        """See `Store`; records are taken in meanwhile, whatever it takes."""
+        with self._settling:
+            self._feed_contacts()
             changes = self._contacts.settle()
+            for contact_id in changes.removed:
+                self._owed.pop(contact_id, None)
             self._owed.update({contact.contact_id: contact for contact in changes.changed})
             self._owed_removals.update(changes.removed)
             if not self._owed and not self._owed_removals:
                 return Settled(contacts=(), removed=())
-            removed: set[str] = set()
-            with self._transaction() as db:
-                for contact in self._owed.values():
-                    removed |= self._put_contact(db, contact, revision)
-                doubtful = (removed | self._owed_removals) - {one.contact_id for one in changes.changed}
-                removed = {one for one in doubtful if self._drop_if_empty(db, one)}
-                stored = [
-                    contact_of_row(
-                        db.execute(
-                            f"SELECT {CONTACT_COLUMNS} FROM contacts c WHERE c.contact_id = ?",
-                            (contact.contact_id,),
-                        ).get
-                    )
-                    for contact in self._owed.values()
-                    if contact.contact_id not in removed
-                ]
+            stored: list[StoredContact] = []
+            owed = list(self._owed.values())
+            for start in range(0, len(owed), _CONTACTS_A_COMMIT):
+                stored += self._put_contacts(owed[start : start + _CONTACTS_A_COMMIT], revision)
+                time.sleep(0.001)  # who takes records in waits for the lock
+            self._owed_removals -= self._owed.keys()
+            with self._lock, self._transaction() as db:
+                removed = {one for one in self._owed_removals if self._drop_if_empty(db, one)}
             self._owed.clear()
             self._owed_removals.clear()
         return Settled(contacts=tuple(stored), removed=tuple(sorted(removed)))
+
+    def _put_contacts(self, contacts: Sequence[Contact], revision: int) -> list[StoredContact]:
+        """Write some contacts in a commit of their own."""
+        with self._lock, self._transaction() as db:
+            for contact in contacts:
+                self._owed_removals |= self._put_contact(db, contact, revision)
+            return [
+                contact_of_row(
+                    db.execute(
+                        f"SELECT {CONTACT_COLUMNS} FROM contacts c WHERE c.contact_id = ?",
+                        (contact.contact_id,),
+                    ).get
+                )
+                for contact in contacts
+            ]
 
     def standing(self, platform_id: str, boot_id: str, about: Sequence[int]) -> Standing:
         """See `Store`."""
@@ -758,17 +781,57 @@ class SqliteStore(SqliteReader):
         db.execute("DELETE FROM contacts WHERE contact_id = ?", (contact_id,))
         return True
 
-    def _feed(self, sighting: Sighting) -> None:
+    def _owe_to_contacts(self, commit: _Commit) -> None:
+        """What the next `settle` gives to the contacts; of too many only where they begin."""
+        if self._missed_from is not None or not commit.fed:
+            return
+        if len(self._unfed) + len(commit.fed) > self._max_unfed:
+            self._missed_from = commit.sightings[0][0]
+        else:
+            self._unfed += commit.fed
+
+    def _feed_contacts(self) -> None:
+        """Give the contacts everything that was committed since the last time."""
+        with self._lock:
+            unfed, self._unfed = self._unfed, []
+            missed, self._missed_from = self._missed_from, None
+            end = self._next_record_key
+        try:
+            with self._reader() as db:
+                for sighting in unfed:
+                    self._feed(db, sighting)
+                while missed is not None and missed < end:
+                    self._feed_stored(db, missed, min(end, missed + self._max_unfed))
+                    missed += self._max_unfed
+        except BaseException:  # the next settle goes on; what is fed twice changes nothing
+            with self._lock:
+                self._unfed = unfed + self._unfed
+                known = [one for one in (missed, self._missed_from) if one is not None]
+                self._missed_from = min(known, default=None)
+            raise
+
+    def _feed_stored(self, db: Any, first: int, end: int) -> None:
+        """Give the contacts the sightings with these keys."""
+        rows = db.execute(
+            f"SELECT {LEAF_COLUMNS} FROM sighting_rows s JOIN records r ON r.record_key = s.sighting_key "
+            "JOIN streams st USING(stream_key) WHERE s.sighting_key >= ? AND s.sighting_key < ?",
+            (first, end),
+        ).fetchall()
+        for sighting in _sightings_in(rows):
+            self._feed(db, sighting)
+
+    def _feed(self, db: Any, sighting: Sighting) -> None:
         """Hand a sighting to the contacts, with all of its contact when that was not in memory."""
         if not self._contacts.knows(sighting.track_id):
-            rows = self._db.execute(
+            rows = db.execute(
                 f"SELECT {LEAF_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
                 "JOIN streams st USING(stream_key) WHERE s.track_id IN (SELECT ?1 UNION "
                 "SELECT t.track_id FROM contact_tracks t JOIN contact_tracks a USING(contact_id) "
                 "WHERE a.track_id = ?1)",
                 (sighting.track_id,),
             )
-            self._feed_bodies(rows)
+            for one in _sightings_in(rows):
+                self._contacts.add(one)
         self._contacts.add(sighting)
         if sighting.time_ns > self._newest_ns + self._horizon_ns // 24:
             self._newest_ns = sighting.time_ns
@@ -829,7 +892,7 @@ class SqliteStore(SqliteReader):
         move however long ago they were seen."""
         static = ", ".join(f"'{label}'" for label in sorted(STATIC_LABELS))
         self._newest_ns = self._db.execute("SELECT coalesce(max(time_ns), 0) FROM sighting_rows").get
-        self._feed_bodies(
+        for sighting in _sightings_in(
             self._db.execute(
                 f"SELECT {LEAF_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
                 "JOIN streams st USING(stream_key) WHERE s.track_id IN ("
@@ -842,15 +905,8 @@ class SqliteStore(SqliteReader):
                 f"WHERE c.label IN ({static}))",
                 (self._newest_ns - self._horizon_ns,),
             )
-        )
-
-    def _feed_bodies(self, rows: Any) -> None:
-        for row in rows:
-            if not is_leaf_true(row):
-                continue  # `_examine` and `skywarden ground verify` tell
-            sighting = decoded_body("sighting", row[7])
-            if isinstance(sighting, Sighting):
-                self._contacts.add(sighting)
+        ):
+            self._contacts.add(sighting)
 
     def _opened(self, commit: _Commit, platform_id: str, boot_id: str, received_ns: int) -> Stream:
         """The stream with a row of its own, marked as touched by this commit."""
@@ -883,6 +939,14 @@ class SqliteStore(SqliteReader):
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def _sightings_in(rows: Iterable[Any]) -> Iterator[Sighting]:
+    """What rows of `LEAF_COLUMNS` hold; damaged ones are left out: `skywarden ground verify` tells."""
+    for row in rows:
+        sighting = decoded_body("sighting", row[7]) if is_leaf_true(row) else None
+        if isinstance(sighting, Sighting):
+            yield sighting
 
 
 def _stream_name(record: Record) -> tuple[str, str]:
