@@ -18,7 +18,7 @@ _CERTAINLY_APART = 2.5
 """So many times the gate; nearer, it may still be one thing that was seen badly."""
 _FASTEST_MPS = 45.0
 _SPEED_FLOOR_MPS = 0.5
-"""What two platforms' speeds of one thing differ by besides, per axis: errors that wander unlike the model."""
+"""What speeds of one thing differ by besides, per axis: errors that wander unlike the model."""
 
 
 @dataclass(frozen=True, slots=True)

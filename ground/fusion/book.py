@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from ground.config import ContactsConfig
 from ground.fusion import association
 from ground.fusion.contact import Contact, ContactChanges, ContactEvent, EventKind
+from ground.fusion.estimate import NS_PER_S
 from ground.fusion.index import CellIndex
 from ground.fusion.labels import GENERIC_LABELS
 from ground.fusion.place import placed
@@ -124,10 +125,8 @@ class ContactBook:
         track = self._tracks[track_id]
         if not track.is_placed:
             return
-        for other_id in self._index.near(track_id):
+        for other_id in sorted(self._worth_comparing(track)):
             other = self._tracks[other_id]
-            if self._is_long_over(track, other) or self._is_long_over(other, track):
-                continue
             ordered = (track, other) if track_id < other_id else (other, track)
             verdict = association.compared(*ordered, self._config)
             if verdict.cost is not None:
@@ -143,10 +142,17 @@ class ContactBook:
         for other in self._apart.pop(track_id, set()):
             self._apart[other].discard(track_id)
 
-    def _is_long_over(self, one: FusionTrack, two: FusionTrack) -> bool:
-        """Whether `one` ended too long before `two` began: most pairs of a full day, so asked first."""
-        gap_ns = two.first_ns - one.last_ns
-        return gap_ns > self._config.max_gap_s * 1e9 and not (one.is_static and two.is_static)
+    def _worth_comparing(self, track: FusionTrack) -> list[str]:
+        """Tracks near it that did not end too long before it began, nor begin too long after: on a full day
+        most are out by that, so it is asked first and cheaply."""
+        gap_ns = round(self._config.max_gap_s * NS_PER_S)
+        earliest, latest, is_static = track.first_ns - gap_ns, track.last_ns + gap_ns, track.is_static
+        found = []
+        for other_id in self._index.near(track.track_id):
+            other = self._tracks[other_id]
+            if (other.last_ns >= earliest and other.first_ns <= latest) or (is_static and other.is_static):
+                found.append(other_id)
+        return found
 
     def _grouped(self, region: set[str]) -> list[tuple[str, ...]]:
         pairs = (

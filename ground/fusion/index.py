@@ -26,13 +26,13 @@ class CellIndex:
             cells.add(cell)
             self._in_cell.setdefault(cell, set()).add(track_id)
 
-    def near(self, track_id: str) -> list[str]:
-        """Other tracks with a look in the same cells or those around, in order of name."""
+    def near(self, track_id: str) -> set[str]:
+        """Other tracks with a look in the same cells or those around."""
         found: set[str] = set()
         for cell in self._around(self._cells_of.get(track_id, set())):
             found |= self._in_cell.get(cell, set())
         found.discard(track_id)
-        return sorted(found)
+        return found
 
     def forget(self, track_id: str) -> None:
         """Drop a track."""

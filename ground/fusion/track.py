@@ -30,6 +30,10 @@ class FusionTrack:
     sensor: tuple[str, str, str]
     first_ns: int
     last_ns: int
+    label: Label = "unknown"
+    """The label with the most score behind it, a particular one before a generic one."""
+    is_static: bool = False
+    """Whether it is of a kind that never moves."""
     seen: set[str] = field(default_factory=set)
     scores: Counter[str] = field(default_factory=Counter)
     best_score: tuple[float, str, str] = (0.0, "", "")
@@ -40,16 +44,6 @@ class FusionTrack:
     _slots: dict[int, Look] = field(default_factory=dict)
     _order: list[int] = field(default_factory=list)
     _estimates: dict[int, Estimate | None] = field(default_factory=dict)
-
-    @property
-    def label(self) -> Label:
-        """The label with the most score behind it, a particular one before a generic one."""
-        return min(self.scores, key=lambda name: (name in GENERIC_LABELS, -self.scores[name], name))
-
-    @property
-    def is_static(self) -> bool:
-        """Whether it is of a kind that never moves."""
-        return self.label in STATIC_LABELS
 
     @property
     def is_placed(self) -> bool:
@@ -84,12 +78,10 @@ class FusionTrack:
         self.seen.add(sighting.sighting_id)
         self.first_ns = min(self.first_ns, sighting.time_ns)
         self.last_ns = max(self.last_ns, sighting.time_ns)
-        was_static = bool(self.scores) and self.is_static
         self.scores[sighting.label] += round(sighting.score * 1_000_000) + 1
+        self._name()
         self.best_score = max(self.best_score, (sighting.score, sighting.sighting_id, sighting.model_id))
         self.is_exercise = self.is_exercise or sighting.is_exercise
-        if self.is_static != was_static:
-            self._estimates.clear()
         if sighting.position is None:
             self._note_unplaced(sighting)
         else:
@@ -133,6 +125,12 @@ class FusionTrack:
             return near
         closest_ns = self.nearest(at_ns).time_ns
         return self.looks(closest_ns - half_ns, closest_ns + half_ns)
+
+    def _name(self) -> None:
+        self.label = min(self.scores, key=lambda name: (name in GENERIC_LABELS, -self.scores[name], name))
+        if self.is_static != (self.label in STATIC_LABELS):
+            self.is_static = not self.is_static
+            self._estimates.clear()
 
     def _note_unplaced(self, sighting: Sighting) -> None:
         before = self.unplaced
