@@ -146,8 +146,8 @@ def _found(config: Path | None) -> Path:
 
 def _try_parts(settings: "EdgeConfig") -> None:
     """Everything that would fail later in a child process fails here, as a sentence."""
+    from edge.vision.detectors import configured_detector
     from edge.vision.process import surface_of
-    from models.catalogue import load_detector
     from skywarden.mavlink.connection import parse_connection
 
     parse_connection(settings.mavlink.connection)
@@ -158,7 +158,7 @@ def _try_parts(settings: "EdgeConfig") -> None:
         sensor.read_calibration()
         if sensor.lens is not None:
             sensor.lens.model()
-        load_detector(sensor.model.name, threads=sensor.model.threads).warm_up()
+        configured_detector(sensor.model)
 
 
 def _show(place: Path, settings: list[Setting], *, as_json: bool) -> None:

@@ -174,13 +174,27 @@ class ModelConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Attributes:
         name: a model of the zoo (`skywarden models list`), or the path of a folder of one.
-        threads: processor threads for inference; leave one core to the rest.
+        threads: processor threads for inference; leave one core to the rest. 0 takes all cores but one.
+        providers: execution providers in order of preference (tensorrt, cuda, openvino, coreml, xnnpack,
+            cpu), or auto; one that computes wrongly is passed over, the CPU comes last without being named.
+        trusted_keys: public keys (swev1:...) or a file of them; when given, a model from outside of the
+            package must be signed by one of them (`skywarden models sign`).
+        next: a folder; a model that is put there while the worker runs is tried beside the one in charge,
+            takes over when it does as well, and goes again when it fails. Empty for none.
+        tile_scale: look in tiles, at this many pixels of the network for each of the image, and at the
+            whole; 0 looks at the whole alone. Costs a look for each tile.
         min_score: detections below are dropped; 0 takes the model's own threshold.
         max_detections: at most so many of the best are kept per frame.
     """
 
     name: str = "anomaly"
-    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+    threads: Annotated[int, Meta(ge=0, le=64)] = 1
+    providers: tuple[Literal["auto", "tensorrt", "cuda", "openvino", "coreml", "xnnpack", "cpu"], ...] = (
+        "cpu",
+    )
+    trusted_keys: str = ""
+    next: str = ""
+    tile_scale: Annotated[float, Meta(ge=0.0, le=8.0)] = 0.0
     min_score: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
     max_detections: Annotated[int, Meta(ge=1, le=1000)] = 100
 

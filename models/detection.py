@@ -47,6 +47,7 @@ class DetectionBatch:
         labels: every label this detector can answer with.
         shapes: what is known of each object beyond its box, `None` for a box alone; empty when the detector
             knows boxes only. Raises `InputError` when there are some but not N.
+        model_id: which model said so; empty where that is plain from elsewhere.
     """
 
     box_px: npt.NDArray[np.float32]
@@ -54,6 +55,7 @@ class DetectionBatch:
     label_index: npt.NDArray[np.uint8]
     labels: tuple[str, ...]
     shapes: tuple[Shape | None, ...] = ()
+    model_id: str = ""
 
     def __post_init__(self) -> None:
         """Refuse shapes that are not one for each box."""

@@ -63,7 +63,7 @@ class NetworkDetector:
     def read(self, inference: Inference) -> DetectionBatch:
         """As `Detector.read` says."""
         batch = self._decoder.decode(inference.outputs, inference.placement)
-        return tempered(batch, self.description.temperature)
+        return replace(tempered(batch, self.description.temperature), model_id=self.model_id)
 
     def place(self, image_bgr_u8: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], Placement]:
         """First part of `infer`: the input tensor, valid until the next call, and where the image lies."""

@@ -191,11 +191,11 @@ class VisionNode:
         others = self._min_scores.get("", self._settings.min_score)
         least = np.array([self._min_scores.get(label, others) for label in batch.labels])
         kept = np.flatnonzero(batch.score >= least[batch.label_index])
-        return DetectionBatch(
+        return replace(
+            batch,
             box_px=batch.box_px[kept],
             score=batch.score[kept],
             label_index=batch.label_index[kept],
-            labels=batch.labels,
             shapes=tuple(batch.shapes[index] for index in kept) if any(batch.shapes) else (),
         )
 
@@ -377,7 +377,7 @@ class VisionNode:
             time_ns=frame.time_ns,
             label=batch.labels[batch.label_index[index]],
             score=min(1.0, max(0.0, float(batch.score[index]))),
-            model_id=self._detector.model_id,
+            model_id=batch.model_id or self._detector.model_id,
             box_px=(x0, y0, x1, y1),
             position=position,
             bearing=bearing,
@@ -446,7 +446,7 @@ class VisionNode:
             sensor_id=self._ids.sensor_id,
             frame_number=seen.frame.frame_number,
             time_ns=seen.frame.time_ns,
-            model_id=self._detector.model_id,
+            model_id=batch.model_id or self._detector.model_id,
             labels=batch.labels,
             box_px_f32=batch.box_px.astype("<f4").tobytes(),
             score_f32=batch.score.astype("<f4").tobytes(),
@@ -525,11 +525,11 @@ class VisionNode:
 def _first(batch: DetectionBatch, count: int) -> DetectionBatch:
     if count >= len(batch):
         return batch
-    return DetectionBatch(
+    return replace(
+        batch,
         box_px=batch.box_px[:count],
         score=batch.score[:count],
         label_index=batch.label_index[:count],
-        labels=batch.labels,
         shapes=batch.shapes[:count],
     )
 

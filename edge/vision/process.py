@@ -14,16 +14,19 @@ import structlog
 
 from edge.bus import Endpoints, VisionBus
 from edge.cameras.grabber import NewestFrameGrabber
-from edge.config import EdgeConfig, PlotConfig, SensorConfig
+from edge.config import EdgeConfig, ModelConfig, PlotConfig, SensorConfig
 from edge.plots.effects import OutlineSigmas
 from edge.plots.node import PlotSettings
 from edge.pose.telemetry import TelemetryNode
 from edge.triage.frame_keeper import FrameKeeper
 from edge.triage.frame_ring import FrameRing
+from edge.vision.detectors import ModelWatch, configured_detector
 from edge.vision.loop import LoopSettings, VisionLoop
 from edge.vision.pending import PendingFrames
 from edge.vision.pipeline import SensorIds, VisionNode, VisionSettings
-from models.catalogue import load_detector
+from models.detector import Detector
+from models.session import threads_beside_others
+from models.swap import SwappableDetector
 from skywarden.clock import SystemClock
 from skywarden.config import load_config
 from skywarden.errors import ConfigError, SkywardenError
@@ -45,9 +48,8 @@ def run_vision(
     """Build one sensor's chain and work until told to stop, or until the core is gone."""
     clock = SystemClock()
     core_pid = os.getppid()
-    cv2.setNumThreads(sensor.model.threads)
-    detector = load_detector(sensor.model.name, threads=sensor.model.threads)
-    detector.warm_up()
+    cv2.setNumThreads(sensor.model.threads or threads_beside_others())
+    detector, watch = _detector(sensor.model)
     telemetry = TelemetryNode(config.mavlink, platform_id=config.platform_id)
     calibration = sensor.read_calibration()
     poses = telemetry.pose_buffer(mount=sensor.mount, sigmas=sensor.sigma.pose(), calibration=calibration)
@@ -74,8 +76,21 @@ def run_vision(
     try:
         loop.run(is_orphan=lambda: os.getppid() != core_pid)
     finally:
+        if watch is not None:
+            watch.stop()
         grabber.stop()
         bus.close()
+
+
+def _detector(model: ModelConfig) -> tuple[Detector, ModelWatch | None]:
+    """The configured detector, and who looks for another one where the configuration names a folder."""
+    detector = configured_detector(model)
+    if not model.next:
+        return detector, None
+    swappable = SwappableDetector(detector)
+    watch = ModelWatch(Path(model.next), swappable, lambda place: configured_detector(model, place))
+    watch.start()
+    return swappable, watch
 
 
 def _keeper(config: EdgeConfig, ids: SensorIds, frames: Path | None) -> FrameKeeper | None:

@@ -1,7 +1,7 @@
 """A detector that looks at tiles of a large image and at all of it, and answers as one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -123,6 +123,7 @@ class TiledDetector:
             parts.append((tile, batch if tile is None else _moved(batch, tile, one.placement.image_size_px)))
         size = inference.image_size_px
         merged = merge_tiles(parts, size, self.labels)
+        merged = replace(merged, model_id=self.model_id)
         return merged if inference.mask is None else inference.mask.without(merged, size)
 
     def warm_up(self) -> None:

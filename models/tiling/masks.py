@@ -1,7 +1,7 @@
 """What need not be looked at: the sky, the aircraft's own parts, land or water where a chart says which."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -87,10 +87,10 @@ def sky_mask(camera: CameraModel, rotation_ned_from_camera: npt.NDArray[np.float
 
 def chosen_of(batch: DetectionBatch, places: npt.NDArray[np.intp]) -> DetectionBatch:
     """The detections at these places, in this order."""
-    return DetectionBatch(
+    return replace(
+        batch,
         box_px=batch.box_px[places],
         score=batch.score[places],
         label_index=batch.label_index[places],
-        labels=batch.labels,
         shapes=tuple(batch.shapes[at] for at in places.tolist()) if batch.shapes else (),
     )
