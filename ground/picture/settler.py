@@ -89,8 +89,11 @@ class Settler:
             self._settle(sighting_ids, sorted(chip_ids)[-_MAX_SHOWN:])
             self._tell(None)
         except StoreError as error:
-            self._tell(str(error))
-            self.note(sighting_ids, chip_ids)
+            if (
+                not self._stopping.is_set()
+            ):  # else it was closed meanwhile, and the next start makes up for it
+                self._tell(str(error))
+                self.note(sighting_ids, chip_ids)
         except Exception as error:  # noqa: BLE001 - the outermost loop: contacts must go on
             self._tell(f"{type(error).__name__}: {error}")
         finally:
