@@ -683,7 +683,7 @@ class FakeGround:
 
 _AIS: Json = {
     "verdict": "silent",
-    "probabilities": {"silent": 0.71, "matched": 0.08, "not_heard": 0.21},
+    "probabilities": {"silent": 0.71, "matched": 0.08, "unheard": 0.21},
     "reasons": ["No AIS was heard for this vessel within 2 km in 10 minutes; others as far away were heard."],
     "candidates": [{"mmsi": 224000001, "name": "MARIA DEL MAR", "distance_m": 3100.0}],
 }

@@ -2,6 +2,7 @@
 // A record that lacks what it cannot be shown without becomes `null`; the caller counts it, never hides it.
 import type {
   Bearing,
+  ClockDifference,
   Contact,
   Ellipse,
   FrameView,
@@ -182,6 +183,13 @@ function link(value: unknown): LinkFigures {
   };
 }
 
+function clock(value: unknown): ClockDifference | null {
+  const raw = fields(value);
+  const offset = number(raw?.['offset_s']);
+  const bound = number(raw?.['bound_s'], 0);
+  return offset === null || bound === null ? null : { offset_s: offset, bound_s: bound, is_doubtful: raw?.['is_doubtful'] === true };
+}
+
 /** A platform, or `null` without an id. */
 export function decodePlatform(value: unknown, arrived_ms: number): Platform | null {
   const raw = fields(value);
@@ -193,6 +201,7 @@ export function decodePlatform(value: unknown, arrived_ms: number): Platform | n
     last_heard: time(raw['last_heard']),
     age_s: number(raw['age_s'], 0),
     link: link(raw['link']),
+    clock: clock(raw['clock']),
     pose: pose(raw['pose']),
     frame: frame(raw['frame']),
     health: list(raw['health'], health, 256),

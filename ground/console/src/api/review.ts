@@ -228,6 +228,8 @@ function candidate(value: unknown): AisCandidate | null {
   const mmsi = typeof raw['mmsi'] === 'number' ? String(raw['mmsi']) : text(raw['mmsi'], 16);
   const name = text(raw['name'], 64) ?? mmsi;
   if (name === null) return null;
-  const parts = [mmsi, number(raw['distance_m'], 0) === null ? null : `${Math.round(raw['distance_m'] as number)} m`, text(raw['why'])];
+  const [away, likely] = [number(raw['distance_m'], 0), number(raw['probability'], 0, 1)];
+  const doubts = list(raw['doubts'], sentence, 4);
+  const parts = [mmsi, away === null ? null : `${Math.round(away)} m`, likely === null ? null : likely.toFixed(2), ...doubts];
   return { name, says: parts.filter((part) => part !== null && part !== name).join(' · ') };
 }

@@ -74,6 +74,13 @@ export interface LinkFigures {
   bytes: number;
 }
 
+/** The platform's clock minus the ground's: within `bound_s` of `offset_s`. */
+export interface ClockDifference {
+  offset_s: number;
+  bound_s: number;
+  is_doubtful: boolean;
+}
+
 export interface Platform {
   platform_id: string;
   sortie_id: string;
@@ -81,6 +88,7 @@ export interface Platform {
   last_heard: string | null;
   age_s: number | null;
   link: LinkFigures;
+  clock: ClockDifference | null;
   pose: Pose | null;
   frame: FrameView | null;
   health: HealthCondition[];

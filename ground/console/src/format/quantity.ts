@@ -37,6 +37,13 @@ export function bytes(value: number): string {
   return `${fixed(value, unit === 0 || value >= 100 ? 0 : 1)} ${units[unit]}`;
 }
 
+/** A difference of clocks: milliseconds while that reads well, with its sign. */
+export function difference(seconds: number): string {
+  const size = Math.abs(seconds);
+  const sign = seconds < 0 ? '\u2212' : '+';
+  return size < 1 ? `${sign}${fixed(size * 1000, size < 0.01 ? 1 : 0)} ms` : `${sign}${fixed(size, size < 100 ? 2 : 0)} s`;
+}
+
 export function whole(value: number): string {
   return value.toLocaleString('en-GB').replaceAll(',', '\u202f');
 }

@@ -179,7 +179,10 @@ class Reviewing {
       this.decidedCount = Math.max(0, this.decidedCount - 1);
       this.#cases.delete(last.contactId);
       if (last.contactId !== '') {
-        if (!this.queue.includes(last.contactId)) this.queue = [last.contactId, ...this.queue];
+        // Back where the work goes on, though its own news may have put it at the end meanwhile.
+        const others = this.queue.filter((id) => id !== last.contactId);
+        const at = Math.max(0, this.currentId === null ? 0 : others.indexOf(this.currentId));
+        this.queue = [...others.slice(0, at), last.contactId, ...others.slice(at)];
         this.show(last.contactId);
       }
       this.note = text.reviewing.undone;

@@ -142,6 +142,13 @@ export const en = {
     range: 'Slant range',
     doubt: 'Position in doubt',
     ais: 'AIS',
+    verdicts: {
+      matched: 'Fits a vessel on AIS',
+      silent: 'No AIS heard for this vessel',
+      doubtful: 'What AIS says of it is in doubt',
+      unheard: 'Our receiver could not have heard it',
+      undecided: 'Not decidable',
+    } as Record<string, string>,
     aisNone: 'This station has no AIS answer about this contact.',
     visits: 'Earlier visits',
     noVisits: 'Nothing else was seen at this place.',

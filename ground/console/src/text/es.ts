@@ -143,6 +143,13 @@ export const es: Texts = {
     range: 'Distancia inclinada',
     doubt: 'Posición en duda',
     ais: 'AIS',
+    verdicts: {
+      matched: 'Coincide con una embarcación en AIS',
+      silent: 'No se oyó AIS de esta embarcación',
+      doubtful: 'Lo que AIS dice de ella está en duda',
+      unheard: 'Nuestro receptor no habría podido oírla',
+      undecided: 'No se puede decidir',
+    },
     aisNone: 'Esta estación no tiene respuesta de AIS sobre este contacto.',
     visits: 'Visitas anteriores',
     noVisits: 'En este lugar no se vio nada más.',
