@@ -265,6 +265,7 @@ def _started(
         alerts=alerts,
         history=history,
         rule=_ruling(book, store, picture),
+        contacts=config.contacts,
         cookie=_cookie(server_key.fingerprint, is_tls=is_tls, longest_s=config.accounts.session_s),
         link_address=link_address,
         server_public_key=server_key.public_text,

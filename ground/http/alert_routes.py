@@ -17,6 +17,8 @@ from ground.alerts.zones import Zone
 from ground.fusion.contact import ContactEvent
 from ground.fusion.history import ContactHistory, NotedEvent
 from ground.fusion.rulings import Ruling
+from ground.fusion.site_shelf import SiteShelf
+from ground.fusion.sites import Site
 from ground.http.gate import Caller, needs
 from ground.http.views import ErrorView, LonLat, View
 from ground.store.reading import StoreReader
@@ -143,6 +145,39 @@ class EventView(View):
     before: list[str]
     after: list[str]
     track_ids: list[str]
+
+
+class VisitView(View):
+    """One sortie's last word on a site; `change` is against the whole outline before it."""
+
+    plot_id: str
+    platform_id: str
+    sortie_id: str
+    time: str
+    area_m2: tuple[float, float, float]
+    is_complete: bool
+    change: Literal["grew", "shrank", "same", "unclear"]
+
+
+class SiteView(View):
+    """A piece of land through all visits; `best_plot_id` has the outline (below /api/v1/plots)."""
+
+    site_id: str
+    label: str
+    first: str
+    last: str
+    platform_ids: list[str]
+    place: LonLat
+    ce90_m: float
+    best_plot_id: str
+    visits: list[VisitView]
+
+
+class SiteList(View):
+    """Sites, the last seen first."""
+
+    items: list[SiteView]
+    matched: int
 
 
 class HistoryView(View):
@@ -356,6 +391,46 @@ def add_fusion_routes(
                     reason=given.reason,
                 )
             )
+
+
+def add_site_routes(app: FastAPI, shelf: SiteShelf) -> None:
+    """Plots as land that is visited again and again."""
+
+    @app.get("/api/v1/sites", response_model=SiteList, tags=["picture"])
+    @needs(Permission.SEE_CONTACTS)
+    def sites(
+        limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+        offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    ) -> SiteList:
+        """Sites, the last seen first."""
+        found = sorted(shelf.sites(), key=lambda one: (-one.last_ns, one.site_id))
+        page = found[offset : offset + limit]
+        return SiteList(items=[_view_site(one) for one in page], matched=len(found))
+
+
+def _view_site(site: Site) -> SiteView:
+    return SiteView(
+        site_id=site.site_id,
+        label=site.label,
+        first=rfc3339(site.first_ns),
+        last=rfc3339(site.last_ns),
+        platform_ids=list(site.platform_ids),
+        place=(site.position.longitude_deg, site.position.latitude_deg),
+        ce90_m=site.position.ce90_m,
+        best_plot_id=site.best.plot_id,
+        visits=[
+            VisitView(
+                plot_id=one.plot.plot_id,
+                platform_id=one.plot.platform_id,
+                sortie_id=one.plot.sortie_id,
+                time=rfc3339(one.plot.time_ns),
+                area_m2=one.plot.area_m2,
+                is_complete=one.plot.is_complete,
+                change=one.change,
+            )
+            for one in site.visits
+        ],
+    )
 
 
 def _must_exist(desk: AlertDesk, alert_id: str) -> None:

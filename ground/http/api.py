@@ -27,11 +27,13 @@ from ground.accounts.sessions import Identity
 from ground.ais.watch import AisWatch
 from ground.alerts.alert import LoggedAlert
 from ground.alerts.desk import AlertDesk
+from ground.config import ContactsConfig
 from ground.fusion.history import ContactHistory
 from ground.fusion.rulings import Ruling
+from ground.fusion.site_shelf import SiteShelf
 from ground.http import views
 from ground.http.ais_routes import add_ais_routes
-from ground.http.alert_routes import add_alert_routes, add_fusion_routes, view_alert
+from ground.http.alert_routes import add_alert_routes, add_fusion_routes, add_site_routes, view_alert
 from ground.http.export_routes import add_export_routes
 from ground.http.gate import Caller, Gate, needs, open_to_all, require_permissions
 from ground.http.layers import find_layers
@@ -92,6 +94,7 @@ class Station:
     alerts: AlertDesk
     history: ContactHistory
     rule: Callable[[Ruling], None]
+    contacts: ContactsConfig
     cookie: Cookie
     link_address: str
     server_public_key: str
@@ -188,6 +191,7 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     add_ais_routes(app, station.ais, station.store)
     add_alert_routes(app, station.alerts)
     add_fusion_routes(app, station.history, station.rule, station.store, station.clock)
+    add_site_routes(app, SiteShelf(station.store, station.contacts))
     add_tasking_routes(app, station.desk, station.store, station.picture, station.clock)
     _add_layer_routes(app, station)
     _add_console(app, station)

@@ -135,3 +135,8 @@ def test_people_join_and_part_contacts_and_the_old_name_leads_on(ground: GroundH
     assert (status, history["contact_ids"], history["events"][0]["kind"]) == (200, ["c-t1"], "merged")
     assert eva.ask("POST", "/api/v1/contacts/c-t1/word", {"word": "apart", "track_id": "t2"})[0] == 204
     assert eva.ask("GET", "/api/v1/contacts/c-t2")[0] == 200
+
+
+def test_sites_are_listed(ground: GroundHandle) -> None:
+    status, answer = Account(ground, "eve", Role.VIEWER).ask("GET", "/api/v1/sites")
+    assert (status, answer) == (200, {"items": [], "matched": 0})

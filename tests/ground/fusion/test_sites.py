@@ -1,14 +1,18 @@
 """Plots of several sorties are one site where they cover one another; neighbours stay two."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ground.config import ContactsConfig
+from ground.fusion.book import ContactBook
+from ground.fusion.site_shelf import SiteShelf
 from ground.fusion.sites import Site, SiteBook
+from ground.store.sqlite import SqliteStore
 from skywarden.messages import Plot, SizeM2
-from tests.ground.scenes import METRE_DEG, START_NS, position
+from tests.ground.scenes import METRE_DEG, START_NS, arrival, position
 
 DAY_NS = 86_400_000_000_000
 
@@ -112,3 +116,16 @@ def test_a_later_word_on_a_plot_replaces_the_earlier_one() -> None:
     assert book.add(_plot("a", looks=6, half_m=22.0))
     (site,) = book.sites()
     assert site.best.look_count == 6
+
+
+def test_the_shelf_catches_up_with_the_store(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite", ContactBook(ContactsConfig()))
+    try:
+        shelf = SiteShelf(store, ContactsConfig())
+        assert shelf.sites() == []
+        store.ingest([arrival(_plot("a"), 1)])
+        assert [one.site_id for one in shelf.sites()] == ["p-a"]
+        store.ingest([arrival(_plot("b", sortie="s2", day=4), 2)])
+        assert [len(one.visits) for one in shelf.sites()] == [2]
+    finally:
+        store.close()
