@@ -27,8 +27,9 @@ from ground.store.arrivals import Arrival, judged
 from ground.store.schema import open_for_reading, open_for_writing
 from ground.store.sqlite import SqliteStore
 from sim.faults.nodes import NoContacts
+from skywarden import evidence
 from skywarden.messages import Position, Sighting
-from skywarden.wire import Entry, Record, decode_entry, encode, encode_entry
+from skywarden.wire import Entry, Record, decode, decode_entry, encode, encode_entry
 
 ROUNDS = 4
 MESSAGES = 8_000
@@ -109,11 +110,32 @@ def _intake(folder: Path) -> dict[str, Any]:
     if stored != ROUNDS * MESSAGES:
         raise RuntimeError(f"{stored} sightings are stored of {ROUNDS * MESSAGES}")
     return {
+        **_parts(),
         "raw_us": median(raw) / MESSAGES * 1e6,
         "intake_us": median(whole) / MESSAGES * 1e6,
         "intake_ratio": median(one / other for one, other in zip(raw, whole, strict=True)),
         "durability_lag_s": max(lags),
     }
+
+
+def _parts() -> dict[str, Any]:
+    """What decoding with all checks, and leaf and chain, cost a sighting by themselves."""
+    messages = [entry(number, 47.0, 8.0) for number in range(1, 2_001)]
+    arrivals = [_arrival(data, number) for number, data in enumerate(messages, 1)]
+
+    def prove() -> None:
+        chain = bytes(32)
+        for arrival in arrivals:
+            chain = evidence.chain_next(chain, arrival.leaf)
+
+    def check() -> None:
+        for data in messages:
+            one = decode_entry(data)
+            decode(one.topic, one.body)
+
+    decoding = min(_cost(check) for _ in range(ROUNDS))
+    proving = min(_cost(prove) for _ in range(ROUNDS))
+    return {"decode_us": decoding / len(messages) * 1e6, "proof_us": proving / len(messages) * 1e6}
 
 
 def _cost(work: Callable[[], object]) -> float:
