@@ -12,6 +12,7 @@ from ground.accounts import cli as accounts_cli
 from ground.ais import cli as ais_cli
 from ground.alerts import cli as alerts_cli
 from ground.link import invite_cli
+from ground.review import cli as review_cli
 from skywarden.errors import SkywardenError, UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ app.command(accounts_cli.tls)
 app.command(accounts_cli.access_log, name="access-log")
 app.command(alerts_cli.zones)
 app.command(alerts_cli.alerts)
+app.command(review_cli.review)
 
 
 @app.command

@@ -124,7 +124,7 @@ class ReviewBook:
         of += [(self._of_sighting, name) for name in entry.sighting_ids]
         return any(self._holding(where.get(name)) is entry for where, name in of)
 
-    def tracks_that_are(self, states: Collection[State]) -> list[str]:
+    def tracks_that_are(self, states: Collection[str]) -> list[str]:
         """Tracks with such a decision, by name; "unreviewed" cannot be asked for."""
         found = []
         for name, numbers in self._of_track.items():
@@ -133,7 +133,7 @@ class ReviewBook:
                 found.append(name)
         return sorted(found)
 
-    def sightings_that_are(self, states: Collection[State]) -> list[str]:
+    def sightings_that_are(self, states: Collection[str]) -> list[str]:
         """Sightings with such a decision of their own, by name."""
         found = []
         for name, numbers in self._of_sighting.items():

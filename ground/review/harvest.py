@@ -25,7 +25,7 @@ def reviewed(
     store: StoreReader,
     book: ReviewBook,
     *,
-    states: Collection[State] = ("confirmed", "rejected"),
+    states: Collection[str] = ("confirmed", "rejected"),
     with_chip: bool = True,
     looks: int = _MAX_LOOKS,
 ) -> Iterator[ReviewedSighting]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ground.review import cli as review_cli
 from ground.review.book import ReviewBook
 from ground.review.entries import Decision, Entry, Pattern
 from ground.review.log import ReviewLog, read_entries, verify_entries
@@ -143,3 +144,18 @@ def test_the_log_keeps_entries_in_order_and_shows_what_was_changed(tmp_path: Pat
 
 def test_a_station_without_decisions_has_none_to_read(tmp_path: Path) -> None:
     assert read_entries(tmp_path / "review.sqlite") == []
+
+
+def test_the_command_line_shows_the_log_and_says_whether_it_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert review_cli.verify(state=tmp_path) == 0
+    log = ReviewLog(tmp_path / "review.sqlite")
+    try:
+        log.append(_decided(1, "t1", text="nets"))
+    finally:
+        log.close()
+    assert review_cli.log(state=tmp_path) == 0
+    assert "ana decision confirmed c-1 'nets'" in capsys.readouterr().out
+    assert review_cli.verify(state=tmp_path, json=True) == 0
+    assert '"entries":1' in capsys.readouterr().out
