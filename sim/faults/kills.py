@@ -13,8 +13,10 @@ from pathlib import Path
 
 from sim.faults.processes import EdgeProcess, Processes
 from sim.faults.result import Profile, Result
+from skywarden.errors import PeerUnavailableError
 
 _EDGE = "sim.faults.edge_process"
+_START_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,15 @@ class _Kills:
         self.cast = Processes(self.folder, self._hear)
 
     def start(self) -> None:
-        """The station first, then the platforms."""
+        """The station first, then the platforms; the faults begin when everything has run once."""
         self.cast.enrol(self.plan.platforms)
         self._start_ground()
         for edge in self.cast.edges:
             self._start_edge(edge)
+        if not self.cast.until(lambda: all("acknowledged" in e.told for e in self.cast.edges), _START_S):
+            raise PeerUnavailableError(f"S1: not everything delivered within {_START_S:.0f} s of its start")
+        with self.cast.lock:
+            self.first_acks_s.clear()
 
     def trouble(self) -> None:
         """Kill one after the other, at random, and start it again."""
