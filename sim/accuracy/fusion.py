@@ -251,10 +251,10 @@ def _group_text() -> list[str]:
     out = [
         f"**Groups, judged by Stone Soup.** {GROUPS} watches of {WATCH_S:.0f} s: eight vessels within 300 m, "
         "three of them at anchor, 65 degrees off nadir from 300 m with set B, two platforms 90 degrees "
-        "apart; one of them circles and looks away for ten seconds; 5 % of detections missed, one false one in "
-        f"twenty frames. Every {STEP_S:.0f} s the contacts of the last 15 s with three looks or more are "
-        f"judged, carried to that moment. GOSPA with p 2, cut at {CUT_M:.0f} m, means over time. Goals: GOSPA at "
-        "least 25 % below the best single platform, completeness 0.95, ambiguity at most 1.05.\n",
+        "apart; one of them circles and looks away for ten seconds; 5 % of detections missed, one false one "
+        f"in twenty frames. Every {STEP_S:.0f} s the contacts of the last 15 s with three looks or more are "
+        f"judged, carried to that moment. GOSPA with p 2, cut at {CUT_M:.0f} m, means over time. Goals: "
+        "GOSPA at least 25 % below the best single platform, completeness 0.95, ambiguity at most 1.05.\n",
         "| watch | GOSPA m: first, second, both | less than the better one | completeness | ambiguity | "
         "spuriousness | contacts shown |",
         "|---|---|---|---|---|---|---|",
