@@ -424,7 +424,7 @@ class SqliteStore(SqliteReader):
             if before is not None:
                 return self._again(commit, arrival, before)
             stream.shed -= 1  # given up aboard, yet it had been sent
-        leaf = run.leaves[seq] = arrival.leaf
+        leaf = run.leaves[seq] = arrival.known_leaf or evidence.leaf_of(record)
         if arrival.seal is not run.seal:
             self._begin_seal(commit, run, arrival.seal)
         record_key = self._next_record_key

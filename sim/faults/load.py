@@ -282,6 +282,7 @@ class _Load:
             result.observe("the station, cores", self.cores(1))
         per_sighting_us = self.cores(1) * load.seconds / max(1, load.recorded) * 1e6
         result.observe("the station, us of processor a sighting", per_sighting_us)
+        result.observe("sightings/s that a whole core would carry", 1e6 / max(1e-3, per_sighting_us))
         result.observe("the fleet, cores", load.cpu_s / load.seconds)
         result.observe("station's memory, MB", max(one.resident for one in self.samples) / 1e6)
         result.expect_zero("records not acknowledged after the quiet phase", told.held)
@@ -290,11 +291,12 @@ class _Load:
             result.notes.append(self._breaking_point())
 
     def _breaking_point(self) -> str:
-        good = self.stage(1).asked_per_s
-        for number in range(2, len(self.ends)):
+        good = 0.0
+        for number in range(1, len(self.ends)):
             reason = self._failing(number)
             if reason is not None:
-                return f"holds {good:.0f} sightings/s; at {self.stage(number).asked_per_s:.0f}/s {reason}"
+                held = f"holds {good:.0f} sightings/s; " if good else ""
+                return f"{held}at {self.stage(number).asked_per_s:.0f} sightings/s {reason}"
             good = self.stage(number).asked_per_s
         return f"holds {good:.0f} sightings/s, the most that was tried"
 
