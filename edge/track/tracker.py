@@ -101,6 +101,7 @@ class Tracker:
         self._labels: tuple[str, ...] = ()
         self._forget_per_s = np.zeros(0)
         self._lost_frames = 0
+        self._has_boxes = False
         self._book, self._unknown = self._blank(0)
 
     def update(self, time_ns: int, seen: Measurements) -> Tracks:
@@ -113,6 +114,7 @@ class Tracker:
         if self._time_ns is not None and time_ns < self._time_ns:
             raise InputError(f"a frame of {time_ns} ns came after one of {self._time_ns} ns")
         seen.check()
+        self._has_boxes |= seen.boxes is not None
         self._accept_sources(seen)
         labels = self._accept_labels(seen)
         if len(seen) and least(seen.score) < self._config.low_score:
@@ -220,7 +222,8 @@ class Tracker:
     def _match_far(self, frame: _Frame) -> None:
         """What is left, up to twice as far off: for errors that are larger than stated, and so count less."""
         is_open = ~(frame.is_hit | frame.is_young)
-        is_open &= self._book.memory["last_match_ns"] >= frame.time_ns - _IDLE_NS
+        if frame.is_any_idle:
+            is_open &= self._book.memory["last_match_ns"] >= frame.time_ns - _IDLE_NS
         rows = is_open.nonzero()[0]
         columns = (frame.is_sure > frame.is_taken).nonzero()[0]
         if not len(rows) or not len(columns):
@@ -497,7 +500,8 @@ class Tracker:
         odds = motion.motion_log_odds(z, self._config.initial_speed_mps)
         was_moving = memory["is_moving"]
         is_moving = odds > self._odds_to_move[was_moving.view(np.int8)]
-        is_moving &= was_moving | memory["is_whole"]
+        if self._has_boxes:
+            is_moving &= was_moving | memory["is_whole"]
         speed2 = z[:, 2:4, 0] ** 2
         is_moving &= speed2[:, 0] + speed2[:, 1] > self._config.min_speed_mps**2
         is_moving &= memory["whole_looks"] >= _LOOKS_TO_MOVE
