@@ -242,6 +242,7 @@ def _started(
     review = _start_review(state_dir, store, picture, parts)
     keeper = _start_retention(config, store, picture, doorkeeper, clock, parts)
     station_problems.others.append(keeper.problems)
+    station_problems.others.append(receiver.problems)
     ais = _start_ais(config, picture, clock, parts)
     station_problems.others.append(ais.problems)
     alerts, alert_problems = start_alerts(state_dir, config.alerts, store, picture, clock, ais, parts.add)

@@ -50,6 +50,11 @@ class _GroundCollector(Collector):
             "1 while records are committed.",
             value=float(self._receiver.store_problem is None),
         )
+        yield GaugeMetricFamily(
+            "skywarden_ground_contacts_behind_seconds",
+            "How far contacts are behind what is stored.",
+            value=self._receiver.contacts_behind_s,
+        )
         stored = self._store.counts()
         for name in ("contacts", "sightings", "chips", "quarantined"):
             yield GaugeMetricFamily(

@@ -40,6 +40,7 @@ _MAX_DRAIN_MESSAGES = 256
 _MAX_DRAIN_BYTES = 4_000_000
 _HEARD_S = 5.0
 _SESSIONS_S = 0.5
+_BEHIND_S = 30.0
 _MAX_TASKINGS = 256
 _MAX_THIN = 1_000
 
@@ -132,6 +133,14 @@ class Receiver:
     def contacts_behind_s(self) -> float:
         """How far contacts are behind what is stored."""
         return self._settler.behind_s
+
+    def problems(self) -> list[str]:
+        """What is behind, in words."""
+        if not self._settler.is_alive and self._thread.is_alive:
+            return ["contacts are not brought up to date: their thread has ended; sightings are stored"]
+        if (behind_s := self._settler.behind_s) > _BEHIND_S:
+            return [f"contacts are {behind_s:.0f} s behind what is stored: more comes than can be fused here"]
+        return []
 
     @property
     def store_problem(self) -> str | None:

@@ -61,6 +61,11 @@ class Settler:
         self._called.set()
 
     @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    @property
     def behind_s(self) -> float:
         """How long the oldest that contacts do not know of has been stored."""
         with self._lock:

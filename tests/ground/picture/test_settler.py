@@ -60,6 +60,7 @@ def test_records_are_taken_in_and_acknowledged_while_contacts_are_worked_out(tmp
         platform_id, boot_id = later.record.platform_id, later.record.boot_id
         assert store.standing(platform_id, boot_id, ()).ack.contiguous_seq == 2
         assert settler.behind_s > 0.0
+        assert settler.is_alive
         assert len(node.fed) == 1
         node.may_end.set()
         _until(lambda: settler.behind_s == 0.0)
