@@ -136,7 +136,7 @@ class Receiver:
 
     def problems(self) -> list[str]:
         """What is behind, in words."""
-        if not self._settler.is_alive and self._thread.is_alive:
+        if not self._settler.is_alive and self.is_alive:
             return ["contacts are not brought up to date: their thread has ended; sightings are stored"]
         if (behind_s := self._settler.behind_s) > _BEHIND_S:
             return [f"contacts are {behind_s:.0f} s behind what is stored: more comes than can be fused here"]
