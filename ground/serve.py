@@ -90,6 +90,7 @@ class GroundHandle:
         problems: StationProblems,
         doorkeeper: Doorkeeper,
         desk: TaskingDesk,
+        ais: AisWatch,
         retention: RetentionKeeper,
         is_tls: bool,
         rules: list[Rule],
@@ -107,6 +108,7 @@ class GroundHandle:
         self.problems = problems
         self.doorkeeper = doorkeeper
         self.desk = desk
+        self.ais = ais
         self.retention = retention
         self.is_tls = is_tls
         self.rules = rules
@@ -288,6 +290,7 @@ def _started(
         problems=station_problems,
         doorkeeper=doorkeeper,
         desk=desk,
+        ais=ais,
         retention=keeper,
         is_tls=is_tls,
         rules=rules,

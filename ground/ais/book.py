@@ -26,6 +26,7 @@ _FASTEST_MPS = {"aircraft": 160.0}
 _SLACK_M = 400.0
 _MOVING_KEEP_NS, _STILL_KEEP_NS = 8 * _NS, 60 * _NS
 _LEARN_S = 600.0
+_LEARN_EVERY_NS = 30 * _NS
 _OWN_CHANCES = 40.0
 _CLONE_SWITCHES = 3
 _CLONE_NS = 1800 * _NS
@@ -42,7 +43,8 @@ class Track:
     count: int = 1
     chances: float = 0.0
     heard: float = 0.0
-    _since_kept: int = 0
+    _learnt: PositionReport | None = None
+    _since_learnt: int = 0
 
     def is_frozen(self) -> bool:
         """Whether it says it moves and its place does not: 500 m of way in ten reports, and under 50 m
@@ -244,15 +246,17 @@ class VesselBook:
         if report.time_ns <= last.time_ns:
             return self._late(track, report)
         track.count += 1
-        track._since_kept += 1
+        track._since_learnt += 1
         track.last = report
         kept = track.reports[-1]
         is_still = (report.sog_mps or 0.0) < 1.0
         since_ns = report.time_ns - kept.time_ns
         if since_ns < (_STILL_KEEP_NS if is_still else _MOVING_KEEP_NS) and not _has_turned(kept, report):
             return False
-        self._learn(track, kept, report, receiver)
-        track._since_kept = 0
+        learnt = track._learnt or track.reports[0]
+        if report.time_ns - learnt.time_ns >= _LEARN_EVERY_NS:
+            self._learn(track, learnt, report, receiver)
+            track._learnt, track._since_learnt = report, 0
         track.reports.append(report)
         if len(track.reports) > MAX_REPORTS + MAX_REPORTS // 4:
             del track.reports[: len(track.reports) - MAX_REPORTS]
@@ -312,7 +316,7 @@ class VesselBook:
             return
         seconds = (now.time_ns - kept.time_ns) / 1e9
         interval_s = expected_interval_s(kept.kind, kept.sog_mps, kept.status)
-        heard = float(track._since_kept)
+        heard = float(track._since_learnt)
         if seconds < interval_s * 0.9:
             return
         missed = max(0.0, round(min(seconds, _LEARN_S) / interval_s) - heard)

@@ -31,7 +31,7 @@ _HIDDEN, _HIDDEN_UNTIL = 0.2, 4.0
 _RING_EVIDENCE = 2.0
 _OWN_EVIDENCE = 20.0
 _NEIGHBOUR_SHARE = 0.15
-_WEAKER = 0.9
+_WEAKER, _FROM_STRONG = 0.6, 8.0
 _FORGET = 20_000.0
 _MAX_CELLS = 20_000
 _ANTENNA_M = 8.0
@@ -191,14 +191,14 @@ class HearingModel:
     ) -> tuple[float, float, float]:
         """A beta distribution of the chance that one report from there is heard, and what it rests on.
 
-        A place from which class A was heard is not hidden from class B, which is heard a little less.
+        A place from which class A was heard is not hidden from class B, which is heard less.
         """
         ring = self._ring(latitude_deg, longitude_deg, at)
         mean, weight, evidence = self._leant(latitude_deg, longitude_deg, ring, "", _prior(ring, True))
         if not is_strong:
             first = _WEAKER * mean if evidence > _RING_EVIDENCE else _prior(ring, False)
             mean, weight, more = self._leant(latitude_deg, longitude_deg, ring, "b", first)
-            evidence = evidence / 2.0 + more
+            evidence = min(_FROM_STRONG, evidence / 8.0) + more
         weight = min(weight, _MOST)
         mean = min(0.995, max(1e-4, mean))
         return mean * weight, (1.0 - mean) * weight, evidence

@@ -270,7 +270,7 @@ class Judge:
             receiver=self._receiver,
             own=target.track.per_report(),
         )
-        stopped = 0.005 + 0.1 * min(1.0, quiet_s / 3600.0)
+        stopped = 0.005 + 0.15 * min(1.0, quiet_s / 3600.0)
         still = (1.0 - stopped) * (1.0 - heard.chance)
         return still / (still + stopped)
 

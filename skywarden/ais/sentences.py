@@ -118,7 +118,8 @@ class SentenceReader:
         if not (1 <= place <= count <= _MAX_PARTS and 0 <= bits <= 5 and payload):
             counts.illegal += 1
             return None
-        received_ns = self._time_ns(tag, line, star, received_ns)
+        if tag is not _NO_TAG or len(line) > star + 12:
+            received_ns = self._time_ns(tag, line, star, received_ns)
         if count == 1:
             counts.whole += 1
             return Heard(payload, bits, received_ns, tag.station, form == b"VDO")
@@ -166,7 +167,7 @@ class SentenceReader:
 
     def _time_ns(self, tag: _Tag, line: bytes, star: int, received_ns: int | None) -> int | None:
         told = tag.time_ns
-        if told is None and len(line) > star + 12:
+        if told is None:
             trailing = _TRAILING_TIME.search(line, star)
             told = _ns(int(trailing[1])) if trailing else None
         if told is None or (received_ns is not None and told > received_ns + _FUTURE_NS):

@@ -24,7 +24,12 @@ class World:
             for number in range(6):
                 self.book.add(
                     report(
-                        second, 3_000.0 * number + 2.0 * second, 4_000.0, mmsi=f"23010861{number}", speed=2.0
+                        second,
+                        3_000.0 * number + 2.0 * second,
+                        4_000.0,
+                        mmsi=f"23010861{number}",
+                        speed=2.0,
+                        kind="B" if number % 2 else "A",
                     )
                 )
 
