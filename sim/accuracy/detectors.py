@@ -104,7 +104,10 @@ def _models(folder: Path, scratch: Path) -> Iterable[_Model]:
 
 
 def _loaded(name: str, place: str, threshold: float) -> _Model:
-    return _Model(name=name, threshold=threshold, detector=load_detector(place, threshold=LEAST_SCORE))
+    detector = load_detector(place, threshold=LEAST_SCORE)
+    # Which file it was, so that a page made before a model was trained anew shows it.
+    shown = f"{name} `{detector.description.sha256[:8]}`"
+    return _Model(name=shown, threshold=threshold, detector=detector)
 
 
 def _held_back(imagery: Path) -> tuple[dict[str, Dataset], str]:

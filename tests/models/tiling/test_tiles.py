@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from models.catalogue import load_detector
 from models.detection import DetectionBatch, PolygonShape, make_batch
+from models.network import NetworkDetector
 from models.tiling.detector import TiledDetector
 from models.tiling.grid import Tile, tile_grid
 from models.tiling.masks import nothing_masked, outside_of, polygon_mask, sky_mask
@@ -206,9 +207,13 @@ def small_boats() -> npt.NDArray[np.uint8]:
     return frame
 
 
+@pytest.fixture(scope="module")
+def network() -> NetworkDetector:
+    return load_detector("anomaly", self_test=False)
+
+
 @pytest.mark.slow
-def test_a_tiled_network_finds_each_thing_once_where_it_is() -> None:
-    network = load_detector("anomaly", self_test=False)
+def test_a_tiled_network_finds_each_thing_once_where_it_is(network: NetworkDetector) -> None:
     tiled = TiledDetector.everywhere(network, scale=1.0)
     found = tiled.detect(small_boats())
     corners = found.box_px[np.argsort(found.box_px[:, 0])][:, :2]
@@ -219,21 +224,21 @@ def test_a_tiled_network_finds_each_thing_once_where_it_is() -> None:
 
 
 @pytest.mark.slow
-def test_a_tiled_network_keeps_to_its_budget_and_its_mask() -> None:
+def test_a_tiled_network_keeps_to_its_budget_and_its_mask(network: NetworkDetector) -> None:
     left = polygon_mask([[[0, 0], [400, 0], [400, 600], [0, 600]]], SIZE)
     tiled = TiledDetector(
-        load_detector("anomaly", self_test=False),
+        network,
         scale=1.0,
         budget=2,
         cues=lambda image, tiles: Cues(mask=left),
     )
-    looked = [tiled.infer(small_boats()) for _ in range(6)]
+    looked = [tiled.infer(small_boats()) for _ in range(3)]
     assert all(len(one.parts) <= 2 for one in looked)
     assert any(tile is None for one in looked for tile, _ in one.parts)
     for one in looked:
         assert (tiled.read(one).box_px[:, 2] > 400).all()
     with pytest.raises(ModelError, match="scale"):
-        TiledDetector.everywhere(load_detector("anomaly", self_test=False), scale=0.0)
+        TiledDetector.everywhere(network, scale=0.0)
 
 
 def test_outlines_move_with_their_tile() -> None:
