@@ -120,13 +120,20 @@ def test_a_pattern_says_how_many_it_rejects_before_it_does(browser: Browser, ser
     page.get_by_test_id("pattern-dialog").get_by_role("checkbox").first.uncheck()
     fits = [one for one in server.ground.contacts.values() if one["label"] == label]
     expect(page.get_by_test_id("pattern-count")).to_contain_text(f"{len(fits)} contacts")
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("pattern-dialog")).to_have_count(0)
+    expect(page.get_by_test_id("review")).to_have_attribute("data-case", case)
+    page.keyboard.press("b")
+    page.get_by_test_id("pattern-dialog").get_by_role("checkbox").first.uncheck()
+    expect(page.get_by_test_id("pattern-count")).to_contain_text(f"{len(fits)} contacts")
     page.keyboard.press("c")
     assert all(one["review"] == "unreviewed" for one in server.ground.contacts.values())
     page.get_by_test_id("pattern-reject").click()
     expect(page.get_by_test_id("review-note")).to_contain_text(f"{len(fits)} contacts rejected")
-    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("pattern-dialog")).to_have_count(0)
     page.keyboard.press("u")
-    page.keyboard.press("r")
+    expect(page.get_by_test_id("review-note")).to_contain_text("Taken back")
+    assert all(one["review"] == "unreviewed" for one in server.ground.contacts.values())
     context.close()
 
 
