@@ -1,6 +1,7 @@
 """From a trained network to the file that flies: ONNX with bytes in, boxes out, and its papers inside."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -55,10 +56,13 @@ def export(
     """
     flying = Flying(network, size_px).eval()
     example = torch.zeros((1, size_px[1], size_px[0], 3), dtype=torch.uint8)
-    torch.onnx.export(
-        flying, (example,), str(path), opset_version=OPSET, dynamo=False, do_constant_folding=True,
-        input_names=["images"], output_names=["output0"],
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        # The tracing exporter says that it is deprecated; the new one needs a package more.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            flying, (example,), str(path), opset_version=OPSET, dynamo=False, do_constant_folding=True,
+            input_names=["images"], output_names=["output0"],
+        )  # fmt: skip
     model = onnx.load(str(path))
     before = len(model.graph.node)
     slim(model)
