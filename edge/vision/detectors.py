@@ -22,7 +22,7 @@ WATCH_PERIOD_S = 10.0
 _PARTS = ("model.toml", "model.onnx", "model.sig")
 
 
-def configured_detector(model: ModelConfig, name: str | None = None) -> Detector:
+def configured_detector(model: ModelConfig, name: str | None = None) -> NetworkDetector | TiledDetector:
     """The model of this name (else the configured one), checked, warm and ready; raises `ModelError`.
 
     With `trusted_keys` a model from outside of the package must be signed by one of them.
@@ -31,17 +31,18 @@ def configured_detector(model: ModelConfig, name: str | None = None) -> Detector
     if model.trusted_keys:
         trust = Trust(keys=trusted_keys(model.trusted_keys), now_ns=time.time_ns())
     network = load_detector(name or model.name, threads=model.threads, providers=model.providers, trust=trust)
-    log.info(
-        "model loaded",
-        model_id=network.model_id,
-        providers=str(network.provider_report),
-        threads=network.threads,
-    )
     detector: NetworkDetector | TiledDetector = network
     if model.tile_scale > 0.0:
         detector = TiledDetector.everywhere(network, scale=model.tile_scale)
     detector.warm_up()
     return detector
+
+
+def log_loaded(detector: NetworkDetector | TiledDetector) -> None:
+    """Say which model it is and what runs it."""
+    network = detector.network if isinstance(detector, TiledDetector) else detector
+    providers, threads = str(network.provider_report), network.threads
+    log.info("model loaded", model_id=detector.model_id, providers=providers, threads=threads)
 
 
 class ModelWatch:

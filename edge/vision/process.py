@@ -20,7 +20,7 @@ from edge.plots.node import PlotSettings
 from edge.pose.telemetry import TelemetryNode
 from edge.triage.frame_keeper import FrameKeeper
 from edge.triage.frame_ring import FrameRing
-from edge.vision.detectors import ModelWatch, configured_detector
+from edge.vision.detectors import ModelWatch, configured_detector, log_loaded
 from edge.vision.loop import LoopSettings, VisionLoop
 from edge.vision.pending import PendingFrames
 from edge.vision.pipeline import SensorIds, VisionNode, VisionSettings
@@ -85,6 +85,7 @@ def run_vision(
 def _detector(model: ModelConfig) -> tuple[Detector, ModelWatch | None]:
     """The configured detector, and who looks for another one where the configuration names a folder."""
     detector = configured_detector(model)
+    log_loaded(detector)
     if not model.next:
         return detector, None
     swappable = SwappableDetector(detector)

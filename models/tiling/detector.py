@@ -74,6 +74,11 @@ class TiledDetector:
         return self._network.labels
 
     @property
+    def network(self) -> NetworkDetector:
+        """What looks at each part."""
+        return self._network
+
+    @property
     def scale(self) -> float:
         """Pixels of the network for each of the image."""
         return self._scale

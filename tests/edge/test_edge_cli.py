@@ -101,7 +101,7 @@ def test_check_loads_the_model_and_says_all_is_in_order(
     [
         ('model = { name = "absent" }', 1, "no model is called 'absent'"),
         ('surface = { kind = "terrain", path = "absent" }', 1, "absent"),
-        ("model = { threads = 0 }", 78, "threads"),
+        ("model = { threads = -1 }", 78, "threads"),
         ('[link]\nground = "127.0.0.1:5690"', 1, "ground_public_key"),
         ("wings = 2", 78, "wings"),
         ("a = " + "[" * 5000, 78, "TOML"),
