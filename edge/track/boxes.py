@@ -73,11 +73,11 @@ def first_looks(boxes: Boxes) -> FloatArray:
     return np.concatenate([sides, sides, np.zeros_like(sides), boxes.is_whole[:, None]], axis=1)
 
 
-def remember_sides(remembered: FloatArray, boxes: Boxes) -> FloatArray:
+def remember_sides(remembered: FloatArray, boxes: Boxes) -> tuple[FloatArray, FloatArray]:
     """Take looks at boxes (M,) into the memory (M, `MEMORY_COLUMNS`) of their tracks.
 
     Answers with the variances that their middles have more than those of boxes that keep their size, (M, 2),
-    in squares of half a side.
+    in squares of half a side; and with what of it is more than this track's boxes usually do.
     """
     last, known, usual, was_whole = np.split(remembered, (2, 4, 6), axis=1)  # views
     is_whole = boxes.is_whole[:, None]
@@ -86,13 +86,15 @@ def remember_sides(remembered: FloatArray, boxes: Boxes) -> FloatArray:
     np.expm1(variance, out=variance)  # how far one edge has gone, in halves of the side as it is now
     variance *= variance
     np.copyto(usual, usual + (1.0 - _KEEP) * (variance - usual), where=is_whole & (was_whole > 0.0))
+    unusual = variance - np.maximum(usual, _LOOSE)
+    np.maximum(unusual, 0.0, out=unusual)
     np.maximum(variance, usual, out=variance)
     variance -= _LOOSE
     np.maximum(variance, 0.0, out=variance)
     last[:] = boxes.log_side
     known[:] = np.where(is_whole, last, np.where(was_whole > 0.0, known, np.maximum(known, last)))
     was_whole[:] = np.maximum(was_whole, is_whole)
-    return variance
+    return variance, unusual
 
 
 def unlikeness(remembered: FloatArray, boxes: Boxes, *, is_strict: bool = False) -> FloatArray:

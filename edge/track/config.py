@@ -46,7 +46,7 @@ class TrackerConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     steady_m2ps3: Annotated[float, Meta(gt=0.0, le=100.0)] = 0.002
     manoeuvre_mps: Annotated[float, Meta(gt=0.0, le=100.0)] = 2.0
     fresh_share: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
-    attitude_time_s: Seconds = 40.0
+    attitude_time_s: Seconds = 30.0
     position_time_s: Seconds = 100.0
     moving_probability: Annotated[float, Meta(gt=0.5, lt=1.0)] = 0.95
     min_speed_mps: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.5

@@ -27,7 +27,7 @@ _BY_FALSE = np.array([TENTATIVE, DROPPED], dtype=np.int8)
 _BY_HIT = np.array([COASTING, CONFIRMED], dtype=np.int8)
 _IDLE_NS = round(motion.IDLE_S * NS_PER_S)
 _LASTING = 0.5
-"""So much of the change of a box stays: the middle stands for another part of the object from now on."""
+"""So much of an unusual change of a box stays: its middle stands for another part of the object now."""
 
 _ALIKE = 4.0
 """What may speak against the size of a box that is farther off than errors as stated explain."""
@@ -372,13 +372,13 @@ class Tracker:
         sides, is_whole = book.sides[rows], seen.is_whole[columns]
         fresh: IndexArray = (is_whole & (book.memory["whole_looks"][rows] == 0)).nonzero()[0]
         half_m = seen.half_m[columns]
-        variance = boxes.remember_sides(sides, seen.taken(columns))
+        variance, unusual = boxes.remember_sides(sides, seen.taken(columns))
         book.sides[rows] = sides
-        more = (half_m * variance[:, None, :]) @ half_m.transpose(0, 2, 1)
-        frame.s[:, pairs.row] += motion.upper(more)
-        more *= _LASTING
-        book.z[rows, :2, 1:3] += more
-        frame.hz[pairs.row, :, 1:3] += more
+        half_t = half_m.transpose(0, 2, 1)
+        frame.s[:, pairs.row] += motion.upper((half_m * variance[:, None, :]) @ half_t)
+        lasting = (half_m * (_LASTING * unusual)[:, None, :]) @ half_t
+        book.z[rows, :2, 1:3] += lasting
+        frame.hz[pairs.row, :, 1:3] += lasting
         frame.root = motion.roots(frame.s)
         book.memory["is_whole"][rows] = is_whole
         book.memory["whole_looks"][rows] += is_whole

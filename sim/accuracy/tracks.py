@@ -76,7 +76,7 @@ def _speed_text() -> list[str]:
         "Simulated: a vessel at 6 m/s and one at anchor beside it, seen for 30 s at 2 frames/s from 300 m, "
         "60 degrees off nadir halfway, by a platform at 15 m/s that closes in, passes, or circles. Errors "
         "are drawn per flight and source: boresight, time, lens and sea last the flight; of tilt, heading "
-        "and GNSS half the variance lasts and half wanders (20, 60, 60 s; the tracker assumes 40, 80, 100 "
+        "and GNSS half the variance lasts and half wanders (20, 60, 60 s; the tracker assumes 30, 60, 100 "
         "s). Pixels go through `edge.geolocation.locate` with the believed pose. Figures are of the last "
         "frame; *inside 90 %* counts flights whose truth lies inside what is stated for 90 %; NEES is per "
         "degree of freedom. Goal with set B: 0.25 m/s and 3 degrees RMS.\n",
