@@ -28,7 +28,7 @@ class VerdictConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     radius_m: Annotated[float, Meta(ge=100.0, le=100_000.0)] = 12_000.0
     max_sigma_m: Annotated[float, Meta(ge=1.0, le=100_000.0)] = 1_000.0
     match_probability: Annotated[float, Meta(ge=0.5, le=0.9999)] = 0.9
-    silent_probability: Annotated[float, Meta(ge=0.5, le=0.9999)] = 0.92
+    silent_probability: Annotated[float, Meta(ge=0.5, le=0.9999)] = 0.9
 
 
 class AisSourceConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):

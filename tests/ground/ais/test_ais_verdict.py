@@ -7,7 +7,7 @@ from ground.ais.config import VerdictConfig
 from ground.ais.hearing import HearingModel, Receiver
 from ground.ais.motion import METRES_PER_DEG
 from ground.ais.verdict import Judge, Look, Verdict
-from sim.accuracy.ais_fleets import make_scene
+from sim.scenario.ais_fleets import make_scene
 from skywarden.ais.reports import StaticReport
 from tests.ground.ais.test_ais_logic import START_NS, S, report
 
@@ -90,7 +90,7 @@ def test_when_the_receiver_heard_nobody_it_cannot_have_heard_the_contact() -> No
 
 def test_a_vessel_whose_reports_stopped_is_silent_under_its_number() -> None:
     world = World()
-    for second in range(0, 2_400, 10):
+    for second in range(0, 1_800, 10):
         world.book.add(
             report(second, 8_000.0, 6_500.0 - 2.0 * second, mmsi="310556000", speed=2.0, course=180.0)
         )
