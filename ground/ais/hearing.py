@@ -144,7 +144,7 @@ class HearingModel:
         for away in range(_ALIVE_MINUTES + 1):
             if self._minutes.get(minute - away) or self._minutes.get(minute + away):
                 return 0.999 if away <= 1 else 0.98
-        return 0.5 if any(abs(one - minute) <= 15 for one in self._minutes) else 0.05
+        return 0.5 if any(self._minutes.get(minute + away) for away in range(-15, 16)) else 0.05
 
     def audibility(
         self,

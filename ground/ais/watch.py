@@ -221,14 +221,14 @@ class AisWatch:
             return _snapshot(found), flags
 
     def flags(self, vessels: Sequence[Vessel]) -> dict[str, list[Flag]]:
-        """What stands out about each of these, by MMSI."""
+        """What stands out about each of these (copies, as `vessels` gives), by MMSI.
+
+        Without the lock, so that nothing waits for it: of the ears it only looks single values up.
+        """
         now_ns = self._clock.utc_ns()
-        found: dict[str, list[Flag]] = {}
-        with self._lock:
-            for one in vessels:
-                found[one.mmsi] = flags_of(one, now_ns, self._hearing, self._shore)
-            for flag in rendezvous(vessels, now_ns):
-                found[flag.mmsi].append(flag)
+        found = {one.mmsi: flags_of(one, now_ns, self._hearing, self._shore) for one in vessels}
+        for flag in rendezvous(vessels, now_ns):
+            found[flag.mmsi].append(flag)
         return found
 
     def verdict(self, contact: Contact, beside: Sequence[Contact]) -> Verdict:
