@@ -367,7 +367,8 @@ def backup(
 ) -> int:
     """Copy the store into the new file TARGET, while the station runs, and prove the copy.
 
-    The copy is one moment of the store and a store itself. It holds no keys and no accounts. Exits with 3
+    The copy is one moment of the store and a store itself. Decisions of people, requests, alerts, names of
+    contacts and AIS lie beside it as TARGET.review and so on. It holds no keys and no accounts. Exits with 3
     when what was copied is damaged.
 
     For example:
@@ -386,7 +387,7 @@ def backup(
     config
         The station's TOML file, as for `ground serve`.
     json
-        Print one JSON object: `path`, `bytes`, `records`.
+        Print one JSON object: `path`, `bytes`, `records`, `beside`.
     """
     from ground.serve import store_path
     from ground.store.upkeep import back_up
@@ -581,6 +582,8 @@ def _print_copied(made: "Copied", what: str, *, as_json: bool) -> None:
         print(msgspec.json.encode(made).decode())
         return
     print(f"{what} {made.path}: {made.records} records, {made.bytes} bytes")
+    if made.beside:
+        print(f"with {', '.join(made.beside)}")
     if made.set_aside is not None:
         print(f"the store of before is {made.set_aside}")
 

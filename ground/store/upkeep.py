@@ -1,6 +1,7 @@
-"""Care of the store's file: online backup and restore.
+"""Care of the store's file and of the databases beside it: online backup and restore.
 
-A backup is a store like any other: it can be verified, restored, or read with `--state`. It holds no keys.
+A backup is a store like any other: it can be verified, restored, or read with `--state`. What people decided
+lies beside it as `BACKUP.review` and so on (`ground.store.beside`). It holds no keys and no accounts.
 """
 
 import os
@@ -12,6 +13,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from ground.store import beside
 from ground.store.mark import mark_path
 from ground.store.schema import as_store_errors, open_for_reading
 from ground.store.verify import Verification, verify_store
@@ -25,12 +27,16 @@ _SIDE_FILES = ("-wal", "-shm")
 
 
 class Copied(msgspec.Struct, frozen=True, kw_only=True):
-    """A backup or a restored store: its file, size, records, and where a store that lay there is now."""
+    """A backup or a restored store: its file, size, records, and where a store that lay there is now.
+
+    `beside` are the names of the databases that went along (`review`, `taskings`, ...).
+    """
 
     path: str
     bytes: int
     records: int
     set_aside: str | None = None
+    beside: tuple[str, ...] = ()
 
 
 def back_up(
@@ -42,12 +48,16 @@ def back_up(
 ) -> Copied:
     """Copy the store at one instant into the new file `target`, while it is being written; proved after.
 
+    Then the databases beside it, each into `TARGET.NAME`.
+
     With `evidence_keys` (public keys by platform) the copy is verified, else SQLite checks its pages.
     Raises `StoreError` when `target` exists, the disk refuses or there is no store, and `VerificationError`
     when what was copied is damaged: the copy is kept as TARGET.damaged then.
     """
-    if target.exists():
-        raise StoreError(f"{target} exists; a backup never overwrites, give another name")
+    files = beside.files_of(store.parent)
+    for taken in (target, *(beside.place_of(target, name) for name in files)):
+        if taken.exists():
+            raise StoreError(f"{taken} exists; a backup never overwrites, give another name")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     part.unlink(missing_ok=True)
@@ -66,13 +76,17 @@ def back_up(
         part.replace(target.with_name(target.name + ".damaged"))
         raise
     _settle(part, target)
-    return Copied(path=str(target), bytes=target.stat().st_size, records=records)
+    for name, path in files.items():
+        _back_up_beside(path, beside.place_of(target, name))
+    return Copied(path=str(target), bytes=target.stat().st_size, records=records, beside=tuple(files))
 
 
 def restore(
     backup: Path, store: Path, evidence_keys: Keys, *, is_forced: bool = False, now: str = "before"
 ) -> Copied:
     """Put a proved copy of `backup` in the place of `store`; a store that lies there is set aside, not lost.
+
+    So with the databases that lie beside both; one that only the station has stays as it is.
 
     `now` becomes part of its new name. Raises `StoreError` when a station runs on it or a store lies there
     and `is_forced` is false, `VerificationError` when the backup is damaged; nothing is changed then.
@@ -92,6 +106,7 @@ def restore(
         try:
             shutil.copyfile(backup, part)
             records = _check(part, evidence_keys)
+            copies = _prepared_beside(backup, store.parent)
         except OSError as error:
             _drop(part)
             raise StoreError(f"{backup} cannot be copied ({error.strerror})") from error
@@ -101,9 +116,52 @@ def restore(
         aside = _set_aside(store, now)
         mark_path(store).unlink(missing_ok=True)
         _settle(part, store)
+        for name in copies:
+            path = store.with_name(f"{name}.sqlite")
+            _set_aside(path, now)
+            _settle(path.with_name(path.name + ".part"), path)
     finally:
         os.close(guard)
-    return Copied(path=str(store), bytes=store.stat().st_size, records=records, set_aside=aside)
+    return Copied(
+        path=str(store),
+        bytes=store.stat().st_size,
+        records=records,
+        set_aside=aside,
+        beside=copies,
+    )
+
+
+def _back_up_beside(path: Path, target: Path) -> None:
+    part = target.with_name(target.name + ".part")
+    _drop(part)
+    source = beside.open_beside(path)
+    try:
+        with as_store_errors(path):
+            _copy_pages(source, part, None)
+        beside.check(part)
+    except BaseException:
+        _drop(part)
+        raise
+    finally:
+        source.close()
+    _settle(part, target)
+
+
+def _prepared_beside(backup: Path, state_dir: Path) -> tuple[str, ...]:
+    """Copies of what lies beside the backup, checked, as `NAME.sqlite.part`; none is left when one fails."""
+    made: list[Path] = []
+    copies = beside.copies_of(backup)
+    try:
+        for name, copy in copies.items():
+            made.append(state_dir / f"{name}.sqlite.part")
+            _drop(made[-1])
+            shutil.copyfile(copy, made[-1])
+            beside.check(made[-1])
+    except BaseException:
+        for part in made:
+            _drop(part)
+        raise
+    return tuple(copies)
 
 
 def _copy_pages(source: Any, target: Path, progress: Callable[[float], None] | None) -> None:

@@ -10,6 +10,8 @@ import pytest
 from ground.config import ContactsConfig
 from ground.link.intake import Intake
 from ground.picture.contacts import ContactBook
+from ground.review.entries import Entry
+from ground.review.log import ReviewLog, read_entries, review_path
 from ground.store.mark import mark_path
 from ground.store.reading import Filter
 from ground.store.sqlite import SqliteStore
@@ -160,3 +162,43 @@ def test_a_damaged_record_is_told_at_start_and_never_served(tmp_path: Path) -> N
     assert set(served) < set(everything)
     assert store.damaged_reads == 1
     store.close()
+
+
+def test_what_people_decided_goes_along_and_comes_back(tmp_path: Path) -> None:
+    path, store, source = _made(tmp_path)
+    _grow(store, source, 1, 20)
+    log = ReviewLog(review_path(path.parent))
+    log.append(_comment(1))
+    made = back_up(path, tmp_path / "a.backup", KEYS)
+    assert made.beside == ("review",)
+    log.append(_comment(2))
+    log.close()
+    store.close()
+    assert len(read_entries(tmp_path / "a.backup.review")) == 1
+    with pytest.raises(StoreError, match="never overwrites"):
+        back_up(path, tmp_path / "a.backup")
+    again = restore(tmp_path / "a.backup", path, KEYS, is_forced=True, now="T1")
+    assert again.beside == ("review",)
+    assert read_entries(review_path(path.parent)) == [_comment(1)]
+    assert len(read_entries(path.parent / "review.sqlite.T1")) == 2
+    assert not list(tmp_path.rglob("*.part*"))
+
+
+def test_a_damaged_copy_beside_a_backup_restores_nothing(tmp_path: Path) -> None:
+    path, store, source = _made(tmp_path)
+    _grow(store, source, 1, 20)
+    ReviewLog(review_path(path.parent)).close()
+    back_up(path, tmp_path / "a.backup", KEYS)
+    store.close()
+    (tmp_path / "a.backup.review").write_bytes(random.Random(2).randbytes(8_192))
+    content, decided = path.read_bytes(), review_path(path.parent).read_bytes()
+    with pytest.raises(StoreError, match=r"a\.backup|review"):
+        restore(tmp_path / "a.backup", path, KEYS, is_forced=True)
+    assert (path.read_bytes(), review_path(path.parent).read_bytes()) == (content, decided)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def _comment(number: int) -> Entry:
+    return Entry(
+        number=number, time_ns=NS, account="ana", kind="comment", track_ids=("t1",), text="look again"
+    )
