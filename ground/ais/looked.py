@@ -35,6 +35,14 @@ class LookedAt:
         latitudes = [latitude for latitude, _ in ring]
         self._footprints.append(_Footprint(time_ns, tuple(ring), min(latitudes), max(latitudes)))
 
+    def around(self, time_ns: int) -> "LookedAt":
+        """Only the footprints of that time, for many questions about it."""
+        found = LookedAt()
+        found._footprints.extend(
+            one for one in list(self._footprints) if abs(one.time_ns - time_ns) <= _NEAR_NS
+        )
+        return found
+
     def was_seen(self, latitude_deg: float, longitude_deg: float, time_ns: int) -> bool | None:
         """Whether any camera had the place in its picture within 4 s; `None` when no footprint is of that
         time.

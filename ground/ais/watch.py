@@ -279,7 +279,8 @@ class AisWatch:
         return self._judged(book, hearing, looks, min(now_ns, at + _HOUR_NS))
 
     def _judged(self, book: VesselBook, hearing: HearingModel, looks: Sequence[Look], now_ns: int) -> Verdict:
-        judge = Judge(self.config.verdict, book, hearing, was_seen=self._looked.was_seen)
+        looked = self._looked.around(looks[0].time_ns)
+        judge = Judge(self.config.verdict, book, hearing, was_seen=looked.was_seen)
         return judge.judge(looks, now_ns)[0]
 
     def _warm_up(self) -> None:
@@ -291,8 +292,9 @@ class AisWatch:
 
     def _run(self) -> None:
         while not self._stopping.wait(_FLUSH_S):
-            for time_ns, ring in self._footprints():
-                self._looked.note(time_ns, ring)
+            with self._lock:
+                for time_ns, ring in self._footprints():
+                    self._looked.note(time_ns, ring)
             self.flush()
             now_ns = self._clock.utc_ns()
             if now_ns - self._expired_ns > _EXPIRE_NS:

@@ -302,3 +302,5 @@ def test_whether_a_place_was_looked_at_is_known_only_where_a_footprint_of_the_ti
     assert looked.was_seen(0.05, 20.05, START_NS + S) is True
     assert looked.was_seen(0.05, 20.15, START_NS) is False
     assert looked.was_seen(0.05, 20.05, START_NS + 60 * S) is None
+    assert looked.around(START_NS).was_seen(0.05, 20.05, START_NS) is True
+    assert looked.around(START_NS + 60 * S).was_seen(0.05, 20.05, START_NS) is None
