@@ -483,7 +483,7 @@ def expire(
     import msgspec
 
     from ground.config import ContactsConfig
-    from ground.picture.contacts import ContactBook
+    from ground.fusion.book import ContactBook
     from ground.serve import store_path
     from ground.store.sqlite import SqliteStore
     from ground.store.upkeep import back_up
@@ -547,7 +547,7 @@ def hold(
         The station's TOML file, as for `ground serve`.
     """
     from ground.config import ContactsConfig
-    from ground.picture.contacts import ContactBook
+    from ground.fusion.book import ContactBook
     from ground.serve import store_path
     from ground.store.sqlite import SqliteStore
     from skywarden.clock import SystemClock

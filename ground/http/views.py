@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ground.fusion.contact import Contact
 from ground.picture.clocks import PlatformClock
-from ground.picture.contacts import Contact
 from ground.picture.live import LinkCounts, PlatformState, TrackState
 from ground.review.book import UNREVIEWED, ContactReview
 from ground.review.entries import State

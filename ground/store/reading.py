@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import structlog
 
-from ground.picture.contacts import Contact
+from ground.fusion.contact import Contact
 from ground.store import spatial
 from ground.store.schema import as_store_errors, open_for_reading
 from skywarden import evidence

@@ -43,9 +43,9 @@ def write_harvest(cases: Iterable[HarvestCase], out: Path) -> dict[str, int]:
     """Images and two COCO files: `instances_reviewed.json`, `instances_uncertain.json`; counts by state.
 
     A confirmed case is an object; a rejected one an image without any, to be learnt from as such; an
-    uncertain one an object that somebody has yet to judge, kept apart. Every image carries its `site` for splits, and
-    never a name of a person. Images that cannot be read are left out and counted as `unreadable`. Raises
-    `InputError` when `out` is not empty.
+    uncertain one an object that somebody has yet to judge, kept apart. Every image carries its `site` for
+    splits, and never a name of a person. Images that cannot be read are left out and counted as `unreadable`.
+    Raises `InputError` when `out` is not empty.
     """
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: is not empty; a harvest is written into a new folder")

@@ -12,8 +12,8 @@ import apsw
 from edge.link.backlog import Backlog, Entry
 from edge.link.downlink import LinkConfig, LinkCore
 from edge.link.outbox import Outbox
+from ground.fusion.contact import ContactChanges
 from ground.link.intake import Intake, Parcel
-from ground.picture.contacts import ContactChanges
 from ground.store.sqlite import SqliteStore
 from sim.faults.bugs import Bug, EagerStore, ForgetfulStore, SilentOutbox, TrustingOutbox
 from sim.faults.checker import Checker

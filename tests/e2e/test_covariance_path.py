@@ -14,8 +14,9 @@ from edge.vision.pipeline import Outcome
 from ground.config import ContactsConfig
 from ground.exports.cot import cot_event, read_position
 from ground.exports.klv import sighting_packet
+from ground.fusion.book import ContactBook
+from ground.fusion.contact import Contact
 from ground.http import views
-from ground.picture.contacts import Contact, ContactBook
 from ground.store.reading import Filter, StoredContact
 from ground.store.sqlite import SqliteStore
 from sim.analyze import sighting_feature

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ground.config import ContactsConfig
-from ground.picture.contacts import ContactBook
+from ground.fusion.book import ContactBook
 from ground.store.sqlite import SqliteStore
 from sim.faults import hostile_text, slow_consumers
 from sim.faults.checker import Checker

@@ -10,8 +10,8 @@ from lxml import etree
 
 from ground.exports.cot import cot_event, cot_events, read_position
 from ground.exports.klv import sighting_packet, sighting_packets
+from ground.fusion.contact import Contact
 from ground.http import views
-from ground.picture.contacts import Contact
 from ground.store.reading import StoredContact, StoredSighting
 from skywarden import klv
 from skywarden.vmti import decode_vmti

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ground.config import ContactsConfig
-from ground.picture.contacts import ContactBook
+from ground.fusion.book import ContactBook
 from ground.picture.plots import PlotShelf
 from ground.store.reading import Filter
 from ground.store.sqlite import SqliteStore

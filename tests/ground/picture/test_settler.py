@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ground.config import ContactsConfig
 from ground.fusion.book import ContactBook
-from ground.picture.contacts import ContactChanges
+from ground.fusion.contact import ContactChanges
 from ground.picture.live import LivePicture
 from ground.picture.settler import Settler
 from ground.store.sqlite import Settled, SqliteStore

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ground.config import ContactsConfig
-from ground.picture.contacts import ContactBook
+from ground.fusion.book import ContactBook
 from ground.review.desk import ReviewConflictError, ReviewDesk
 from ground.review.entries import Pattern, State
 from ground.review.harvest import reviewed

@@ -7,7 +7,7 @@ import pytest
 
 from ground.accounts.access_log import read_events
 from ground.config import GroundConfig
-from ground.picture.contacts import ContactBook
+from ground.fusion.book import ContactBook
 from ground.serve import GroundHandle, start_ground
 from ground.store.keeper import RetentionConfig, RetentionKeeper
 from ground.store.reading import Filter

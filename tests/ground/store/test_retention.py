@@ -5,8 +5,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ground.config import ContactsConfig
+from ground.fusion.book import ContactBook
 from ground.link.intake import Intake
-from ground.picture.contacts import ContactBook
 from ground.store.reading import Filter
 from ground.store.sqlite import SqliteStore
 from ground.store.upkeep import back_up

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ground.config import ContactsConfig
-from ground.picture.contacts import ContactBook
+from ground.fusion.book import ContactBook
 from ground.store import spatial
 from ground.store.reading import Filter
 from ground.store.sqlite import SqliteStore

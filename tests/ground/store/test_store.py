@@ -7,7 +7,7 @@ import apsw
 import pytest
 
 from ground.config import ContactsConfig
-from ground.picture.contacts import ContactBook
+from ground.fusion.book import ContactBook
 from ground.store.reading import Filter
 from ground.store.sqlite import Arrival, SqliteStore
 from skywarden.errors import StoreError

@@ -9,8 +9,8 @@ import pytest
 
 from edge.link.outbox import Outbox
 from ground.config import ContactsConfig
+from ground.fusion.book import ContactBook
 from ground.link.intake import EvidencePolicy, Intake
-from ground.picture.contacts import ContactBook
 from ground.store.arrivals import Arrival, ArrivedFragment, judged
 from ground.store.reading import Filter
 from ground.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION

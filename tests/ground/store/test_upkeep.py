@@ -8,8 +8,8 @@ import apsw
 import pytest
 
 from ground.config import ContactsConfig
+from ground.fusion.book import ContactBook
 from ground.link.intake import Intake
-from ground.picture.contacts import ContactBook
 from ground.review.entries import Entry
 from ground.review.log import ReviewLog, read_entries, review_path
 from ground.store.mark import mark_path

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ground.config import ContactsConfig
-from ground.picture.contacts import ContactBook
+from ground.fusion.book import ContactBook
 from ground.review.desk import ReviewDesk
 from ground.review.log import ReviewLog
 from ground.store.sqlite import SqliteStore
