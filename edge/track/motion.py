@@ -67,11 +67,12 @@ def _let_fade(z: FloatArray, dt_s: float, idle: IndexArray) -> None:
     z[idle] = faded
 
 
-def first_look(unknown: FloatArray, points: FloatArray, own: FloatArray, factor: FloatArray) -> FloatArray:
-    """[x P] of objects of which one measurement each is known, and `unknown` (4 + K, 5 + K) before that."""
+def first_look(unknown: FloatArray, points: FloatArray, total: FloatArray, factor: FloatArray) -> FloatArray:
+    """[x P] of objects of which one measurement each is known, with its whole error `total` (N, 2, 2), and
+    `unknown` (4 + K, 5 + K) before that."""
     z = np.repeat(unknown[None], len(points), axis=0)
     z[:, :2, 0] = points
-    z[:, :2, 1:3] = own + factor @ factor.transpose(0, 2, 1)
+    z[:, :2, 1:3] = total
     z[:, :2, 5:] = -factor  # place = measured - shared error - own error
     z[:, 4:, 1:3] = z[:, :2, 5:].transpose(0, 2, 1)
     return z

@@ -29,6 +29,9 @@ _IDLE_NS = round(motion.IDLE_S * NS_PER_S)
 _LASTING = 0.5
 """So much of an unusual change of a box stays: its middle stands for another part of the object now."""
 
+_EVEN = 4.0
+"""Measurements whose determinants differ by less are as sharp as each other."""
+
 _ALIKE = 4.0
 """What may speak against the size of a box that is farther off than errors as stated explain."""
 _WIDE = 4.0
@@ -36,6 +39,7 @@ _WIDE = 4.0
 
 _NOTHING = np.zeros(0)
 _ALL = slice(None)
+_SQUARE = np.array([[0, 1], [1, 2]])
 _NO_ROWS = np.zeros(0, dtype=np.intp)
 
 
@@ -47,6 +51,7 @@ class _Frame:
         labels: (M,), the measurements' labels as our own numbers.
         own_m2, total_m2: (3, M), covariances of what is theirs alone and of their whole error, as
             `edge.track.motion.upper` has them.
+        measured_m4: (M,), determinants of the latter.
         is_sure: (M,), of a score that may begin tracks.
         is_taken: (M,), given to a track.
         is_young: (N,), tracks that were tentative before.
@@ -63,6 +68,7 @@ class _Frame:
     labels: IndexArray
     own_m2: FloatArray
     total_m2: FloatArray
+    measured_m4: FloatArray
     is_sure: BoolArray
     is_taken: BoolArray
     is_young: BoolArray
@@ -143,6 +149,7 @@ class Tracker:
             labels,
             own_m2=own,
             total_m2=total,
+            measured_m4=total[0] * total[2] - total[1] * total[1],
             is_sure=seen.score >= self._config.high_score,
             is_taken=np.zeros(len(seen), dtype=bool),
             is_young=memory["status"] == TENTATIVE,
@@ -267,8 +274,10 @@ class Tracker:
         A vague look is within reach of everything; of a track's looks the sharp one is likelier by the ratio
         of their errors.
         """
-        total = frame.total_m2
-        vague = np.log(total[0] * total[2] - total[1] * total[1])[pairs.measurement]
+        measured = frame.measured_m4
+        if most(measured) <= _EVEN * least(measured):
+            return pairs
+        vague = np.log(measured[pairs.measurement])
         sharpest = np.full(len(self._book), np.inf)
         np.minimum.at(sharpest, pairs.track, vague)
         cost = pairs.cost + vague
@@ -309,11 +318,9 @@ class Tracker:
         frame.root = root = motion.roots(frame.s)
         cost = motion.squared_distances(frame.hz, root)
         # A vague track pays for it, so that in a row of similar objects each keeps its own.
-        total = frame.total_m2
-        measured = total[0] * total[2] - total[1] * total[1]
         vague = root[0] * root[2]
         vague *= vague
-        vague /= measured[measurement]
+        vague /= frame.measured_m4[measurement]
         np.maximum(vague, 1.0, out=vague)
         cost += np.log(vague, out=vague)
         if len(self._labels) > 1:
@@ -348,7 +355,7 @@ class Tracker:
             book.z[turned, 3, 4] += self._config.manoeuvre_mps**2
         book.surprise[rows] = surprise
         if len(fresh):
-            self._start_over(seen, rows[fresh], columns[fresh])
+            self._start_over(frame, rows[fresh], columns[fresh])
         if len(back):
             self._forget_speed(back)
         score, memory = seen.score[columns], book.memory
@@ -406,13 +413,14 @@ class Tracker:
         z[rows, 2, 3] = z[rows, 3, 4] = self._config.manoeuvre_mps**2
         self._book.surprise[rows] = 0.0
 
-    def _start_over(self, seen: Measurements, rows: IndexArray, columns: IndexArray) -> None:
+    def _start_over(self, frame: _Frame, rows: IndexArray, columns: IndexArray) -> None:
         """Forget what parts of things that came into the picture seemed to say of place and speed."""
-        first = motion.first_look(
-            self._unknown, seen.points_m[columns], seen.own_m2[columns], seen.shared_m[columns]
-        )
-        self._book.z[rows] = first
+        self._book.z[rows] = self._first_look(frame, columns)
         self._book.surprise[rows] = 0.0
+
+    def _first_look(self, frame: _Frame, columns: IndexArray) -> FloatArray:
+        seen, total_m2 = frame.seen, frame.total_m2.T[columns][:, _SQUARE]
+        return motion.first_look(self._unknown, seen.points_m[columns], total_m2, seen.shared_m[columns])
 
     def _count_frame(self, frame: _Frame) -> bool:
         """Let tracks rise, coast and fall by this frame's hits and misses; answers whether any falls."""
@@ -462,8 +470,7 @@ class Tracker:
         if not len(new):
             return
         rows = book.begin(len(new), self._newborn)
-        own_m2, shared_m = seen.own_m2[new], seen.shared_m[new]
-        book.z[rows] = motion.first_look(self._unknown, seen.points_m[new], own_m2, shared_m)
+        book.z[rows] = self._first_look(frame, new)
         memory = book.memory[rows]
         memory["number"] = np.arange(self._next_number, self._next_number + len(new))
         self._next_number += len(new)
