@@ -18,7 +18,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from edge.geolocation.locate import OK, Locator
-from sim.accuracy.short_flight import CAMERA, EXACT, SET_A, SET_B, SPEED_MPS, TURN_DPS, ErrorSet
+from sim.accuracy.truth.short_flight import CAMERA, EXACT, SET_A, SET_B, SPEED_MPS, TURN_DPS, ErrorSet
 from skywarden.geometry.pose import CameraPose, PoseSigmas
 from skywarden.geometry.rotations import GIMBAL_FROM_CAMERA, matrix_from_euler_deg
 from skywarden.geometry.terrain import LevelSurface

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edge.geolocation.locate import OK
 from sim.accuracy.section import Section, spread_of
-from sim.accuracy.short_flight import (
+from sim.accuracy.truth.short_flight import (
     SENSINGS,
     SET_A,
     SET_B,

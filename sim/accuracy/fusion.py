@@ -15,8 +15,8 @@ from ground.config import ContactsConfig
 from ground.fusion.book import ContactBook
 from ground.fusion.contact import Contact
 from sim.accuracy.section import Section
-from sim.accuracy.short_flight import SET_A, SET_B, ErrorSet
-from sim.accuracy.watch.scene import ORIGIN, START_NS, Flight, Sea, make_sea, sightings_of
+from sim.accuracy.truth.short_flight import SET_A, SET_B, ErrorSet
+from sim.accuracy.truth.watch import ORIGIN, START_NS, Flight, Sea, make_sea, sightings_of
 from skywarden.clock import NS_PER_S
 from skywarden.messages import Sighting
 

@@ -15,8 +15,8 @@ from edge.plots.ground import EqualAreaPlane, NoGround
 from edge.plots.look import PlotLook, look_at_plot
 from edge.plots.merge import PlotMap
 from edge.plots.outline import MAX_VERTICES, Outline, simplified_polygon
-from sim.accuracy.plot_flights import flown_plots
 from sim.accuracy.section import Section
+from sim.accuracy.truth.plot_flights import flown_plots
 from sim.scenario.description import load_scenario
 from skywarden.clock import NS_PER_S
 from skywarden.geometry import geodesy, rotations

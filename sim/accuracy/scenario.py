@@ -10,8 +10,8 @@ import numpy as np
 
 from models.catalogue import load_detector
 from sim.accuracy.containment import honesty_of, misses_m
-from sim.accuracy.scenario_flights import DrawnLook, drawn_looks
 from sim.accuracy.section import Section, Spread, spread_of
+from sim.accuracy.truth.scenario_flights import DrawnLook, drawn_looks
 from sim.analyze import AnalyzeOptions, analyze
 from sim.scenario.description import load_scenario
 from sim.scenario.runner import TERRAIN_NAME, render_flights

@@ -21,8 +21,8 @@ from edge.calibration.solver import (
     prove,
 )
 from edge.geolocation.locate import Locator
-from sim.accuracy.ais_flights import CAMERA, ORIGIN, AisFlight, SimulatedFlight, simulate
 from sim.accuracy.section import Section, spread_of
+from sim.accuracy.truth.ais_flights import CAMERA, ORIGIN, AisFlight, SimulatedFlight, simulate
 from sim.calibrate import folds_and_blocks
 from sim.calibrate_marks import MarkSet, estimate_marks, prove_marks, read_marks
 from skywarden.errors import GeometryError

@@ -15,9 +15,9 @@ from edge.geolocation.locate import Locator
 from edge.mavlink_port import MavlinkConfig
 from edge.pose.telemetry import TelemetryNode
 from sim.accuracy.flight import PANEL_A
-from sim.accuracy.sea_looks import sea_videos
 from sim.accuracy.section import Section
-from sim.accuracy.timing_flights import MadeFlight, make_flights
+from sim.accuracy.truth.sea_looks import sea_videos
+from sim.accuracy.truth.timing_flights import MadeFlight, make_flights
 from sim.importers import import_flight
 from sim.scenario.description import load_scenario
 from sim.scenario.runner import render_flight

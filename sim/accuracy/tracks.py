@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from sim.accuracy.section import Section
-from sim.accuracy.short_flight import SET_A, SET_B, ErrorSet
-from sim.accuracy.track_referee import Verdict, judge, make_scene, our_tracks, stonesoup_tracks
-from sim.accuracy.vessel_flight import PATHS, VesselResult, fly
+from sim.accuracy.truth.short_flight import SET_A, SET_B, ErrorSet
+from sim.accuracy.truth.track_referee import Verdict, judge, make_scene, our_tracks, stonesoup_tracks
+from sim.accuracy.truth.vessel_flight import PATHS, VesselResult, fly
 from sim.bench import track as bench
 
 FLIGHTS_PER_PATH = 100

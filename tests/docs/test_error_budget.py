@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sim.accuracy.budget import BEGIN, END, PAGE, PICTURE, closed_form, digest, located, sources, tables
-from sim.accuracy.short_flight import SET_A, SET_B, ErrorSet
+from sim.accuracy.truth.short_flight import SET_A, SET_B, ErrorSet
 
 ROOT = Path(__file__).resolve().parents[2]
 HINT = "run python -m sim.accuracy.budget and commit what it writes"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sim.accuracy.plot_flights import flown_plots
 from sim.accuracy.plots import AREA_M2, SETS, merged_passes, plot_shape, single_looks
+from sim.accuracy.truth.plot_flights import flown_plots
 from sim.scenario.description import load_scenario
 
 

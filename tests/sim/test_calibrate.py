@@ -9,7 +9,7 @@ import pytest
 from edge.calibration.control_points import KNOT_MPS, VesselTrack
 from edge.calibration.record import Calibration, HeldOut, read_calibration
 from edge.calibration.solver import estimate, find_lies
-from sim.accuracy.ais_flights import CAMERA, ORIGIN, AisFlight, observe
+from sim.accuracy.truth.ais_flights import CAMERA, ORIGIN, AisFlight, observe
 from sim.ais_file import read_ais
 from sim.analyze import AnalyzeOptions, calibration_of
 from sim.calibrate import CalibrateOptions, TrackLook, calibrate, report_json, report_text, vessel_looks

@@ -6,7 +6,7 @@ import pytest
 from edge.mavlink_port import MavlinkConfig
 from edge.pose.telemetry import TelemetryNode
 from sim.accuracy.containment import GEOMETRIES, SEED, fly, honesty_of
-from sim.accuracy.short_flight import (
+from sim.accuracy.truth.short_flight import (
     SENSINGS,
     SET_A,
     SET_B,

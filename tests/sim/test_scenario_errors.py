@@ -9,7 +9,7 @@ import pytest
 
 from edge.config import EdgeConfig, SigmaConfig
 from sim.accuracy.containment import honesty_of
-from sim.accuracy.scenario_flights import drawn_looks
+from sim.accuracy.truth.scenario_flights import drawn_looks
 from sim.edge_toml import edge_toml
 from sim.scenario.description import Scenario, load_scenario
 from sim.scenario.platform import PlatformTruth

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sim.accuracy.short_flight import SET_A, SET_B
 from sim.accuracy.tracks import speed_results
-from sim.accuracy.vessel_flight import PATHS, VesselResult, fly
+from sim.accuracy.truth.short_flight import SET_A, SET_B
+from sim.accuracy.truth.vessel_flight import PATHS, VesselResult, fly
 from sim.bench import track as bench
 
 pytestmark = pytest.mark.slow

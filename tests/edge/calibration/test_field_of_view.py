@@ -11,7 +11,7 @@ from edge.calibration.attitude import AttitudeHistory
 from edge.calibration.field_of_view import Boxes, estimate_field_of_view
 from edge.calibration.following import Follow, followed
 from edge.calibration.still_things import Sights, log_focal
-from sim.accuracy.sea_looks import sea_videos
+from sim.accuracy.truth.sea_looks import sea_videos
 from skywarden.errors import InputError
 from skywarden.geometry import rotations
 from skywarden.geometry.camera import CameraModel

@@ -18,7 +18,7 @@ from edge.calibration.record import (
 from edge.calibration.solver import estimate
 from edge.config import EdgeConfig, MountConfig
 from edge.pose import AttitudeSample, PoseBuffer, PoseHistory, PositionSample
-from sim.accuracy.ais_flights import AisFlight, simulate
+from sim.accuracy.truth.ais_flights import AisFlight, simulate
 from skywarden.config import load_config
 from skywarden.errors import ConfigError, InputError
 from skywarden.geometry.camera import CameraModel

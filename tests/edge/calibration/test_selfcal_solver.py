@@ -18,7 +18,7 @@ from edge.calibration.looks import (
     slopes,
 )
 from edge.calibration.solver import SolverConfig, estimate, find_lies, is_significant, one_sided, prove
-from sim.accuracy.ais_flights import CAMERA, ORIGIN, AisFlight, SimulatedFlight, simulate
+from sim.accuracy.truth.ais_flights import CAMERA, ORIGIN, AisFlight, SimulatedFlight, simulate
 from sim.calibrate import folds_and_blocks
 from skywarden.errors import InputError
 from skywarden.geometry import rotations

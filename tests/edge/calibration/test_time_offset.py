@@ -9,7 +9,7 @@ import pytest
 from edge.calibration.attitude import AttitudeHistory
 from edge.calibration.image_motion import ImageMotion
 from edge.calibration.time_offset import OffsetSettings, TimeOffset, estimate_time_offset
-from sim.accuracy.timing_flights import START_NS, MadeFlight, make_flight
+from sim.accuracy.truth.timing_flights import START_NS, MadeFlight, make_flight
 from skywarden.errors import InputError
 from skywarden.geometry import rotations
 from skywarden.geometry.pose import CameraPose, PoseSigmas

@@ -6,7 +6,7 @@ from scipy.optimize import linear_sum_assignment
 
 from edge.track import Measurements, Tracker, TrackState
 from edge.track.association import Pairs, chosen, near_pairs
-from sim.accuracy.track_referee import judge, make_scene, our_tracks, stonesoup_tracks
+from sim.accuracy.truth.track_referee import judge, make_scene, our_tracks, stonesoup_tracks
 from skywarden.clock import NS_PER_S
 
 START_NS = 1_700_000_000 * NS_PER_S

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from edge.geolocation.locate import Locator
 from edge.track import Tracker, TrackerConfig, TrackState, measurements_of
 from edge.track.plane import LocalPlane
-from sim.accuracy.short_flight import CAMERA, FOCAL_PX, Errors, ErrorSet, draw_errors
+from sim.accuracy.truth.short_flight import CAMERA, FOCAL_PX, Errors, ErrorSet, draw_errors
 from skywarden.clock import NS_PER_S
 from skywarden.geometry import geodesy, rotations
 from skywarden.geometry.pose import CameraPose

@@ -18,7 +18,7 @@ from edge.geolocation.locate import Locations, Locator, position_message
 from edge.track import Tracker, TrackerConfig, measurements_of
 from edge.track.plane import LocalPlane
 from edge.vision.sightings import SightingLog
-from sim.accuracy.short_flight import CAMERA, FOCAL_PX, Errors, ErrorSet, draw_errors
+from sim.accuracy.truth.short_flight import CAMERA, FOCAL_PX, Errors, ErrorSet, draw_errors
 from skywarden.clock import NS_PER_S
 from skywarden.geometry import geodesy, rotations
 from skywarden.geometry.pose import CameraPose

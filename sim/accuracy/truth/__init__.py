@@ -1,0 +1,1 @@
+"""Flights and scenes with truth, made for the parts of the accuracy page."""

@@ -1,1 +1,0 @@
-"""A watch over vessels by several platforms: truth, and what each platform logs of it."""
