@@ -41,7 +41,17 @@ for _command in (evaluate, describe, sign, verify):
 app.command(
     "sim.harvest:harvest",
     name="harvest",
-    help="Write reviewed and uncertain sightings of a ground station as a COCO set, to train on.",
+    help="""Write reviewed and uncertain sightings of a ground station as a COCO set, to train on.
+
+Confirmed sightings become objects, rejected ones images without any; what nobody has judged and the model
+was unsure of goes into a file of its own, to be labelled. Previews are left out. No name of a person is
+written. Exits with 3 when there was nothing to write.
+
+For example:
+
+    skywarden models harvest /var/lib/skywarden --out ./harvest
+    skywarden models harvest ./state --out ./harvest --uncertain 0.2 0.6 --json
+""",
 )
 
 

@@ -30,14 +30,7 @@ def harvest(
 ) -> int:
     """Write reviewed and uncertain sightings of a ground station as a COCO set, to train on.
 
-    Confirmed sightings become objects, rejected ones images without any; what nobody has judged and the model
-    was unsure of goes into a file of its own, to be labelled. Previews are left out. No name of a person is
-    written. Exits with 3 when there was nothing to write.
-
-    For example:
-
-        skywarden models harvest /var/lib/skywarden --out ./harvest
-        skywarden models harvest ./state --out ./harvest --uncertain 0.2 0.6 --json
+    What it says to people stands with its name, in `models/cli.py`.
 
     Parameters
     ----------

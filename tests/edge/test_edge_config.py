@@ -40,7 +40,7 @@ def test_a_name_is_all_that_is_required(tmp_path: Path) -> None:
         ('platform_id = "a"\n[recorder]\njpeg_quality = 101', "$.recorder.jpeg_quality"),
         ('platform_id = "a"\n[recorder]\nframes_per_s = nan', "$.recorder.frames_per_s"),
         ('platform_id = "a"\n[sighting]\ninterval = 1', "$.sighting"),
-        (f'platform_id = "a"\n{SENSOR}[sensor.model]\nthreads = 0', "$.sensor[0].model.threads"),
+        (f'platform_id = "a"\n{SENSOR}[sensor.model]\nthreads = -1', "$.sensor[0].model.threads"),
         (f'platform_id = "a"\n{SENSOR}[sensor.sigma]\nheading_deg = inf', "$.sensor[0].sigma.heading_deg"),
         (f'platform_id = "a"\n{SENSOR}[sensor.mount]\nkind = "belt"', "$.sensor[0].mount.kind"),
         (f'platform_id = "a"\n{SENSOR}[sensor.surface]\nkind = "terrain"', "path is missing"),
