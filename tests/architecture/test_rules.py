@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -23,6 +24,7 @@ FAULTS = Path("sim/faults")  # one module for each scenario of the table
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
 
+@pytest.mark.slow  # `make check` asks the linter itself
 def test_imports_go_down_only() -> None:
     done = subprocess.run(
         [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
@@ -35,11 +37,15 @@ def test_imports_go_down_only() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_module_says_what_it_is_for_and_has_a_name_of_its_own(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert ast.get_docstring(tree), "a module's first line says what it is for"
-    assert path.stem not in BANNED_NAMES
+def test_every_module_says_what_it_is_for_and_has_a_name_of_its_own() -> None:
+    silent = [str(path.relative_to(ROOT)) for path in SOURCES if not ast.get_docstring(_tree(path))]
+    assert silent == [], "a module's first line says what it is for"
+    assert [str(path.relative_to(ROOT)) for path in SOURCES if path.stem in BANNED_NAMES] == []
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def test_no_room_is_crowded() -> None:
@@ -66,7 +72,7 @@ def test_most_functions_fit_on_a_screen() -> None:
     lengths = [
         node.end_lineno - node.lineno + 1
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(_tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None
     ]
     share = sum(length <= 40 for length in lengths) / len(lengths)

@@ -18,6 +18,7 @@ def test_the_tables_of_the_page_are_current() -> None:
     assert page.split(BEGIN)[1].split(END)[0].strip() == tables(), HINT
 
 
+@pytest.mark.slow
 def test_the_plot_is_of_the_present_numbers() -> None:
     told = re.search(r"numbers ([0-9a-f]{64})", (ROOT / PICTURE).read_text(encoding="utf-8"))
     assert told is not None, HINT

@@ -85,6 +85,7 @@ def test_without_a_name_the_usual_places_are_looked_at(
     assert find_config("edge.toml") != own
 
 
+@pytest.mark.slow
 def test_check_loads_the_model_and_says_all_is_in_order(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -155,6 +155,7 @@ def test_frames_of_two_senders_that_come_in_pieces_are_not_mixed() -> None:
         assert set(heard.wait_for(2)) == {first, second}
 
 
+@pytest.mark.slow
 def test_tcp_client_survives_a_peer_that_goes_away() -> None:
     server = socket.create_server(("127.0.0.1", 0))
     with server, _running(f"tcp:127.0.0.1:{server.getsockname()[1]}") as (port, heard):
@@ -217,6 +218,7 @@ def test_a_missing_device_is_said_and_tried_again(tmp_path: Path) -> None:
         assert not port.state.is_open
 
 
+@pytest.mark.slow
 def test_a_recording_is_played_with_its_own_times(tmp_path: Path) -> None:
     records = [(1_700_000_000 * S + number * S // 100, raw) for number, raw in enumerate(_frames(30))]
     write_tlog(tmp_path / "a.tlog", records)
@@ -232,6 +234,7 @@ def test_a_recording_that_is_none_is_a_fault_and_no_crash(tmp_path: Path) -> Non
         assert "no telemetry log" in _until(lambda: port.state.fault, "the fault")
 
 
+@pytest.mark.slow
 def test_receive_only_sends_nothing_at_all() -> None:
     with (
         _running("udpin:127.0.0.1:0", sysid=1, receive_only=True) as (port, heard),

@@ -26,6 +26,7 @@ def test_s5_bad_radio_costs_no_record() -> None:
     assert all(by_name[name].is_met for name in _JUDGEMENT), text
 
 
+@pytest.mark.slow
 def test_the_air_is_the_same_for_the_same_seed_and_loses_what_it_should() -> None:
     weather = Weather(delay_s=0.075, jitter_s=0.01, loss=0.3, double=0.01, reorder=0.02)
 

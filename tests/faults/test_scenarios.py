@@ -16,14 +16,17 @@ def _passes(result: Result) -> None:
     assert result.is_passed, text
 
 
+@pytest.mark.slow
 def test_s2_loss_of_power_costs_nothing_that_was_promised() -> None:
     _passes(power.run("quick", 1))
 
 
+@pytest.mark.slow
 def test_s7_every_record_is_stored_once_however_often_it_comes() -> None:
     _passes(duplicates.run("quick", 1))
 
 
+@pytest.mark.slow
 def test_s9_replays_change_nothing_forks_are_kept_aside_old_images_are_found_out() -> None:
     _passes(replays.run("quick", 1))
 

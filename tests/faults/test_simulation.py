@@ -25,15 +25,18 @@ def test_no_seed_loses_doubles_or_believes_a_forgery_and_every_fault_happens() -
     assert sum(one.verdict.stored_once for one in outcomes) > 5_000
 
 
+@pytest.mark.slow
 def test_a_few_seeds_hold_every_invariant() -> None:
     assert [one.seed for one in run_chunk(range(3)) if not one.is_good] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_mistake_is_found(bug: Bug) -> None:
     assert find_bug(bug, 0) is not None
 
 
+@pytest.mark.slow
 def test_a_seed_replays_to_the_same_trace(tmp_path: Path) -> None:
     one, again, other = (run_seed(seed, tmp_path / str(turn)) for turn, seed in enumerate((6, 6, 7)))
     assert one.trace == again.trace

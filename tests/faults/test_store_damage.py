@@ -23,6 +23,7 @@ def _all_found(found: Found) -> None:
     assert (found.found, found.served_wrong) == (found.effective, 0), found
 
 
+@pytest.mark.slow
 def test_s16_every_flipped_bit_that_changes_something_is_found(tmp_path: Path) -> None:
     found = store_damage.flips(tmp_path / "store", 40, 1)
     _all_found(found)

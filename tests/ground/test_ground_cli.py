@@ -47,6 +47,7 @@ def test_enrol_status_and_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[s
         _run("revoke", "uav07", "--state", state)
 
 
+@pytest.mark.slow
 def test_verify_proves_a_running_store_and_finds_damage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,6 +89,7 @@ def test_both_keys_are_enrolled_by_one_line_or_by_the_platforms_files(
         _run("enrol", "uav07", pair.public_text, "--state", str(tmp_path / "state0"))
 
 
+@pytest.mark.slow
 def test_export_writes_geojson_while_the_station_runs(tmp_path: Path) -> None:
     with running_ground(tmp_path) as ground, running_edge(tmp_path, ground) as (outbox, downlink):
         put(outbox, *[sighting(number=n, at_s=n, place=position()) for n in range(1, 6)])
@@ -135,6 +137,7 @@ def test_serve_prints_its_addresses_and_ends_on_sigterm_with_143(tmp_path: Path)
         child.stdout.close()
 
 
+@pytest.mark.slow
 def test_backup_and_restore_bring_a_station_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = str(tmp_path / "ground")
     target = tmp_path / "copies" / "store.backup"
@@ -155,6 +158,7 @@ def test_backup_and_restore_bring_a_station_back(tmp_path: Path, capsys: pytest.
     assert json.loads(capsys.readouterr().out)["counts"]["sightings"] == 5
 
 
+@pytest.mark.slow
 def test_expire_erases_what_is_old_and_hold_keeps_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from edge.link.datagram_port import DatagramChannel
 from ground.config import GroundConfig
 from ground.link.admission import Rates
@@ -71,6 +73,7 @@ def test_every_part_that_fails_is_named_and_nothing_is_said_of_one_that_works() 
     assert problems() == ["and this"]
 
 
+@pytest.mark.slow
 def test_a_telemetry_radio_that_cannot_be_read_makes_the_station_say_so(tmp_path: Path) -> None:
     ground = start_ground(
         GroundConfig(

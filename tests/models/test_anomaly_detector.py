@@ -54,6 +54,7 @@ def test_the_file_in_the_zoo_is_what_the_builder_makes_byte_for_byte() -> None:
     assert build().SerializeToString(deterministic=True) == (ZOO / "anomaly" / "model.onnx").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "colour", [(250, 250, 250), (10, 10, 10), (30, 30, 220), (230, 140, 20), (20, 210, 230)], ids=str
 )
@@ -71,6 +72,7 @@ def test_a_small_object_of_any_striking_colour_is_found_within_two_pixels(
     assert batch.score[0] > 0.7
 
 
+@pytest.mark.slow
 def test_a_large_object_is_one_box(detector: NetworkDetector) -> None:
     image = ground(1280, 960)
     cv2.rectangle(image, (600, 400), (760, 460), (235, 235, 225), -1)
@@ -170,6 +172,7 @@ def test_every_image_size_is_taken(detector: NetworkDetector, size: tuple[int, i
     assert (batch.box_px[:, 2:] <= np.array(size) - 0.5).all()
 
 
+@pytest.mark.slow
 def test_the_same_image_gives_the_same_bytes_also_from_a_new_session(detector: NetworkDetector) -> None:
     image = ground()
     image[100:110, 100:110] = 250

@@ -50,6 +50,7 @@ def onnx_bytes(**changes: object) -> bytes:
     return helper.make_model(graph, opset_imports=sets, ir_version=8).SerializeToString()
 
 
+@pytest.mark.slow
 def test_every_truncation_and_every_flipped_bit_is_refused_before_a_session_is_made(copied: Path) -> None:
     file = copied / "model.onnx"
     data = file.read_bytes()
@@ -158,6 +159,7 @@ def test_a_file_over_the_size_limit_is_not_read(tmp_path: Path) -> None:
         read_model(path)
 
 
+@pytest.mark.slow
 def test_a_model_that_computes_something_else_fails_its_golden_image(copied: Path) -> None:
     edit(copied, "mean = 0.0", "mean = 0.1")
     with pytest.raises(ModelError, match="golden image"):

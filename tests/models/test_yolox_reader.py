@@ -68,6 +68,7 @@ def test_hostile_outputs_give_no_infinite_box(description: ModelDescription) -> 
         assert np.isfinite(YoloxDecoder(description).decode([output], placement).box_px).all()
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(*[st.integers(0, 60)] * 2, *[st.integers(1, 30)] * 2, st.integers(1, 9), st.integers(0, 2)),
@@ -141,6 +142,7 @@ def test_a_batch_is_sorted_cut_to_the_image_and_free_of_nonsense() -> None:
     assert batch.label_index.dtype == np.uint8
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_public_yolox_nano_finds_boats_from_the_side_and_calls_them_vessels(real_data: Path) -> None:
     detector = load_detector(real_data / "onnx" / "yolox_nano_416_coco.onnx")

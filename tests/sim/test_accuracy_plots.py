@@ -17,6 +17,7 @@ def test_plots_drawn_for_the_figures_are_all_as_large_as_they_say() -> None:
         assert abs(shape.centroid.x) + abs(shape.centroid.y) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_calibrated_look_from_300_m_is_within_two_and_a_half_percent_and_says_so() -> None:
     found = single_looks(SETS[1], 300.0, 0.0, 24)
     error, stated = np.sqrt(np.mean(found[:, :2] ** 2, axis=0))

@@ -67,6 +67,7 @@ def test_json_lines_are_read_and_nonsense_in_them_is_passed_over(tmp_path: Path)
     assert report.time_ns % 10**9 == 0
 
 
+@pytest.mark.slow
 def test_tracks_of_a_flight_find_their_vessels_in_a_file_and_the_liar_is_named(tmp_path: Path) -> None:
     flown = observe(AisFlight(seed=31))
     path = tmp_path / "ais.jsonl"

@@ -33,6 +33,7 @@ def test_every_convention_of_the_short_flights_is_understood_without_a_complaint
     assert [look.status for look in _flight(sensing).looks(3)] == ["ok", "ok", "ok"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_flights() -> None:
     one, again = (fly(SET_B, is_sea=True, geometry=4, flights=5, seed=SEED) for _ in range(2))
     assert one.flights == again.flights

@@ -402,6 +402,7 @@ def test_a_tlog_with_a_video_needs_to_know_when_the_video_began(tmp_path: Path) 
     assert next(FlightReader(tmp_path / "c").frames()).time_ns == START_NS + 10**9
 
 
+@pytest.mark.slow
 def test_interlaced_pictures_come_whole_and_each_has_its_line(tmp_path: Path) -> None:
     path = tmp_path / "a.ts"
     with av.open(str(path), "w") as container:

@@ -128,6 +128,7 @@ def test_every_frame_arrives_over_udp_byte_for_byte_also_of_unknown_ids(
     assert (report.telemetry_count, report.telemetry_bytes) == (len(sent), sum(map(len, sent)))
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_a_real_tlog_arrives_over_udp_byte_for_byte_in_order(real_data: Path, tmp_path: Path) -> None:
     source = real_data / "recordings" / "cuav-2018" / "flight.tlog"
@@ -200,6 +201,7 @@ def test_pictures_appear_whole_under_names_that_carry_their_recorded_time(
     assert [file.read_bytes() for file in files] == recorded
 
 
+@pytest.mark.slow
 def test_played_as_live_the_names_tell_the_present_and_keep_the_spacing(
     flight: tuple[Path, list[bytes]], tmp_path: Path
 ) -> None:
@@ -213,6 +215,7 @@ def test_played_as_live_the_names_tell_the_present_and_keep_the_spacing(
     assert report.latest_s < 0.5
 
 
+@pytest.mark.slow
 def test_telemetry_and_pictures_come_in_the_order_of_their_times(flight: tuple[Path, list[bytes]]) -> None:
     reader = FlightReader(flight[0])
     replay = Replay(reader, mavlink=Collector(), frames=folder_outputs(reader, flight[0].parent / "inbox"))

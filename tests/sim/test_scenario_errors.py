@@ -30,6 +30,7 @@ def _truth(scenario: Scenario, platform_id: str, seed: int) -> PlatformTruth:
     return PlatformTruth(drawn, drawn.platform(platform_id))
 
 
+@pytest.mark.slow
 def test_the_biases_of_many_flights_spread_as_stated(scenario: Scenario) -> None:
     truths = [_truth(scenario, "hill-1", seed) for seed in range(400)]
     errors = truths[0].platform.errors

@@ -67,6 +67,7 @@ def test_nothing_on_the_hillside_is_called_moving_although_it_comes_in_by_its_co
     assert [(track.thing, track.largest_mps) for track in tracks if track.was_moving] == []
 
 
+@pytest.mark.slow
 def test_a_track_is_of_what_most_of_its_looks_show() -> None:
     scenario = load_scenario("coast-and-hill")
     platform = PlatformTruth(scenario, scenario.platform("hill-1"))

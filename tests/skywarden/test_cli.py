@@ -58,6 +58,7 @@ def started(*words: str, **environ: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", [chain for chain in ALL if chain not in HIDDEN], ids=" ".join)
 def test_every_help_shows_an_example_that_names_the_command(
     chain: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -122,6 +123,7 @@ def test_wrong_words_are_one_sentence_and_exit_code_2(
     assert says in printed.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_logs")
 @pytest.mark.parametrize(
     ("words", "code"),
@@ -174,6 +176,7 @@ def test_what_the_system_refuses_is_a_sentence_with_the_name(
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_text_is_a_sentence_or_escaped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +201,7 @@ def test_version_names_the_python_and_when_asked_the_commit_and_the_models(
     assert re.fullmatch(r"model +anomaly [0-9a-f]{16}", lines[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ["doctor", "edge", "flight", "ground", "keys", "models", "terrain"])
 def test_help_of_a_room_loads_nothing_heavy(room: str) -> None:
     code = (
@@ -210,6 +214,7 @@ def test_help_of_a_room_loads_nothing_heavy(room: str) -> None:
     assert done.stderr.split() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", ["40", "80"])
 def test_help_fits_narrow_terminals_and_examples_stay_whole(columns: str) -> None:
     child = started("edge", "--help", COLUMNS=columns, TERM="dumb")
@@ -221,6 +226,7 @@ def test_help_fits_narrow_terminals_and_examples_stay_whole(columns: str) -> Non
     assert max(map(len, panels)) <= int(columns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {}])
 def test_nothing_is_coloured_off_a_terminal(environ: dict[str, str]) -> None:
     child = started("doctor", "-v", **environ)
@@ -228,6 +234,7 @@ def test_nothing_is_coloured_off_a_terminal(environ: dict[str, str]) -> None:
     assert "\x1b" not in out + error
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_leaves_no_complaint() -> None:
     child = started("--help")
     assert child.stdout is not None
@@ -238,6 +245,7 @@ def test_a_reader_that_goes_away_leaves_no_complaint() -> None:
     child.stderr.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_under_stdout_is_a_sentence() -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
@@ -263,6 +271,7 @@ def test_ctrl_c_and_sigterm_end_long_work_without_a_traceback(
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shell", "place"),
     [
@@ -280,6 +289,7 @@ def test_completion_installs_for_every_shell(shell: str, place: str, tmp_path: P
     assert "log-format" in script
 
 
+@pytest.mark.slow
 def test_bash_completes_commands_options_and_choices(tmp_path: Path) -> None:
     script = tmp_path / "completion.bash"
     assert run(["--install-completion", "--shell", "bash", "--output", str(script)]) == 0

@@ -44,6 +44,7 @@ def _events(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_service_gets_one_json_object_a_line() -> None:
     events = _events(_stderr("auto"))
     assert [event["event"] for event in events] == [
@@ -60,6 +61,7 @@ def test_a_service_gets_one_json_object_a_line() -> None:
     assert "ValueError: the reason" in events[-1]["exception"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verbosity", "seen", "unseen"),
     [(-1, "black", "started"), (0, "started", "fine print"), (1, "fine print", "no such event")],
@@ -70,6 +72,7 @@ def test_verbosity_chooses_what_is_shown(verbosity: int, seen: str, unseen: str)
     assert unseen not in names
 
 
+@pytest.mark.slow
 def test_people_get_lines_without_colour_codes_in_a_pipe() -> None:
     text = _stderr("console")
     assert "started" in text
@@ -77,10 +80,12 @@ def test_people_get_lines_without_colour_codes_in_a_pipe() -> None:
     assert "ValueError: the reason" in text
 
 
+@pytest.mark.slow
 def test_colour_is_forced_when_asked_for() -> None:
     assert "\x1b[" in _stderr("console", FORCE_COLOR="1")
 
 
+@pytest.mark.slow
 def test_a_child_process_logs_as_its_parent_was_told_to() -> None:
     child = SCRIPT.format(style="auto", verbosity=0, more="")
     text = _stderr("console", 1, more=CHILD.format(code=child))
@@ -88,10 +93,12 @@ def test_a_child_process_logs_as_its_parent_was_told_to() -> None:
     assert '{"' not in text
 
 
+@pytest.mark.slow
 def test_nonsense_in_the_environment_does_not_stop_a_start() -> None:
     assert "started" in _stderr("auto", SKYWARDEN_LOG_FORMAT="xml", SKYWARDEN_LOG_VERBOSITY="loud")
 
 
+@pytest.mark.slow
 def test_a_reader_that_went_away_does_not_end_the_work() -> None:
     code = SCRIPT.format(style="json", verbosity=0, more="sys.stdout.write('finished')")
     read_end, write_end = os.pipe()

@@ -114,6 +114,7 @@ def test_silent_vessels_are_placed_at_least_twice_as_well(honest: SimulatedFligh
     assert np.hypot(*after.T).mean() < 0.5 * np.hypot(*before.T).mean()
 
 
+@pytest.mark.slow
 def test_the_spoofed_vessel_is_named_and_no_other(spoofed: SimulatedFlight) -> None:
     lies = find_lies(spoofed.looks)
     assert [lie.thing for lie in lies] == [spoofed.spoofed]
@@ -209,6 +210,7 @@ def test_a_calibration_that_helps_is_proven_on_vessels_it_did_not_see(honest: Si
     assert proof.sentence.startswith("accepted: held-out misses")
 
 
+@pytest.mark.slow
 def test_where_there_is_nothing_to_find_nothing_is_accepted() -> None:
     accepted = 0
     for seed in range(6):
@@ -225,6 +227,7 @@ def test_too_few_blocks_are_no_proof(honest: SimulatedFlight) -> None:
     assert "2 independent blocks" in proof.sentence
 
 
+@pytest.mark.slow
 def test_tracks_find_their_vessels_though_all_are_seen_far_off() -> None:
     """A heading that is 4 degrees wrong moves each vessel by more than half of their spacing."""
     flight = simulate(AisFlight(seed=21, vessels=4, looks=8, is_spoofed=False))

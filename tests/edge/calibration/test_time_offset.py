@@ -26,6 +26,7 @@ def _shifted(motion: ImageMotion, by_ns: int) -> ImageMotion:
     return replace(motion, start_ns=motion.start_ns + by_ns, end_ns=motion.end_ns + by_ns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset_s", [-0.25, 0.0, 0.4])
 def test_the_offset_of_a_short_flight_is_found_within_its_sigma(offset_s: float) -> None:
     found = _found(replace(SHORT, offset_s=offset_s), seed=3)
@@ -38,6 +39,7 @@ def test_the_offset_of_a_short_flight_is_found_within_its_sigma(offset_s: float)
     assert found.drift_s_per_s is None, "25 s tell no drift"
 
 
+@pytest.mark.slow
 def test_moving_the_stamps_moves_the_offset_by_as_much() -> None:
     motion, attitude = make_flight(SHORT, 4)
     first = estimate_time_offset(motion, attitude)
@@ -46,6 +48,7 @@ def test_moving_the_stamps_moves_the_offset_by_as_much() -> None:
     assert later.offset_s == pytest.approx(first.offset_s + 0.2, abs=5e-4)
 
 
+@pytest.mark.slow
 def test_a_camera_that_hardly_turns_tells_no_time() -> None:
     found = _found(replace(SHORT, motion_dps=0.6), seed=5)
     assert not found.is_observable
@@ -54,6 +57,7 @@ def test_a_camera_that_hardly_turns_tells_no_time() -> None:
     assert "deg/s rms only" in found.reason
 
 
+@pytest.mark.slow
 def test_pictures_of_another_flight_are_not_believed() -> None:
     motion, _ = make_flight(SHORT, 6)
     _, attitude = make_flight(SHORT, 7)
@@ -61,12 +65,14 @@ def test_pictures_of_another_flight_are_not_believed() -> None:
     assert not found.is_observable, found
 
 
+@pytest.mark.slow
 def test_a_motion_that_repeats_itself_every_second_is_ambiguous() -> None:
     found = _found(replace(SHORT, band_hz=(0.995, 1.005), attitude_noise_deg=0.2), seed=8)
     assert not found.is_observable
     assert "repeats" in found.reason or "edge" in found.reason
 
 
+@pytest.mark.slow
 def test_pictures_outside_the_telemetry_are_counted_and_not_used() -> None:
     motion, attitude = make_flight(SHORT, 9)
     found = estimate_time_offset(_shifted(motion, 3600 * S), attitude)
@@ -74,6 +80,7 @@ def test_pictures_outside_the_telemetry_are_counted_and_not_used() -> None:
     assert f"0 of {len(motion)} pairs" in found.reason
 
 
+@pytest.mark.slow
 def test_a_hole_in_the_telemetry_costs_only_the_pairs_beside_it() -> None:
     made = replace(SHORT, gap=(10.0, 3.0))
     found = _found(made, seed=10)
@@ -83,6 +90,7 @@ def test_a_hole_in_the_telemetry_costs_only_the_pairs_beside_it() -> None:
     assert found.offset_s == pytest.approx(made.offset_s, abs=0.015)
 
 
+@pytest.mark.slow
 def test_attitude_alone_without_places_tells_the_offset_of_a_standing_camera() -> None:
     made = replace(SHORT, speed_mps=0.0)
     motion, attitude = make_flight(made, 11)
@@ -91,6 +99,7 @@ def test_attitude_alone_without_places_tells_the_offset_of_a_standing_camera() -
     assert found.offset_s == pytest.approx(made.offset_s, abs=0.012)
 
 
+@pytest.mark.slow
 def test_an_offset_beyond_the_search_is_not_found_by_force() -> None:
     motion, attitude = make_flight(SHORT, 12)
     found = estimate_time_offset(_shifted(motion, 900_000_000), attitude, OffsetSettings(search_s=0.5))

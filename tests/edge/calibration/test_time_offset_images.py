@@ -90,6 +90,7 @@ def test_a_picture_that_turns_is_followed_fast_slow_and_in_haze(step_s: float, c
     assert np.abs(motion.moved[0] - truth).max() * CAMERA.fx < 0.5
 
 
+@pytest.mark.slow
 def test_slow_pictures_are_compared_with_several_before_them() -> None:
     follower = ImageMotionEstimator(CAMERA, MotionSettings(baselines=3))
     for index in range(5):

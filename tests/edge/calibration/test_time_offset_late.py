@@ -105,6 +105,7 @@ def test_a_pose_that_was_given_in_time_does_not_change_when_the_late_rest_arrive
         assert again.rotation_ned_from_camera == pytest.approx(pose.rotation_ned_from_camera, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_history_of_late_telemetry_is_that_of_the_flight() -> None:
     span = (T0 + 6 * S, T0 + 24 * S)
     in_order = attitude_of([(sent_ns + 20 * MS, raw) for sent_ns, raw in _sent()], MOUNT, span)

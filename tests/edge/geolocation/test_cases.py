@@ -68,6 +68,7 @@ def _back_px(case: Case, found: dict[str, Any]) -> float:
     return float(np.hypot(pixel[0, 0] - case.pixel.u, pixel[0, 1] - case.pixel.v))
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_every_reference_case_its_areas_and_its_way_back_agree(real_data: Path) -> None:
     path = real_data / "geolocation" / "pixel_to_ground_cases.json"
@@ -84,6 +85,7 @@ def test_every_reference_case_its_areas_and_its_way_back_agree(real_data: Path) 
             assert found[case["id"]][name] == pytest.approx(case[name], rel=2e-6), (case["id"], name)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_field_marks_are_answered_in_their_order(real_data: Path) -> None:
     path = real_data / "geolocation" / "field_marks.json"
@@ -99,6 +101,7 @@ def test_field_marks_are_answered_in_their_order(real_data: Path) -> None:
     assert np.median(misses) < 5.5
 
 
+@pytest.mark.slow
 def test_random_cases_over_every_field_agree_with_brute_force() -> None:
     assert _disagreements(Maker(11).cases(50)) == []
 

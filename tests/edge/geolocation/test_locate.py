@@ -227,6 +227,7 @@ def test_a_batch_is_the_same_as_one_by_one_and_no_pixels_give_no_answers() -> No
         assert len(locator.locate(pose, np.zeros((0, 2)))) == 0
 
 
+@pytest.mark.slow
 def test_the_first_crossing_with_terrain_is_that_of_a_march_in_decimetres() -> None:
     """Steep ground and shallow rays; the referee marches 0.2 m at a time in another library's axes."""
     tile = _wavy_tile()
@@ -255,6 +256,7 @@ def test_sea_level_follows_the_geoid_and_the_tide() -> None:
     assert found.surface == "sea"
 
 
+@pytest.mark.slow
 def test_covariance_is_what_sampling_gives_also_on_a_slope_and_with_every_error_at_once() -> None:
     sigmas = PoseSigmas(
         horizontal_m=1.5, vertical_m=3.0, tilt_deg=0.3, heading_deg=1.0, boresight_deg=0.2, time_offset_s=0.06
@@ -418,6 +420,7 @@ def test_poses_that_cannot_be_are_refused() -> None:
             locator.locate(pose, [[0.0, 0.0]])
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_thunderstorm_field_set_beats_its_published_result(real_data: Path) -> None:
     """Published: CEP 7.73 m, CE90 17.27 m, by the nearest control point; the goal is 5.2 and 9.5 m."""

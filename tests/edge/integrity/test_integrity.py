@@ -220,6 +220,7 @@ def test_a_glitch_is_refused_for_as_long_as_it_lasts_and_the_next_good_position_
     assert plane.reason() == ""
 
 
+@pytest.mark.slow
 def test_a_place_that_settles_elsewhere_comes_back_with_a_sigma_that_covers_both() -> None:
     plane = _plane()
     plane.away_m = (0.0, 80.0)

@@ -225,6 +225,7 @@ def test_the_rate_cap_holds_on_average() -> None:
     assert 0.8 * 60_000 < sent < 1.15 * 60_000
 
 
+@pytest.mark.slow
 def test_the_window_shrinks_when_replies_are_late_and_grows_when_they_are_prompt() -> None:
     outbox = _Memory([("sighting", b"s" * 200)] * 5_000)
     core = _core(outbox)

@@ -164,6 +164,7 @@ def test_what_append_returned_survives_kill_minus_nine(tmp_path: Path) -> None:
         outbox.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_sizes_and_counts_always_add_up(tmp_path: Path, data: st.DataObject) -> None:

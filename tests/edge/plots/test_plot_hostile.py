@@ -72,6 +72,7 @@ ZERO = PoseSigmas(
 WILD = PoseSigmas(horizontal_m=50.0, vertical_m=80.0, tilt_deg=10.0, heading_deg=40.0, focal_percent=20.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("sigmas", [ZERO, PoseSigmas(), WILD], ids=["exact", "usual", "wild"])
 def test_nothing_that_a_frame_holds_breaks_the_chain(seed: int, sigmas: PoseSigmas) -> None:

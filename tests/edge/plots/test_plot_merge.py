@@ -124,6 +124,7 @@ def _overlap(state: PlotState, truth: shapely.Polygon) -> float:
 CORNER = shapely.box(-25, -20, 25, 20).difference(shapely.box(5, 0, 30, 30))
 
 
+@pytest.mark.slow
 def test_one_plot_stays_one_and_its_shape_and_place_get_better_with_each_look() -> None:
     flight, first = Flight(), None
     for _ in range(20):
@@ -147,6 +148,7 @@ def test_one_plot_stays_one_and_its_shape_and_place_get_better_with_each_look() 
     assert last.planimetric.low < CORNER.area < last.planimetric.high
 
 
+@pytest.mark.slow
 def test_two_plots_with_a_track_between_them_stay_two_though_the_pose_errs_by_more() -> None:
     west, east = shapely.box(-42, -20, -2, 20), shapely.box(2, -20, 42, 20)
     flight = Flight(sigmas=PoseSigmas(tilt_deg=1.0))
@@ -160,6 +162,7 @@ def test_two_plots_with_a_track_between_them_stay_two_though_the_pose_errs_by_mo
     assert _overlap(two, east) > 0.95
 
 
+@pytest.mark.slow
 def test_a_row_of_equal_plots_is_not_off_by_one() -> None:
     row = [shapely.box(x, -15, x + 26, 15) for x in range(-90, 90, 30)]
     flight = Flight(sigmas=PoseSigmas(tilt_deg=1.0))
@@ -261,6 +264,7 @@ def test_holes_are_fused_too() -> None:
     assert not shapely.LinearRing(hole[:, ::-1]).is_ccw
 
 
+@pytest.mark.slow
 def test_looks_that_follow_one_another_closely_are_hardly_news() -> None:
     slow, fast = Flight(), Flight()
     fast_pose = fast.pose
@@ -277,6 +281,7 @@ def test_looks_that_follow_one_another_closely_are_hardly_news() -> None:
     assert np.trace(fast.state().covariance_en_m2) > np.trace(slow.state().covariance_en_m2)
 
 
+@pytest.mark.slow
 def test_the_same_looks_give_the_same_bytes() -> None:
     plots = [shapely.box(-42, -20, -2, 20), shapely.box(2, -20, 42, 20), CORNER]
     plots[2] = shapely.affinity.translate(CORNER, 0.0, 70.0)

@@ -91,6 +91,7 @@ def test_a_coarse_mask_of_a_box_lies_where_its_cells_lie_in_the_image() -> None:
     assert (left, top, right, bottom) == pytest.approx((111.5, 57.5, 135.5, 89.5), abs=0.05)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5, 2.0]))
 def test_whatever_the_mask_outlines_are_valid_and_as_large_as_it(seed: int, tolerance: float) -> None:
@@ -137,6 +138,7 @@ def test_what_is_no_mask_is_refused_in_words(mask: np.ndarray, words: str) -> No
         outlines_of_mask(mask)
 
 
+@pytest.mark.slow
 def test_a_mask_larger_than_its_frame_and_a_chequer_of_millions_are_refused() -> None:
     with pytest.raises(InputError, match="larger than the image of 100 x 80 px"):
         outlines_of_mask(np.ones((90, 100), bool), frame_size_px=(100, 80))

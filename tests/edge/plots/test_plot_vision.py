@@ -87,6 +87,7 @@ def test_a_mask_becomes_a_plot_with_its_polygon_and_areas_told_once_it_is_confir
     assert len(wire.encode(plot)) < 600
 
 
+@pytest.mark.slow
 def test_a_plot_is_told_again_when_it_is_surer_and_never_every_frame() -> None:
     outcomes = fly(_eyes([_mask()]), [frame(number, at_s=number * 1.0) for number in range(70)])
     times = [(plot.time_ns - _told(outcomes)[0].time_ns) / 1e9 for plot in _told(outcomes)]

@@ -378,6 +378,7 @@ def test_samples_that_come_late_or_twice_are_sorted_in() -> None:
     assert _pose(_buffer(history), 0.3).alt_hae_m == pytest.approx(500.6, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_in_time_and_in_number() -> None:
     history = PoseHistory()
     for number in range(5_000):

@@ -369,6 +369,7 @@ def test_mutated_and_random_frames_never_raise() -> None:
     node.platform_pose("p", "s", T0)
 
 
+@pytest.mark.slow
 def test_random_payloads_with_a_good_checksum_never_raise() -> None:
     node, chance = _node(), random.Random(12)
     names = {
@@ -536,6 +537,7 @@ def test_a_receiver_that_counts_in_utc_is_timed_by_the_reception_like_any_other(
     assert pose.latitude_deg == pytest.approx(41.5 + 1e-4 * 14.5, abs=2e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_video_metadata_of_a_real_flight_give_poses_between_their_packets(
     real_data: Path, tmp_path: Path
@@ -564,6 +566,7 @@ def test_video_metadata_of_a_real_flight_give_poses_between_their_packets(
     assert 30.0 < float(np.linalg.norm(pose.velocity_ned_mps)) < 150.0
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_panel_of_the_real_flight_is_where_it_lies(real_data: Path) -> None:
     """README of the recordings: panel A, seen in eleven frames, undistorted pixels good enough here."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edge.track.plane import LocalPlane
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     latitude=st.floats(-85, 85),

@@ -50,6 +50,7 @@ def _fly_over_panels(seed: int) -> tuple[set[int], dict[int, set[int]]]:
     return confirmed, numbers
 
 
+@pytest.mark.slow
 def test_three_panels_seen_at_one_hertz_from_a_plane_are_three_tracks() -> None:
     passes = [_fly_over_panels(seed) for seed in range(60)]
     is_clean = [
@@ -83,6 +84,7 @@ def test_vessels_at_fifteen_metres_a_second_keep_their_tracks_when_they_pass(rat
         assert state.status in ("confirmed", "coasting")
 
 
+@pytest.mark.slow
 def test_an_anchored_vessel_is_not_called_moving_while_the_platform_closes_in() -> None:
     """An elevation error of half a degree shrinks with the range and looks like a speed; it is no motion."""
     called_moving = 0
@@ -153,6 +155,7 @@ def test_the_label_is_what_most_of_the_score_says() -> None:
     assert (state.number, state.label) == (1, "boat")
 
 
+@pytest.mark.slow
 def test_twenty_runs_over_the_same_input_give_the_same_bytes() -> None:
     def run() -> tuple[bytes, set[int]]:
         rng, tracker = np.random.default_rng(9), Tracker()

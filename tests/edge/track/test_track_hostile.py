@@ -88,6 +88,7 @@ def test_where_not_all_can_begin_the_surest_do() -> None:
     assert states[-1].north_m == pytest.approx(2e5)
 
 
+@pytest.mark.slow
 def test_a_crowd_on_one_spot_costs_bounded_work() -> None:
     rng = np.random.default_rng(3)
     points = rng.normal(0.0, 1.0, (3000, 2))
@@ -140,6 +141,7 @@ def test_labels_that_never_end_are_refused() -> None:
         tracker.update(START_NS + 300, one_more)
 
 
+@pytest.mark.slow
 def test_covariances_stay_positive_definite_through_anything_that_is_allowed() -> None:
     rng = np.random.default_rng(11)
     tracker = Tracker(TrackerConfig(coast_static_s=1e3))

@@ -179,6 +179,7 @@ def test_more_bytes_never_give_a_smaller_picture() -> None:
     assert sizes == sorted(sizes)
 
 
+@pytest.mark.slow
 def test_a_region_has_the_pixels_of_the_source() -> None:
     image = _scene(2000, 1500)
     region = cut_region(image, (999.5, 699.5, 1199.5, 799.5), sighting_id="s", platform_id="u", time_ns=1)

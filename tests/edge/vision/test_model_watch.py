@@ -76,6 +76,7 @@ def test_the_watching_thread_ends_when_it_is_told_to(tmp_path: Path) -> None:
     watch.stop()
 
 
+@pytest.mark.slow
 def test_the_configuration_decides_who_may_sign_and_how_it_is_looked() -> None:
     key = EvidenceKey.from_secret(bytes(range(32)))
     detector = configured_detector(ModelConfig(trusted_keys=key.public_text, tile_scale=1.0, threads=0))

@@ -174,6 +174,7 @@ def test_level_ground_of_unknown_height_gives_bearings_only() -> None:
     assert sighting.bearing.elevation_deg == pytest.approx(-90.0, abs=0.2)
 
 
+@pytest.mark.slow
 def test_bearings_without_a_place_are_told_once_per_interval_and_direction() -> None:
     eyes = node(lambda _: [box(320.0, 100.0)], settings(sighting_interval_s=0.5))
     outcomes = fly(eyes, [frame(number) for number in range(120)], elevation_deg=0.0)
@@ -201,6 +202,7 @@ def _noisy_flight(ids: SensorIds = IDS) -> list[Outcome]:
     return out
 
 
+@pytest.mark.slow
 def test_the_same_frames_and_poses_give_the_same_bytes() -> None:
     first, second = (
         [wire.encode(message) for outcome in _noisy_flight() for message in outcome.messages] for _ in "ab"
@@ -209,6 +211,7 @@ def test_the_same_frames_and_poses_give_the_same_bytes() -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_ids_are_unique_and_differ_between_starts_of_the_process() -> None:
     flights = [_noisy_flight(replace(IDS, incarnation=start)) for start in range(2)]
     ids = [sighting.sighting_id for outcomes in flights for sighting in told(outcomes, Sighting)]
@@ -234,6 +237,7 @@ def test_a_track_that_was_never_confirmed_is_never_told() -> None:
     assert told(outcomes, Chip) == []
 
 
+@pytest.mark.slow
 def test_a_confirmed_track_that_is_dropped_is_told_once_as_dropped() -> None:
     eyes = node(lambda count: [box(320.0, 240.0)] if count < 4 else [])
     outcomes = fly(eyes, [frame(number, at_s=number * 1.0) for number in range(80)])
@@ -244,6 +248,7 @@ def test_a_confirmed_track_that_is_dropped_is_told_once_as_dropped() -> None:
     assert "coasting" in statuses
 
 
+@pytest.mark.slow
 def test_a_track_is_told_at_most_twice_a_second_even_when_it_flickers() -> None:
     eyes = node(lambda count: [box(320.0, 240.0)] if count < 5 or count % 2 else [])
     outcomes = fly(eyes, [frame(number, at_s=number / 30) for number in range(300)])

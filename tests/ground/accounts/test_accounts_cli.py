@@ -33,6 +33,7 @@ def _said(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_accounts_are_kept_beside_a_running_station(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +74,7 @@ def test_accounts_are_kept_beside_a_running_station(
         assert _said(capsys, "access-log", "--verify", *state)["problems"] == []
 
 
+@pytest.mark.slow
 def test_a_key_is_shown_once_and_ends_when_revoked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,6 +97,7 @@ def test_a_key_is_shown_once_and_ends_when_revoked(
         assert refused.value.code == 401
 
 
+@pytest.mark.slow
 def test_an_export_on_the_command_line_is_in_the_access_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +125,7 @@ def test_a_changed_log_ends_with_3(tmp_path: Path) -> None:
     assert found.value.exit_code == 3
 
 
+@pytest.mark.slow
 def test_another_address_needs_a_certificate_and_then_speaks_https(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,6 +191,7 @@ def test_what_is_no_host_name_gets_no_certificate(tmp_path: Path, name: str) -> 
         tls.create_certificate(tmp_path, [name], now=datetime.now(UTC))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_logged_is_not_shown(tmp_path: Path) -> None:
     with running_ground(tmp_path) as ground:
         header = dict([authorization(ground)])
@@ -201,6 +206,7 @@ def test_what_cannot_be_logged_is_not_shown(tmp_path: Path) -> None:
             ground.doorkeeper.note_local("export", "x")
 
 
+@pytest.mark.slow
 def test_a_large_body_and_a_flood_are_refused(tmp_path: Path) -> None:
     with running_ground(tmp_path) as ground:
         request = urllib.request.Request(

@@ -88,6 +88,7 @@ def test_no_jump_of_the_wall_clock_makes_anything_last_longer(
     assert "in" not in (_why(keeper, before), _why(keeper, during))
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(

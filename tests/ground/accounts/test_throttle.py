@@ -57,6 +57,7 @@ def test_an_ipv6_neighbourhood_counts_as_one() -> None:
     assert network_of("10.0.0.1") != network_of("10.0.0.2")
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_any_text_is_an_address(text: str) -> None:
     assert isinstance(network_of(text), str)

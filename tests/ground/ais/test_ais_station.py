@@ -79,6 +79,7 @@ def test_sentences_come_over_udp_with_nonsense_between(tmp_path: Path) -> None:
         assert counts["vessels"] == 1
 
 
+@pytest.mark.slow
 def test_a_feed_is_called_over_tcp_and_called_again_when_it_hangs_up(tmp_path: Path) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
@@ -221,6 +222,7 @@ def ask(ground: GroundHandle, path: str) -> Any:
         return json.load(answer)
 
 
+@pytest.mark.slow
 def test_the_api_shows_vessels_sources_and_one_vessel(tmp_path: Path) -> None:
     source = AisSourceConfig(
         name="mast", connection="udpin:127.0.0.1:0", latitude_deg=0.0, longitude_deg=20.0

@@ -136,6 +136,7 @@ def test_a_vague_look_decides_nothing_and_says_so() -> None:
     assert kinds(verdict) == {"vague_look"}
 
 
+@pytest.mark.slow
 def test_the_five_probabilities_always_sum_to_one() -> None:
     for seed in (3, 4):
         scene = make_scene(seed)

@@ -63,6 +63,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GroundHandle]:
         yield handle
 
 
+@pytest.mark.slow
 def test_a_vessel_in_the_zone_alerts_and_a_person_acknowledges(ground: GroundHandle) -> None:
     eva, luis = Account(ground, "eva", Role.OPERATOR), Account(ground, "luis", Role.OPERATOR)
     (alert,) = eva.ask("GET", "/api/v1/alerts?is_open=true")[1]["items"]
@@ -137,6 +138,7 @@ def test_people_join_and_part_contacts_and_the_old_name_leads_on(ground: GroundH
     assert eva.ask("GET", "/api/v1/contacts/c-t2")[0] == 200
 
 
+@pytest.mark.slow
 def test_sites_are_listed(ground: GroundHandle) -> None:
     status, answer = Account(ground, "eve", Role.VIEWER).ask("GET", "/api/v1/sites")
     assert (status, answer) == (200, {"items": [], "matched": 0})

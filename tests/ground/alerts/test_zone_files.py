@@ -185,6 +185,7 @@ _json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     kind=st.sampled_from(["Polygon", "MultiPolygon", "LineString", "Feature", "FeatureCollection"]),

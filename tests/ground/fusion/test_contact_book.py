@@ -62,6 +62,7 @@ def test_tracks_of_two_platforms_and_a_track_found_again_are_one_contact_each() 
     assert found["c-a-4"].speed_mps is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_any_order_repetition_and_batching_gives_the_same_contacts(seed: int) -> None:
     scene = _scene()

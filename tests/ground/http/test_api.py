@@ -126,6 +126,7 @@ def _json(ground: GroundHandle, path: str) -> Any:
     return json.loads(body)
 
 
+@pytest.mark.slow
 def test_the_status_tells_what_there_is(ground: GroundHandle) -> None:
     status = _json(ground, "/api/v1/status")
     assert status["counts"] == {"platforms": 1, "contacts": 2, "sightings": 11, "chips": 1}
@@ -250,6 +251,7 @@ def test_a_foreign_host_name_is_not_answered(ground: GroundHandle) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 def test_the_description_covers_every_route_and_its_errors(ground: GroundHandle) -> None:
     paths = _json(ground, "/openapi.json")["paths"]
     assert {
@@ -327,6 +329,7 @@ class _Events:
         self._connection.close()
 
 
+@pytest.mark.slow
 def test_the_stream_resumes_where_the_reader_was(tmp_path: Path) -> None:
     with running_ground(tmp_path) as station, running_edge(tmp_path, station) as (outbox, downlink):
         stream = _Events(station)
@@ -354,6 +357,7 @@ def test_a_reader_with_a_revision_of_another_time_starts_anew(ground: GroundHand
     stream.close()
 
 
+@pytest.mark.slow
 def test_the_station_stops_in_time_with_readers_connected(tmp_path: Path) -> None:
     with running_ground(tmp_path) as station:
         streams = [_Events(station) for _ in range(5)]
@@ -366,6 +370,7 @@ def test_the_station_stops_in_time_with_readers_connected(tmp_path: Path) -> Non
             stream.close()
 
 
+@pytest.mark.slow
 def test_a_reader_that_sleeps_gets_the_latest_of_each_and_then_a_fresh_start() -> None:
     picture = LivePicture(first_revision=1_000)
     for number in range(3_000):
@@ -382,6 +387,7 @@ def test_a_reader_that_sleeps_gets_the_latest_of_each_and_then_a_fresh_start() -
     assert len(late) == 10
 
 
+@pytest.mark.slow
 def test_a_platform_that_falls_silent_is_news() -> None:
     picture = LivePicture(first_revision=0)
     picture.note_traffic("uav07", now_s=0.0, received_ns=START_NS, sent_ns=START_NS, size=1, pending=0)

@@ -46,6 +46,7 @@ def test_time_that_goes_back_gives_no_more() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_flood_of_refusals_is_a_few_lines_and_a_sum() -> None:
     log = RefusalLog(per_second=5)
     with structlog.testing.capture_logs() as lines:
@@ -88,6 +89,7 @@ def test_a_connection_is_ended_by_what_its_message_tells(context: "zmq.Context[z
     router.close(linger=0)
 
 
+@pytest.mark.slow
 def test_whoever_fails_before_a_key_is_known_gets_a_line_with_the_address(
     tmp_path: Path, context: "zmq.Context[zmq.Socket[bytes]]"
 ) -> None:

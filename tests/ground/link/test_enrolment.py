@@ -65,6 +65,7 @@ def _platform() -> tuple[keys.KeyPair, EvidenceKey]:
     return keys.new_key_pair(), EvidenceKey.new()
 
 
+@pytest.mark.slow
 def test_with_the_code_both_sides_learn_each_others_keys() -> None:
     pair, signer = _platform()
     with _Waiting() as waiting:
@@ -72,6 +73,7 @@ def test_with_the_code_both_sides_learn_each_others_keys() -> None:
     assert [(one.link_key, one.evidence_key) for one in waiting.let_in] == [(pair.public, signer.public)]
 
 
+@pytest.mark.slow
 def test_wrong_codes_are_told_apart_from_junk_and_end_the_invitation() -> None:
     pair, signer = _platform()
     others = [enrolment.read_code(enrolment.new_code()) for _ in range(MAX_TRIES)]
@@ -101,6 +103,7 @@ def test_a_code_ends_with_its_time() -> None:
     assert isinstance(waiting.failure, PeerUnavailableError)
 
 
+@pytest.mark.slow
 def test_a_code_is_for_one_platform_only() -> None:
     with _Waiting(minutes=0.05) as waiting, pytest.raises(LinkError, match="for uav07, not for uav08"):
         call_station(waiting.address, CODE, "uav08", *_platform())
@@ -114,6 +117,7 @@ def test_a_station_without_the_code_is_not_believed() -> None:
         side.conclude(Welcome(mac=bytes(32)))
 
 
+@pytest.mark.slow
 def test_whoever_sits_between_and_changes_a_key_is_found_out() -> None:
     pair, signer = _platform()
     ground, side = StationSide(CODE, "uav07", STATION.public), PlatformSide(CODE, "uav07", pair, signer)
@@ -135,6 +139,7 @@ def test_whoever_sits_between_and_changes_a_key_is_found_out() -> None:
         honest.judge(side.answer(theirs))
 
 
+@pytest.mark.slow
 def test_an_evidence_key_that_one_does_not_have_cannot_be_enrolled() -> None:
     pair, signer = _platform()
     ground, side = StationSide(CODE, "uav07", STATION.public), PlatformSide(CODE, "uav07", pair, signer)

@@ -99,6 +99,7 @@ def _with(field: str, name: str) -> bytes:
     return wire.encode(Sighting(**{**values, field: name}))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(field=st.sampled_from(_NAMES), name=st.text(min_size=1, max_size=130))
 def test_a_name_is_taken_exactly_when_it_is_an_id(field: str, name: str) -> None:

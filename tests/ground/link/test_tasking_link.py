@@ -43,6 +43,7 @@ def _state(ground: GroundHandle, tasking_id: str) -> str:
     return str(_call(ground, f"/api/v1/taskings/{tasking_id}")["state"])
 
 
+@pytest.mark.slow
 def test_a_picture_is_asked_for_and_comes_and_the_request_outlives_both_ends(tmp_path: Path) -> None:
     keep_frame(tmp_path / "uav07", LOOK)
     body = {"platform_id": "uav07", "kind": "full_resolution", "sighting_id": LOOK.sighting_id}
@@ -62,6 +63,7 @@ def test_a_picture_is_asked_for_and_comes_and_the_request_outlives_both_ends(tmp
         assert [one["state"] for one in _call(ground, "/api/v1/taskings")["items"]] == ["accepted", "done"]
 
 
+@pytest.mark.slow
 def test_who_may_not_ask_and_what_cannot_be_asked(tmp_path: Path) -> None:
     with running_ground(tmp_path) as ground, running_aircraft(tmp_path / "uav07", ground) as outbox:
         put(outbox, LOOK)

@@ -54,6 +54,7 @@ def test_the_clock_file_gives_back_what_was_noted_and_survives_junk(tmp_path: Pa
     assert file.read() == {}
 
 
+@pytest.mark.slow
 def test_a_wrong_clock_is_measured_aboard_and_shown_by_api_status_and_conditions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

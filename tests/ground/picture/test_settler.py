@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from ground.config import ContactsConfig
 from ground.fusion.book import ContactBook
 from ground.fusion.contact import ContactChanges
@@ -42,6 +44,7 @@ def _until(is_true: Callable[[], bool]) -> None:
         threading.Event().wait(0.01)
 
 
+@pytest.mark.slow
 def test_records_are_taken_in_and_acknowledged_while_contacts_are_worked_out(tmp_path: Path) -> None:
     with ExitStack() as ends:
         node = SlowNode()
@@ -92,6 +95,7 @@ class FailingStore(SqliteStore):
         return super().settle(revision)
 
 
+@pytest.mark.slow
 def test_contacts_that_could_not_be_written_are_tried_again(tmp_path: Path) -> None:
     with ExitStack() as ends:
         store = FailingStore(tmp_path / "store.sqlite", ContactBook(ContactsConfig()))

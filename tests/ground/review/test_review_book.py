@@ -81,6 +81,7 @@ def test_comments_do_not_change_the_version_and_assignments_do() -> None:
     assert [one.number for one in book.history(("t1",))] == [3, 2, 1]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sets(st.sampled_from("abcd"), min_size=1), st.booleans()), max_size=12))
 def test_undoing_everything_leads_back_to_the_beginning(steps: list[tuple[set[str], bool]]) -> None:
@@ -94,6 +95,7 @@ def test_undoing_everything_leads_back_to_the_beginning(steps: list[tuple[set[st
     assert book.of_contact("abcd").decision is None
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.floats(-89.0, 89.0),

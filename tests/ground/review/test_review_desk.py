@@ -169,6 +169,7 @@ def test_a_sighting_that_was_rejected_alone_does_not_leave_with_its_contact(scen
     assert [one.sighting.sighting_id for one, _ in looks.items] == ["uav07-s1-eo.t0-1"]
 
 
+@pytest.mark.slow
 def test_long_exports_go_through_all_pages_of_equal_times(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "store.sqlite", ContactBook(ContactsConfig()))
     log = ReviewLog(tmp_path / "review.sqlite")

@@ -76,6 +76,7 @@ def _path(index: int) -> str:
     return f"/api/v1/contacts/c-uav07-s1-eo.t{index}/review"
 
 
+@pytest.mark.slow
 def test_two_people_decide_and_the_second_is_shown_what_the_first_said(ground: GroundHandle) -> None:
     ana, ben = Person(ground, "ana", Role.OPERATOR), Person(ground, "ben", Role.OPERATOR)
     status, before = ana.get(_path(0))
@@ -169,6 +170,7 @@ def test_only_what_was_confirmed_leaves_and_a_partner_sees_no_more(ground: Groun
         assert guest.get(path)[0] == 403, path
 
 
+@pytest.mark.slow
 def test_hostile_bodies_are_refused(ground: GroundHandle) -> None:
     ana = Person(ground, "ana", Role.OPERATOR)
     for body in (

@@ -56,6 +56,7 @@ def _fill(ground: GroundHandle, folder: Path, count: int) -> None:
         until(lambda: ground.store.counts().contacts == 1, 30.0)
 
 
+@pytest.mark.slow
 def test_a_running_station_erases_what_is_too_old_while_it_takes_records_in(tmp_path: Path) -> None:
     ground = start_ground(_config(tmp_path, MONTH))
     try:
@@ -89,6 +90,7 @@ def test_a_running_station_erases_what_is_too_old_while_it_takes_records_in(tmp_
     assert [one for one in found.problems if "uav08" not in one] == []
 
 
+@pytest.mark.slow
 def test_passes_come_by_themselves_and_picture_and_access_log_know(tmp_path: Path) -> None:
     tiny = RetentionConfig(every_s=0.2, sightings_days=1e-9, chips_days=1e-9)
     ground = start_ground(_config(tmp_path, tiny))

@@ -46,6 +46,7 @@ def test_with_few_gaps_everything_is_acknowledged(numbers: set[int]) -> None:
     assert _claimed(ack, 400) == numbers
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32), st.lists(st.integers(1, 4_000), max_size=200))
 def test_with_many_gaps_what_was_asked_about_is_acknowledged_and_nothing_false(
     seed: int, asked: list[int]

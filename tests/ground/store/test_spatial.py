@@ -57,6 +57,7 @@ def _boxes(seed: int) -> list[spatial.BBox]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("commits", [[1] * 40, [700] * 30, [20_000] * 4, [3, 60_000, 6_000, 1]])
 def test_every_box_is_answered_exactly_however_the_rows_came(commits: list[int]) -> None:
     rows = _rows(sum(commits), len(commits))

@@ -48,6 +48,7 @@ def _made(folder: Path, count: int = 500) -> tuple[Path, SqliteStore, SignedSour
     return path, store, source
 
 
+@pytest.mark.slow
 def test_a_backup_while_records_come_in_is_one_moment_of_the_store(tmp_path: Path) -> None:
     path, store, source = _made(tmp_path, 3_000)
     _grow(store, source, 1, 1_000)
@@ -79,6 +80,7 @@ def test_a_backup_while_records_come_in_is_one_moment_of_the_store(tmp_path: Pat
         back_up(path, tmp_path / "a.backup")
 
 
+@pytest.mark.slow
 def test_a_restored_backup_answers_as_before_and_sets_the_other_store_aside(tmp_path: Path) -> None:
     path, store, source = _made(tmp_path)
     _grow(store, source, 1, 200)

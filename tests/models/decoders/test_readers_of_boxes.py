@@ -151,6 +151,7 @@ def test_outputs_of_another_size_are_refused_with_both_named(decode: str) -> Non
         decoder.check_outputs(specs(wrong), "made.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decode", sorted(WRITERS))
 @given(data=st.data())
 @settings(max_examples=15, deadline=None)

@@ -83,6 +83,7 @@ def referee(found: list[Found], truth: list[Truth], labels: int) -> list[float]:
     return [float(value) for value in evaluation.stats]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_average_precision_is_what_pycocotools_says(seed: int) -> None:
     found, truth = made_set(seed)

@@ -63,6 +63,7 @@ def put_signature(folder: Path, key: EvidenceKey, expires: date | None = None) -
     (folder / SIGNATURE_NAME).write_bytes(sign_manifest(manifest, key))
 
 
+@pytest.mark.slow
 def test_a_signed_model_loads_and_the_package_s_own_needs_no_signature(model: Path) -> None:
     assert load_detector(model, trust=TRUST, self_test=False).labels == ("anomaly",)
     assert load("anomaly") is None
@@ -121,6 +122,7 @@ def test_a_manifest_of_another_model_is_refused(model: Path, tmp_path: Path) -> 
         load(model)
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_an_envelope_with_any_byte_changed_never_opens_to_another_manifest(data: st.DataObject) -> None:
@@ -133,6 +135,7 @@ def test_an_envelope_with_any_byte_changed_never_opens_to_another_manifest(data:
         assert open_manifest(bytes(envelope), TRUST, "fuzzed") == manifest
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=400), st.recursive(st.none() | st.text(), st.lists, max_leaves=20)))
 @settings(max_examples=60, deadline=None)
 def test_envelopes_of_anything_are_refused(value: object) -> None:
@@ -175,6 +178,7 @@ def test_keys_come_from_a_line_or_a_file_and_secrets_are_refused(tmp_path: Path)
             trusted_keys(bad)
 
 
+@pytest.mark.slow
 def test_sign_and_verify_by_command(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = tmp_path / "agency.key"
     assert sign(str(model), key=key, new_key=True, expires=date(2099, 1, 1)) == 0
@@ -278,6 +282,7 @@ def test_names_written_as_python_writes_them_are_read_back(names: list[str]) -> 
     assert read_names(repr(plain)) == tuple(plain)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=10), st.text(max_size=20) | st.integers(-5, 5) | st.floats(0, 1)))
 @settings(max_examples=60, deadline=None)
 def test_a_description_of_anything_is_written_as_toml_that_can_be_read(section: dict[str, object]) -> None:

@@ -83,6 +83,7 @@ def test_hardly_visible_things_in_a_render_are_ignored(tmp_path: Path) -> None:
     assert sample.boxes[0].tolist() == [1.5, 2.5, 9.5, 8.5]
 
 
+@pytest.mark.slow
 @given(st.text(max_size=200))
 def test_any_text_is_a_yolo_file_or_is_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.getbasetemp() / "yolo"

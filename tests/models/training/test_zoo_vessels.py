@@ -24,6 +24,7 @@ def test_a_vessel_model_is_small_and_has_its_papers(name: str) -> None:
     assert (folder / "failures.jpg").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_vessel_model_loads_with_its_golden_image_and_says_vessel_alone(name: str) -> None:
     detector = load_detector(name)

@@ -128,6 +128,7 @@ def test_files_that_came_later_are_told_and_do_no_harm(tmp_path: Path) -> None:
     assert report.is_good
 
 
+@pytest.mark.slow
 def test_a_flight_whose_writer_was_killed_opens_and_says_so(tmp_path: Path) -> None:
     script = textwrap.dedent(f"""
         import os, sys

@@ -25,6 +25,7 @@ def test_the_table_agrees_with_ngas_program_within_a_centimetre(
     assert geoid.undulation_m(lat, lon) == pytest.approx(undulation, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_every_node_of_the_source_grid_is_kept_to_half_a_count(real_data: Path) -> None:
     rasterio = pytest.importorskip("rasterio")

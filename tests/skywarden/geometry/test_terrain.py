@@ -67,6 +67,7 @@ def test_a_tile_may_lie_across_the_antimeridian() -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_srtm_file_becomes_heights_above_the_ellipsoid(tmp_path: Path) -> None:
     heights = np.full((1201, 1201), 500)
     heights[0, 0] = -32768
@@ -105,6 +106,7 @@ def test_a_folder_is_one_surface_and_the_finer_tile_answers(tmp_path: Path) -> N
     assert whole.height_range_hae_m == (0.0, 1000.0)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_real_tiles_agree_with_what_is_known_of_their_places(real_data: Path) -> None:
     pytest.importorskip("rasterio")
@@ -231,6 +233,7 @@ def test_tiles_that_follow_each_other_without_sharing_nodes_leave_no_gap() -> No
         assert np.isnan(gone.height_hae_m(*missing)).all()
 
 
+@pytest.mark.slow
 def test_a_folder_larger_than_memory_is_read_tile_by_tile(tmp_path: Path) -> None:
     for number in range(4):
         raw = np.full((1201, 1201), 100 * number, dtype=">i2")
@@ -246,6 +249,7 @@ def test_a_folder_larger_than_memory_is_read_tile_by_tile(tmp_path: Path) -> Non
     assert shelved.height_range_hae_m == all_at_once.height_range_hae_m
 
 
+@pytest.mark.slow
 def test_an_srtm_tile_of_the_north_has_half_as_many_columns(tmp_path: Path) -> None:
     raw = np.zeros((3601, 1801), dtype=">i2")
     raw[:, 900] = 500

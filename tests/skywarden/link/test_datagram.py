@@ -142,6 +142,7 @@ def test_sizes_are_limited_before_anything_is_kept() -> None:
     assert len(datagram) <= MAX_DATAGRAM_BYTES
 
 
+@pytest.mark.slow
 def test_a_peer_cannot_make_the_other_end_keep_more_than_its_limit() -> None:
     near, far = _pair()
     now_s = 0.0

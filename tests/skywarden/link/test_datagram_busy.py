@@ -63,6 +63,7 @@ def _goodput(loss: float, stall_s: float, seconds: float = 12.0) -> float:
     return (taker.got - before) / (seconds * 2 / 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "stall_s", "share"), [(0.05, 0.0, 0.6), (0.05, 0.05, 0.5), (0.3, 0.05, 0.3)]
 )

@@ -36,6 +36,7 @@ def test_the_least_delay_is_found_under_a_long_tail() -> None:
     assert abs(_error_ms(clock, _run(clock, 20))) < 5.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ppm", [-100.0, -20.0, 20.0, 100.0])
 def test_drift_is_followed_for_a_quarter_of_an_hour(ppm: float) -> None:
     clock = BootClock()

@@ -135,6 +135,7 @@ def test_a_truncated_frame_of_an_unknown_id_takes_no_intact_frame_with_it() -> N
         assert [frame.raw for frame in heard if frame.is_known] == [first, second, third], cut
 
 
+@pytest.mark.slow
 def test_two_hundred_thousand_unknown_ids_do_not_grow_the_table() -> None:
     framer = Framer()
     beat = MessageMaker(7, 1).heartbeat()
@@ -173,6 +174,7 @@ def test_an_unfinished_frame_waits_until_the_stream_pauses() -> None:
     assert framer.pending_bytes == 0
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded_under_endless_start_bytes() -> None:
     framer = Framer()
     for _ in range(200):
@@ -180,6 +182,7 @@ def test_memory_stays_bounded_under_endless_start_bytes() -> None:
         assert framer.pending_bytes <= 280
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=20), st.integers(1, 50))
 def test_random_bytes_give_no_frame_that_fails_its_own_checksum(noise: list[bytes], step: int) -> None:
@@ -193,6 +196,7 @@ def test_random_bytes_give_no_frame_that_fails_its_own_checksum(noise: list[byte
     assert known + framer.counts.skipped_bytes == len(stream)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_mutated_frames_never_hurt_their_neighbours(data: st.DataObject) -> None:

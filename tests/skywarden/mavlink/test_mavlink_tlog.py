@@ -35,6 +35,7 @@ def test_what_was_written_is_read_back(tmp_path: Path, version: int) -> None:
     assert list(read_tlog(tmp_path / "a.tlog")) == records
 
 
+@pytest.mark.slow
 def test_logs_larger_than_a_block_are_read_without_a_seam(tmp_path: Path) -> None:
     records = _records(BLOCK_BYTES // 40)
     path = tmp_path / "a.tlog"
