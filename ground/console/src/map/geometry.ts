@@ -61,6 +61,11 @@ export function wedgeSides(bearing: Bearing, from: LonLat, far_m: number): [LonL
 /** Least longitude, least latitude, greatest longitude, greatest latitude. */
 export type Box = [number, number, number, number];
 
+/** Whether the second box lies within the first. */
+export function holds(outer: Box, inner: Box): boolean {
+  return outer[0] <= inner[0] && outer[1] <= inner[1] && outer[2] >= inner[2] && outer[3] >= inner[3];
+}
+
 export function grow(box: Box | null, point: LonLat): Box {
   if (!box) return [point[0], point[1], point[0], point[1]];
   return [
