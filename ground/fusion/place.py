@@ -25,6 +25,8 @@ _SPEED_GATE = 5.991  # chi-square, 2 degrees of freedom, 95 %
 _SPEED_FLOOR_MPS = 0.2
 """What no fit is trusted to know better, per axis: waves, and boxes that grow."""
 _STANDING_SIGMAS = 2.33
+_LEAST_MOVING = 4
+"""Looks before a thing is said to move, as aboard: a corner that enters the picture is a place of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +65,7 @@ class _Fit:
     state: FloatArray
     covariance: FloatArray
     nearest: Look
+    look_count: int
 
 
 def _fitted(by_track: Sequence[list[Look]], at_ns: int, config: ContactsConfig, *, is_static: bool) -> _Fit:
@@ -81,7 +84,7 @@ def _fitted(by_track: Sequence[list[Look]], at_ns: int, config: ContactsConfig, 
     state, covariance = first.state, first.covariance
     for other in others:
         state, covariance = intersected(state, covariance, other.state, other.covariance)
-    return _Fit(plane, state, covariance, first.nearest)
+    return _Fit(plane, state, covariance, first.nearest, len(looks))
 
 
 def _stood(tracks: Sequence[FusionTrack], at_ns: int, config: ContactsConfig) -> _Fit | None:
@@ -94,7 +97,9 @@ def _stood(tracks: Sequence[FusionTrack], at_ns: int, config: ContactsConfig) ->
     best = min(looks, key=lambda look: look.worth)
     plane = Plane(best.latitude_deg, best.longitude_deg)
     found = estimate(looks, at_ns, config, is_static=True, plane=plane)
-    return _Fit(plane, found.state, found.covariance, found.nearest) if _is_fitting(found) else None
+    if not _is_fitting(found):
+        return None
+    return _Fit(plane, found.state, found.covariance, found.nearest, len(looks))
 
 
 def _is_fitting(found: Estimate) -> bool:
@@ -105,6 +110,8 @@ def _is_fitting(found: Estimate) -> bool:
 
 
 def _moves(found: _Fit) -> bool:
+    if found.look_count < _LEAST_MOVING:
+        return False
     spread = found.covariance[2:, 2:] + np.eye(2) * _SPEED_FLOOR_MPS**2
     return mahalanobis(found.state[2:], spread) >= _SPEED_GATE
 

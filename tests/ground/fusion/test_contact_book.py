@@ -237,6 +237,15 @@ def test_what_stands_is_placed_by_all_its_looks_and_has_no_speed() -> None:
     assert contact.position.ce90_m < 0.95 * position().ce90_m
 
 
+@pytest.mark.parametrize(("count", "is_told"), [(2, False), (3, False), (4, True)])
+def test_nothing_is_said_to_move_before_its_fourth_look(count: int, is_told: bool) -> None:
+    looks = [
+        sighting(number=n, at_s=n * 2.0, place=position(0.0, 30.0 * n), label="anomaly") for n in range(count)
+    ]
+    (contact,) = _contacts(looks).values()
+    assert (contact.speed_mps is not None) == is_told
+
+
 def test_a_contact_without_a_place_keeps_its_bearing_and_the_reason() -> None:
     found = _contacts([sighting(number=1)])["c-uav07-s1-eo-1"]
     assert found.position is None
