@@ -1,6 +1,7 @@
 """Platforms whose clock is wrong: the station knows by how much, and when it leapt again."""
 
 import json
+import re
 import urllib.request
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def test_a_wrong_clock_is_measured_aboard_and_shown_by_api_status_and_conditions
             assert "ahead of this station's" in condition["text"]
             until(lambda: "uav07" in ClockFile(tmp_path / "ground").read(), 30.0)
             assert app(["status", "--state", str(tmp_path / "ground")], result_action="return_value") == 0
-            assert "its clock minus this station's: +3600." in capsys.readouterr().out
+            said = capsys.readouterr().out  # within the bound, which a slow machine makes wide
+            assert re.search(r"its clock minus this station's: \+3(600|599)\.", said)
             clock.ahead_s = -3_600.0
             until(lambda: _is_doubtful_or_told(ground.picture.platforms()[0].clock), 30.0)
         finally:
