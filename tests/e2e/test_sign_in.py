@@ -14,7 +14,7 @@ from ground.accounts.roles import Role
 from ground.console.dev.fake_ground import DIST, POLICY, FakeGround, Server
 from ground.http.api import CONTENT_SECURITY_POLICY
 from sim.faults.access import Station
-from tests.e2e.hostile_text import hostile_texts
+from sim.faults.hostile_texts import hostile_texts
 
 FLAGS = [
     "--no-sandbox",

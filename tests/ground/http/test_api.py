@@ -28,6 +28,7 @@ from tests.ground.scenes import (
     running_edge,
     running_ground,
     sighting,
+    until,
 )
 
 
@@ -99,15 +100,15 @@ def _frame() -> FrameInfo:
 
 
 def _until_settled(handle: GroundHandle) -> None:
-    end_s = time.monotonic() + 10
-    while not (
-        handle.store.counts().contacts == 2
-        and handle.picture.tracks()
-        and handle.picture.platforms()[0].pose
-        and handle.picture.platforms()[0].frame
-    ):
-        assert time.monotonic() < end_s
-        time.sleep(0.01)
+    until(
+        lambda: bool(
+            handle.store.counts().contacts == 2
+            and handle.picture.tracks()
+            and handle.picture.platforms()[0].pose
+            and handle.picture.platforms()[0].frame
+        ),
+        10.0,
+    )
 
 
 def _get(ground: GroundHandle, path: str) -> tuple[int, Headers, bytes]:

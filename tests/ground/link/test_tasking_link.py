@@ -1,10 +1,8 @@
 """A request from the web to the aircraft and back, over the real link; either may be away meanwhile."""
 
 import json
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import pytest
 from ground.accounts.roles import Role
 from ground.serve import GroundHandle
 from tests.ground.aircraft import keep_frame, running_aircraft
-from tests.ground.scenes import authorization, position, put, running_ground, sighting
+from tests.ground.scenes import authorization, position, put, running_ground, sighting, until
 
 LOOK = sighting("uav07-s1-eo.t1", 1, place=position())
 
@@ -32,13 +30,6 @@ def _call(
     return found
 
 
-def _until(is_true: Callable[[], bool], limit_s: float = 20.0) -> None:
-    end_s = time.monotonic() + limit_s
-    while not is_true():
-        assert time.monotonic() < end_s, "it did not happen in time"
-        time.sleep(0.05)
-
-
 def _state(ground: GroundHandle, tasking_id: str) -> str:
     return str(_call(ground, f"/api/v1/taskings/{tasking_id}")["state"])
 
@@ -50,16 +41,16 @@ def test_a_picture_is_asked_for_and_comes_and_the_request_outlives_both_ends(tmp
     with running_ground(tmp_path) as ground:
         with running_aircraft(tmp_path / "uav07", ground) as outbox:
             put(outbox, LOOK)
-            _until(lambda: outbox.state().held == 0)
+            until(lambda: outbox.state().held == 0, 20.0)
             asked = _call(ground, "/api/v1/taskings", body)
-            _until(lambda: _state(ground, asked["tasking_id"]) == "done")
+            until(lambda: _state(ground, asked["tasking_id"]) == "done", 20.0)
             done = _call(ground, f"/api/v1/taskings/{asked['tasking_id']}")
             assert done["picture_id"] == f"{LOOK.sighting_id}.region"
             assert ground.store.chip(done["picture_id"]) is not None
         silent = _call(ground, "/api/v1/taskings", {**body, "kind": "follow", "tasking_id": "follow-0001"})
         assert silent["state"] == "waiting"
     with running_ground(tmp_path) as ground, running_aircraft(tmp_path / "uav07", ground):
-        _until(lambda: _state(ground, "follow-0001") == "accepted")
+        until(lambda: _state(ground, "follow-0001") == "accepted", 20.0)
         assert [one["state"] for one in _call(ground, "/api/v1/taskings")["items"]] == ["accepted", "done"]
 
 
@@ -67,7 +58,7 @@ def test_a_picture_is_asked_for_and_comes_and_the_request_outlives_both_ends(tmp
 def test_who_may_not_ask_and_what_cannot_be_asked(tmp_path: Path) -> None:
     with running_ground(tmp_path) as ground, running_aircraft(tmp_path / "uav07", ground) as outbox:
         put(outbox, LOOK)
-        _until(lambda: outbox.state().held == 0)
+        until(lambda: outbox.state().held == 0, 20.0)
         follow = {"platform_id": "uav07", "kind": "follow", "label": "vessel"}
         viewer = ground.program_key("viewer", Role.VIEWER)
         for body, key, status in (

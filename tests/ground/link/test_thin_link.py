@@ -3,8 +3,6 @@
 import itertools
 import os
 import socket
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,14 +22,7 @@ from skywarden.mavlink import decode
 from skywarden.mavlink.framing import Framer
 from skywarden.mavlink.synth import MessageMaker
 from skywarden.messages import Sighting
-from tests.ground.scenes import position, put, running_edge, sighting
-
-
-def _until(holds: Callable[[], bool], limit_s: float = 15.0) -> None:
-    end_s = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < end_s, "did not happen in time"
-        time.sleep(0.01)
+from tests.ground.scenes import position, put, running_edge, sighting, until
 
 
 def _node(mode: str = "always", per_s: float = 1.0, sealer: ThinSealer | None = None) -> ThinLink:
@@ -79,12 +70,12 @@ def test_a_sighting_comes_by_radio_and_its_record_takes_its_place(tmp_path: Path
                 radio.sendto(raw, ("127.0.0.1", port))
                 return bool(ground.store.sightings_of_ids([seen.sighting_id]))
 
-            _until(has_come)
+            until(has_come)
         (thin,) = ground.store.sightings_of_ids([seen.sighting_id])
         assert thin.sighting.model_id in ("thin", seen.model_id)
         with running_edge(tmp_path, ground) as (outbox, _):
             put(outbox, seen)
-            _until(lambda: outbox.state().held == 0)
+            until(lambda: outbox.state().held == 0)
         stored, matched = ground.store.sightings(Filter(limit=10))
         assert matched == 1
         assert stored[0].sighting == seen
