@@ -10,7 +10,7 @@ import msgspec
 from ground.alerts.alert import Act, Alert, LoggedAlert
 from ground.alerts.rules import MAX_RULES, Rule, Severity, check_rule, more_severe
 from ground.alerts.zones import Zone, check_zone
-from ground.fusion.database import open_database
+from ground.store.database import open_database
 from ground.store.schema import as_store_errors
 from skywarden.clock import NS_PER_S
 from skywarden.errors import ConflictError, InputError, StoreError

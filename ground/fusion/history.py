@@ -12,8 +12,8 @@ from typing import Any
 
 from ground.fusion.book import ContactBook
 from ground.fusion.contact import ContactChanges, ContactEvent
-from ground.fusion.database import open_database
 from ground.fusion.rulings import Ruling, Rulings
+from ground.store.database import open_database
 from ground.store.schema import as_store_errors
 from skywarden.clock import Clock
 from skywarden.errors import InputError

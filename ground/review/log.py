@@ -15,6 +15,7 @@ import apsw
 import msgspec
 
 from ground.review.entries import Entry
+from ground.store.database import open_database
 from ground.store.schema import as_store_errors
 from skywarden.errors import StoreError
 
@@ -49,16 +50,7 @@ class ReviewLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with as_store_errors(path):
-            path.touch(mode=0o600)
-            path.chmod(0o600)
-            self._db = apsw.Connection(str(path))
-            try:
-                _prepare(self._db, path)
-            except BaseException:
-                self._db.close(True)
-                raise
+        self._db = open_database(path, APPLICATION_ID, MIGRATIONS)
 
     def entries(self) -> list[Entry]:
         """All of them, oldest first; raises `StoreError` when the chain does not hold."""
@@ -160,29 +152,3 @@ def _walk(db: Any) -> Iterator[tuple[Entry | None, str | None, bytes]]:
 def _next(chain: bytes, number: int, text: str) -> bytes:
     inner = hashlib.sha256(number.to_bytes(8, "little") + text.encode()).digest()
     return hashlib.sha256(_TAG + chain + inner).digest()
-
-
-def _prepare(db: Any, path: Path) -> None:
-    db.set_busy_timeout(5_000)
-    version = db.execute("PRAGMA user_version").get
-    has_tables = db.execute("SELECT count(*) FROM sqlite_schema").get
-    if has_tables and db.execute("PRAGMA application_id").get != APPLICATION_ID:
-        raise StoreError(f"{path} is a database of another program; choose another state folder")
-    if version > len(MIGRATIONS):
-        raise StoreError(
-            f"{path} has version {version}, this skywarden understands up to {len(MIGRATIONS)}; it was "
-            "written by a newer skywarden, use that one"
-        )
-    mode = db.execute("PRAGMA journal_mode = WAL").get
-    db.execute("PRAGMA synchronous = FULL")
-    if mode != "wal" or db.execute("PRAGMA synchronous").get != 2:
-        raise StoreError(f"{path}: this disk does not do durable writes (journal {mode})")
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        for script in MIGRATIONS[version:]:
-            db.execute(script)
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {len(MIGRATIONS)}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise

@@ -16,6 +16,7 @@ def open_database(path: Path, application_id: int, migrations: Sequence[str]) ->
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with as_store_errors(path):
+        path.touch(mode=0o600)
         db = apsw.Connection(str(path))
         try:
             _prepare(db, path, application_id, migrations)
@@ -33,7 +34,10 @@ def _prepare(db: apsw.Connection, path: Path, application_id: int, migrations: S
     if has_tables and db.pragma("application_id") != application_id:
         raise StoreError(f"{path} is a database of another program; choose another state folder")
     if version > len(migrations):
-        raise StoreError(f"{path}: version {version} is newer than the {len(migrations)} understood here")
+        raise StoreError(
+            f"{path} has version {version}, this skywarden understands up to {len(migrations)}; it was "
+            "written by a newer skywarden, use that one"
+        )
     mode = db.pragma("journal_mode", "wal")
     db.pragma("synchronous", "FULL")
     if mode != "wal" or db.pragma("synchronous") != 2:
