@@ -1,0 +1,1 @@
+"""How a ground station is put together: one module for each group of parts, started by `ground.serve`."""

@@ -1,0 +1,73 @@
+"""The foundation of a station (settings, clock, keys) and its memory: store, contacts, live picture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ground.config import GroundConfig
+from ground.fusion.book import ContactBook
+from ground.fusion.history import ContactHistory, RecordedBook
+from ground.fusion.rulings import Ruling
+from ground.link.authenticator import AllowList
+from ground.picture.live import LivePicture
+from ground.station.parts import Parts
+from ground.station.places import authorized_dir, server_key_path, store_path
+from ground.store.sqlite import SqliteStore
+from skywarden.clock import Clock
+from skywarden.link import keys
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Foundation:
+    """What every part of a station is built upon."""
+
+    config: GroundConfig
+    state_dir: Path
+    clock: Clock
+    parts: Parts
+    server_key: keys.KeyPair
+    allow_list: AllowList
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """What the station knows: `store` on disk, `picture` of this moment, `book` of contacts."""
+
+    store: SqliteStore
+    picture: LivePicture
+    book: RecordedBook
+    history: ContactHistory
+
+    def rule(self, ruling: Ruling) -> None:
+        """Keep a person's word on tracks, and have contacts and picture follow it at once."""
+        self.book.rule(ruling)
+        settled = self.store.settle(self.picture.next_revision())
+        self.picture.note_contacts(list(settled.contacts), list(settled.removed))
+        self.picture.publish()
+
+
+def lay_foundation(config: GroundConfig, clock: Clock, parts: Parts) -> Foundation:
+    """State folder and keys, made where there are none."""
+    state_dir = config.state_dir()
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Foundation(
+        config=config,
+        state_dir=state_dir,
+        clock=clock,
+        parts=parts,
+        server_key=keys.load_or_create_key_file(server_key_path(state_dir)),
+        allow_list=AllowList(authorized_dir(state_dir)),
+    )
+
+
+def open_memory(base: Foundation) -> Memory:
+    """Open the store, settle what it holds into contacts, and show what was known when it last ran."""
+    config, parts = base.config, base.parts
+    history = ContactHistory(base.state_dir / "contacts.sqlite")
+    parts.add("contact history", history.close)
+    book = RecordedBook(ContactBook(config.contacts), history, base.clock)
+    store = SqliteStore(store_path(base.state_dir), book, horizon_s=config.contacts.horizon_s)
+    parts.add("store", store.close)
+    picture = LivePicture(first_revision=base.clock.utc_ns() // 1_000)
+    store.settle(picture.next_revision())
+    picture.restore(store.platforms(), store.health())
+    return Memory(store=store, picture=picture, book=book, history=history)
