@@ -13,6 +13,7 @@ from ground.ais import cli as ais_cli
 from ground.alerts import cli as alerts_cli
 from ground.link import invite_cli
 from ground.review import cli as review_cli
+from ground.station.options import USUAL, StationFiles
 from skywarden.errors import SkywardenError, UsageError
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def serve(
 
     if verbose and quiet:
         raise UsageError("give one of --verbose and --quiet")
-    settings = _settings(config, state=state, http=http, link=link, layers=layers, insecure=insecure_http)
+    found = StationFiles(state=state, config=config).settings()
+    settings = _overridden(found, http=http, link=link, layers=layers, insecure=insecure_http)
     configure_logs(log_format, verbosity=-1 if quiet else verbose)
     handle = start_ground(settings)
     notifier = Notifier()
@@ -172,8 +174,7 @@ def enrol(
     *,
     replace: bool = False,
     overlap_hours: float | None = None,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Let PLATFORM in with PUBLIC_KEY; a running station knows within a second.
@@ -194,20 +195,16 @@ def enrol(
         Put this key in place of the enrolled one; a line of `skywarden keys rotate` needs no such word.
     overlap_hours
         Let the keys that are replaced in for so long yet (default: 24 after `keys rotate`, else 0).
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `platform_id`, `fingerprint` and `evidence_fingerprints`.
     """
     import time
 
     from ground.link.enrolments import enrol_line
-    from ground.serve import authorized_dir
+    from ground.station.places import authorized_dir
     from skywarden.link.keys import fingerprint
 
-    folder = authorized_dir(_settings(config, state=state).state_dir())
+    folder = authorized_dir(station.state_dir())
     if overlap_hours is not None and not 0.0 <= overlap_hours <= 24.0 * 366:
         raise UsageError(f"--overlap-hours {overlap_hours:g} is not between 0 and a year")
     one = enrol_line(
@@ -238,9 +235,7 @@ def enrol(
 
 
 @app.command
-def revoke(
-    platform: str, *, state: Path | None = None, config: Path | None = None, json: bool = False
-) -> int:
+def revoke(platform: str, *, station: StationFiles = USUAL, json: bool = False) -> int:
     """Let PLATFORM in no more; a running station refuses what it sends within a second.
 
     For example:
@@ -251,17 +246,13 @@ def revoke(
     ----------
     platform
         The platform's id.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `platform_id` and `is_enrolled`.
     """
     from ground.link.authenticator import revoke as shut_out
-    from ground.serve import authorized_dir
+    from ground.station.places import authorized_dir
 
-    shut_out(authorized_dir(_settings(config, state=state).state_dir()), platform)
+    shut_out(authorized_dir(station.state_dir()), platform)
     if json:
         print(json_module.dumps({"platform_id": platform, "is_enrolled": False}))
     else:
@@ -270,7 +261,7 @@ def revoke(
 
 
 @app.command
-def status(*, state: Path | None = None, config: Path | None = None, json: bool = False) -> int:
+def status(*, station: StationFiles = USUAL, json: bool = False) -> int:
     """Show the station's key, who is let in and what the store holds; works while it runs.
 
     For example:
@@ -280,14 +271,10 @@ def status(*, state: Path | None = None, config: Path | None = None, json: bool 
 
     Parameters
     ----------
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object.
     """
-    found = _status(_settings(config, state=state).state_dir())
+    found = _status(station.state_dir())
     if json:
         print(json_module.dumps(found))
         return 0
@@ -312,7 +299,7 @@ def status(*, state: Path | None = None, config: Path | None = None, json: bool 
 
 
 @app.command
-def verify(*, state: Path | None = None, config: Path | None = None, json: bool = False) -> int:
+def verify(*, station: StationFiles = USUAL, json: bool = False) -> int:
     """Prove the store: every record against its hash, its chain and its signature; works while it runs.
 
     Exits with 3 when anything does not fit.
@@ -324,21 +311,17 @@ def verify(*, state: Path | None = None, config: Path | None = None, json: bool 
 
     Parameters
     ----------
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object.
     """
     import msgspec
 
     from ground.link.authenticator import AllowList, evidence_keys_in
-    from ground.serve import authorized_dir, store_path
+    from ground.station.places import authorized_dir, store_path
     from ground.store.verify import verify_store
     from skywarden.errors import VerificationError
 
-    folder = _settings(config, state=state).state_dir()
+    folder = station.state_dir()
     keys = evidence_keys_in(AllowList(authorized_dir(folder)).enrolled())
     found = verify_store(store_path(folder), keys)
     if json:
@@ -361,8 +344,7 @@ def backup(
     target: Path,
     *,
     fast: bool = False,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Copy the store into the new file TARGET, while the station runs, and prove the copy.
@@ -382,17 +364,13 @@ def backup(
         File to write; one that exists is never overwritten.
     fast
         Check pages only, not every record against its hash, chain and signature.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `path`, `bytes`, `records`, `beside`.
     """
-    from ground.serve import store_path
+    from ground.station.places import store_path
     from ground.store.upkeep import back_up
 
-    folder = _settings(config, state=state).state_dir()
+    folder = station.state_dir()
     made = back_up(store_path(folder), target, None if fast else _evidence_keys(folder))
     _print_copied(made, "backup", as_json=json)
     return 0
@@ -403,8 +381,7 @@ def restore(
     backup: Path,
     *,
     force: bool = False,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Put BACKUP in the place of the store of a station that does not run; it is proved first.
@@ -423,19 +400,15 @@ def restore(
         A file that `skywarden ground backup` made.
     force
         Also when there is a store: it becomes store.sqlite.TIME.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `path`, `bytes`, `records`, `set_aside`.
     """
-    from ground.serve import store_path
+    from ground.station.places import store_path
     from ground.store.upkeep import restore as put_back
     from skywarden.clock import SystemClock
     from skywarden.times import rfc3339
 
-    folder = _settings(config, state=state).state_dir()
+    folder = station.state_dir()
     now = rfc3339(SystemClock().utc_ns()).replace(":", "").replace("-", "")
     made = put_back(backup, store_path(folder), _evidence_keys(folder), is_forced=force, now=now)
     _print_copied(made, "store", as_json=json)
@@ -449,8 +422,7 @@ def expire(
     chips_days: float = 0.0,
     other_days: float = 0.0,
     archive: Path | None = None,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Erase what was received longer ago than this; the station must be stopped. Held things stay.
@@ -473,10 +445,6 @@ def expire(
     archive
         Before that, copy the whole store into this new file and prove it (as `backup`): readable again by
         `verify`, `restore` and every export.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `erased` by topic, `quarantined`, `contacts`, `held`.
     """
@@ -484,14 +452,14 @@ def expire(
 
     from ground.config import ContactsConfig
     from ground.fusion.book import ContactBook
-    from ground.serve import store_path
+    from ground.station.places import store_path
     from ground.store.sqlite import SqliteStore
     from ground.store.upkeep import back_up
     from skywarden.clock import SystemClock
 
     if min(sightings_days, chips_days, other_days) < 0 or not max(sightings_days, chips_days, other_days):
         raise UsageError("give --sightings-days, --chips-days or --other-days, each more than 0")
-    folder = _settings(config, state=state).state_dir()
+    folder = station.state_dir()
     now_ns = SystemClock().utc_ns()
     store = SqliteStore(store_path(folder), ContactBook(ContactsConfig()))
     try:
@@ -521,8 +489,7 @@ def hold(
     *,
     reason: str = "",
     release: bool = False,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
 ) -> int:
     """Keep the records of one thing however old they become; the station must be stopped.
 
@@ -541,20 +508,16 @@ def hold(
         Why, for whoever asks later; needed to hold.
     release
         Hold it no longer.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     """
     from ground.config import ContactsConfig
     from ground.fusion.book import ContactBook
-    from ground.serve import store_path
+    from ground.station.places import store_path
     from ground.store.sqlite import SqliteStore
     from skywarden.clock import SystemClock
 
     if not release and not reason:
         raise UsageError("say with --reason why it is held")
-    folder = _settings(config, state=state).state_dir()
+    folder = station.state_dir()
     store = SqliteStore(store_path(folder), ContactBook(ContactsConfig()))
     try:
         if not release:
@@ -570,7 +533,7 @@ def hold(
 
 def _evidence_keys(folder: Path) -> dict[str, tuple[bytes, ...]]:
     from ground.link.authenticator import AllowList
-    from ground.serve import authorized_dir
+    from ground.station.places import authorized_dir
 
     return {one.platform_id: one.evidence_keys for one in AllowList(authorized_dir(folder)).enrolled()}
 
@@ -627,8 +590,7 @@ def sightings(
     output: Output = None,
     limit: int = 1_000_000,
     unreviewed: bool = False,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
 ) -> int:
     """Write confirmed sightings, newest first, as RFC 7946 GeoJSON or as MISB KLV.
 
@@ -649,12 +611,8 @@ def sightings(
     unreviewed
         Also what no person has confirmed; the file says so in its head, and each feature, callsign or
         mission field too. What was rejected stays out.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     """
-    return _export("sightings", format, output, limit, unreviewed, _settings(config, state=state).state_dir())
+    return _export("sightings", format, output, limit, unreviewed, station.state_dir())
 
 
 @export.command
@@ -664,8 +622,7 @@ def contacts(
     output: Output = None,
     limit: int = 1_000_000,
     unreviewed: bool = False,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
 ) -> int:
     """Write confirmed contacts, newest first, as RFC 7946 GeoJSON or as Cursor on Target.
 
@@ -685,33 +642,17 @@ def contacts(
     unreviewed
         Also what no person has confirmed; the file says so in its head, and each feature, callsign or
         mission field too. What was rejected stays out.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     """
-    return _export("contacts", format, output, limit, unreviewed, _settings(config, state=state).state_dir())
+    return _export("contacts", format, output, limit, unreviewed, station.state_dir())
 
 
-def _settings(
-    path: Path | None,
-    *,
-    state: Path | None = None,
-    http: str | None = None,
-    link: str | None = None,
-    layers: Path | None = None,
-    insecure: bool = False,
+def _overridden(
+    settings: "GroundConfig", *, http: str | None, link: str | None, layers: Path | None, insecure: bool
 ) -> "GroundConfig":
-    """File and environment, then what the command line says."""
+    """What the command line says stands above file and environment."""
     import msgspec
 
-    from ground.config import GroundConfig
-    from skywarden.config import find_config, load_config
-
-    loaded = load_config(GroundConfig, path or find_config("ground.toml"), prefix="GROUND")
     given: dict[str, str | bool] = {}
-    if state is not None:
-        given["state"] = str(state)
     if http is not None:
         given["http"] = http
     if link is not None:
@@ -720,7 +661,7 @@ def _settings(
         given["layers"] = str(layers)
     if insecure:
         given["insecure_http"] = True
-    return msgspec.structs.replace(loaded, **given)
+    return msgspec.structs.replace(settings, **given)
 
 
 def _shown_clock(noted: "NotedClock | None") -> dict[str, Any] | None:
@@ -740,7 +681,7 @@ def _shown_clock(noted: "NotedClock | None") -> dict[str, Any] | None:
 def _status(state_dir: Path) -> dict[str, Any]:
     from ground.link.authenticator import AllowList, evidence_keys_in
     from ground.picture.clocks import ClockFile
-    from ground.serve import authorized_dir, server_key_path, store_path
+    from ground.station.places import authorized_dir, server_key_path, store_path
     from ground.store.reading import SqliteReader
     from skywarden.link.keys import fingerprint, load_or_create_key_file
     from skywarden.times import rfc3339
@@ -779,7 +720,7 @@ def _export(
     from ground.review.book import ReviewBook
     from ground.review.log import read_entries, review_path
     from ground.review.release import UNREVIEWED_NOTICE
-    from ground.serve import store_path
+    from ground.station.places import store_path
     from ground.store.reading import Filter, SqliteReader
 
     if limit < 1:

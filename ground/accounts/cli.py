@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App, Parameter
 
 from ground.accounts.roles import Role, Scope
+from ground.station.options import USUAL, StationFiles
 from skywarden.errors import UsageError, VerificationError
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ def add(
     name: str,
     *,
     role: Role = Role.VIEWER,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Make an account and print a one-time code with which its person chooses a password.
@@ -65,14 +65,10 @@ def add(
         Lower-case letters, digits, dots, hyphens, underscores.
     role
         viewer, operator, supervisor, administrator or partner.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `account`, `role`, `code`.
     """
-    with _doorkeeper(state, config) as keeper:
+    with _doorkeeper(station) as keeper:
         account = keeper.book.add(name, role)
         code = keeper.book.new_code(name, "password", keeper.config.code_s)
         _tell(
@@ -84,7 +80,7 @@ def add(
 
 
 @users.command(name="list")
-def list_(*, state: Path | None = None, config: Path | None = None, json: bool = False) -> int:
+def list_(*, station: StationFiles = USUAL, json: bool = False) -> int:
     """Show all accounts: role, whether they can sign in, open sessions and keys.
 
     For example:
@@ -93,14 +89,10 @@ def list_(*, state: Path | None = None, config: Path | None = None, json: bool =
 
     Parameters
     ----------
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `accounts`.
     """
-    with _doorkeeper(state, config) as keeper:
+    with _doorkeeper(station) as keeper:
         sessions = [one.account for one in keeper.sessions.list()]
         keys = [one.account for one in keeper.keys.list() if not one.is_revoked]
         found = [
@@ -129,8 +121,7 @@ def role_(
     name: str,
     role: Role,
     *,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Give an account another role; it counts with the next request, on live pictures within seconds.
@@ -145,14 +136,10 @@ def role_(
         The account.
     role
         viewer, operator, supervisor, administrator or partner.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `account`, `role`.
     """
-    with _doorkeeper(state, config) as keeper:
+    with _doorkeeper(station) as keeper:
         account = keeper.book.set_role(name, role)
     _tell(
         json,
@@ -163,7 +150,7 @@ def role_(
 
 
 @users.command
-def disable(name: str, *, state: Path | None = None, config: Path | None = None, json: bool = False) -> int:
+def disable(name: str, *, station: StationFiles = USUAL, json: bool = False) -> int:
     """Shut an account out: its sessions end, its keys are refused. Nothing about it is forgotten.
 
     For example:
@@ -174,18 +161,14 @@ def disable(name: str, *, state: Path | None = None, config: Path | None = None,
     ----------
     name
         The account.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `account`, `is_disabled`.
     """
-    return _set_disabled(name, True, state, config, json)
+    return _set_disabled(name, True, station, json)
 
 
 @users.command
-def enable(name: str, *, state: Path | None = None, config: Path | None = None, json: bool = False) -> int:
+def enable(name: str, *, station: StationFiles = USUAL, json: bool = False) -> int:
     """Let an account in again that was disabled.
 
     For example:
@@ -196,14 +179,10 @@ def enable(name: str, *, state: Path | None = None, config: Path | None = None, 
     ----------
     name
         The account.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `account`, `is_disabled`.
     """
-    return _set_disabled(name, False, state, config, json)
+    return _set_disabled(name, False, station, json)
 
 
 @users.command
@@ -211,8 +190,7 @@ def reset(
     name: str,
     *,
     password: bool = False,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Print a one-time code with which the person of an account chooses a new password.
@@ -231,14 +209,10 @@ def reset(
     password
         Ask for the new password here (from standard input when that is no terminal) and set it at once; all
         sessions of the account end.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `account` and `code` (null with --password).
     """
-    with _doorkeeper(state, config) as keeper:
+    with _doorkeeper(station) as keeper:
         keeper.book.get(name)
         if password:
             keeper.book.set_password(name, _asked_password())
@@ -256,8 +230,7 @@ def sessions(
     name: str | None = None,
     *,
     end: str | None = None,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Show who is signed in, or end sessions.
@@ -273,16 +246,12 @@ def sessions(
         Only of this account.
     end
         End this session, or "all" (of the account, where one is named).
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `sessions`, as they were.
     """
     from skywarden.times import rfc3339
 
-    with _doorkeeper(state, config) as keeper:
+    with _doorkeeper(station) as keeper:
         if name is not None:
             keeper.book.get(name)
         found = keeper.sessions.list(name)
@@ -322,8 +291,7 @@ def key(
     scope: list[Scope] | None = None,
     days: float = 90.0,
     title: str = "",
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Make an API key of an account for a program, and print it: it is shown only now.
@@ -345,14 +313,10 @@ def key(
         Good for so long, at most 366.
     title
         What it is used for.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `account`, `key`.
     """
-    with _doorkeeper(state, config) as keeper:
+    with _doorkeeper(station) as keeper:
         account = keeper.book.get(name)
         made = keeper.keys.new(account, title, frozenset(scope or [Scope.VIEW]), days * 86_400.0)
     _tell(json, {"account": name, "key": made}, made)
@@ -364,8 +328,7 @@ def keys(
     name: str | None = None,
     *,
     revoke: str | None = None,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Show API keys without their secrets, or revoke one.
@@ -381,16 +344,12 @@ def keys(
         Only of this account.
     revoke
         End the key with this id at once.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `keys`.
     """
     from skywarden.times import rfc3339
 
-    with _doorkeeper(state, config) as keeper:
+    with _doorkeeper(station) as keeper:
         if revoke is not None:
             keeper.keys.revoke(revoke)
         found = [
@@ -419,8 +378,7 @@ def create(
     *,
     name: list[str],
     replace: bool = False,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Make a key and a self-signed certificate; the station speaks HTTPS from its next start on.
@@ -437,10 +395,6 @@ def create(
         Host name or address that browsers use; several times for several.
     replace
         Put it in place of the one that is there.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `fingerprint`, `names`, `expires`, `is_self_signed`.
     """
@@ -448,7 +402,7 @@ def create(
 
     from ground.http.tls import create_certificate
 
-    made = create_certificate(_state_dir(state, config), name, now=datetime.now(UTC), replace=replace)
+    made = create_certificate(station.state_dir(), name, now=datetime.now(UTC), replace=replace)
     _tell_certificate(made, json)
     return 0
 
@@ -459,8 +413,7 @@ def import_(
     private_key: Path,
     *,
     replace: bool = False,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Take over a certificate (PEM, its chain after it) and its private key from your own authority.
@@ -477,10 +430,6 @@ def import_(
         File with its key, not encrypted.
     replace
         Put it in place of the one that is there.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `fingerprint`, `names`, `expires`, `is_self_signed`.
     """
@@ -488,14 +437,14 @@ def import_(
 
     from ground.http.tls import import_certificate
 
-    folder = _state_dir(state, config)
+    folder = station.state_dir()
     taken = import_certificate(folder, certificate, private_key, now=datetime.now(UTC), replace=replace)
     _tell_certificate(taken, json)
     return 0
 
 
 @tls.command
-def show(*, state: Path | None = None, config: Path | None = None, json: bool = False) -> int:
+def show(*, station: StationFiles = USUAL, json: bool = False) -> int:
     """Show the station's certificate: fingerprint, names, until when.
 
     For example:
@@ -504,16 +453,12 @@ def show(*, state: Path | None = None, config: Path | None = None, json: bool = 
 
     Parameters
     ----------
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `fingerprint`, `names`, `expires`, `is_self_signed`.
     """
     from ground.http.tls import load_certificate
 
-    _tell_certificate(load_certificate(_state_dir(state, config)), json)
+    _tell_certificate(load_certificate(station.state_dir()), json)
     return 0
 
 
@@ -521,8 +466,7 @@ def access_log(
     *,
     last: int | None = None,
     verify: bool = False,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Show who saw and who handed on what, and who was refused: one line for each event, oldest first.
@@ -539,17 +483,13 @@ def access_log(
         Only the newest so many.
     verify
         Follow the chain of hashes instead; exits with 3 when an entry was changed, removed or inserted.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object a line.
     """
     from ground.accounts.access_log import one_line, read_events, verify_log
     from skywarden.times import rfc3339
 
-    with _doorkeeper(state, config) as keeper:
+    with _doorkeeper(station) as keeper:
         if verify:
             found = verify_log(keeper.database)
             tree = {"entries": found.entries, "head": found.head, "problems": found.problems}
@@ -567,36 +507,20 @@ def access_log(
     return 0
 
 
-def _state_dir(state: Path | None, config: Path | None) -> Path:
-    import msgspec
-
-    from ground.config import GroundConfig
-    from skywarden.config import find_config, load_config
-
-    loaded = load_config(GroundConfig, config or find_config("ground.toml"), prefix="GROUND")
-    if state is not None:
-        loaded = msgspec.structs.replace(loaded, state=str(state))
-    return loaded.state_dir()
-
-
 @contextmanager
-def _doorkeeper(state: Path | None, config: Path | None) -> Iterator["Doorkeeper"]:
+def _doorkeeper(station: StationFiles) -> Iterator["Doorkeeper"]:
     from ground.accounts.doorkeeper import Doorkeeper
-    from ground.config import GroundConfig
-    from skywarden.config import find_config, load_config
 
-    loaded = load_config(GroundConfig, config or find_config("ground.toml"), prefix="GROUND")
-    keeper = Doorkeeper(_state_dir(state, config), loaded.accounts)
+    settings = station.settings()
+    keeper = Doorkeeper(settings.state_dir(), settings.accounts)
     try:
         yield keeper
     finally:
         keeper.close()
 
 
-def _set_disabled(
-    name: str, is_disabled: bool, state: Path | None, config: Path | None, as_json: bool
-) -> int:
-    with _doorkeeper(state, config) as keeper:
+def _set_disabled(name: str, is_disabled: bool, station: StationFiles, as_json: bool) -> int:
+    with _doorkeeper(station) as keeper:
         account = keeper.book.set_disabled(name, is_disabled=is_disabled)
     _tell(
         as_json,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 from cyclopts import App, Parameter
 
+from ground.station.options import USUAL, StationFiles
 from skywarden.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ def decode(
 @ais.command
 def status(
     *,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Show what the station keeps of AIS: sources in force, reports, vessels, the last minute that was heard.
@@ -94,16 +94,12 @@ def status(
 
     Parameters
     ----------
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `sources`, `reports`, `vessels`, `last_heard`, `heard_last_hour`.
     """
     import msgspec
 
-    found = _status(state, config)
+    found = _status(station)
     if json:
         print(msgspec.json.encode(found).decode())
         return 0
@@ -116,15 +112,13 @@ def status(
     return 0
 
 
-def _status(state: Path | None, config: Path | None) -> dict[str, Any]:
+def _status(station: StationFiles) -> dict[str, Any]:
     from ground.ais.store import AisStore, ais_path
-    from ground.config import GroundConfig
     from skywarden.clock import SystemClock
-    from skywarden.config import find_config, load_config
     from skywarden.times import rfc3339
 
-    settings = load_config(GroundConfig, config or find_config("ground.toml"), prefix="GROUND")
-    path = ais_path(state if state is not None else settings.state_dir())
+    settings = station.settings()
+    path = ais_path(settings.state_dir())
     sources = [
         {"name": one.name, "connection": one.connection, "format": one.format} for one in settings.ais.source
     ]

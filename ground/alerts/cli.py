@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ground.station.options import USUAL, StationFiles
 from skywarden.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ def import_(
     *,
     kind: Literal["area", "exclusion", "mute"] = "area",
     width_m: float = 0.0,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Take the zones of a file in: GeoJSON, KML, GeoPackage, or a plan of QGroundControl.
@@ -51,10 +51,6 @@ def import_(
         What its surfaces become: an area to watch, an exclusion zone, or a mute zone.
     width_m
         Lines become corridors of this width; 0 leaves them lines.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `zone_ids`.
     """
@@ -64,7 +60,7 @@ def import_(
     from skywarden.clock import SystemClock
 
     found = read_zones(file, AsZones(surface_kind=kind, width_m=width_m, source=file.name))
-    log = _opened(state, config)
+    log = _opened(station)
     try:
         log.put_zones(found, "command line", SystemClock().utc_ns())
     finally:
@@ -78,7 +74,7 @@ def import_(
 
 
 @zones.command(name="list")
-def list_(*, state: Path | None = None, config: Path | None = None, json: bool = False) -> int:
+def list_(*, station: StationFiles = USUAL, json: bool = False) -> int:
     """What is watched.
 
     For example:
@@ -88,16 +84,12 @@ def list_(*, state: Path | None = None, config: Path | None = None, json: bool =
 
     Parameters
     ----------
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object: `zones`, with their points as [latitude, longitude].
     """
     import msgspec
 
-    log = _opened(state, config)
+    log = _opened(station)
     try:
         found = log.zones()
     finally:
@@ -115,7 +107,7 @@ def list_(*, state: Path | None = None, config: Path | None = None, json: bool =
 
 
 @zones.command
-def remove(zone_id: str, *, state: Path | None = None, config: Path | None = None) -> int:
+def remove(zone_id: str, *, station: StationFiles = USUAL) -> int:
     """Watch a zone no more; what it alerted stays in the log.
 
     For example:
@@ -126,12 +118,8 @@ def remove(zone_id: str, *, state: Path | None = None, config: Path | None = Non
     ----------
     zone_id
         As `zones list` shows it.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     """
-    log = _opened(state, config)
+    log = _opened(station)
     try:
         if not log.remove_zone(zone_id):
             raise UsageError(f"there is no zone {zone_id}; `skywarden ground zones list` shows them")
@@ -145,8 +133,7 @@ def alerts(
     *,
     open_only: Annotated[bool, Parameter(name="--open", negative=())] = False,
     limit: int = 50,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Alerts, newest first, with why they fired and who saw to them.
@@ -162,10 +149,6 @@ def alerts(
         Only those that nobody has acknowledged.
     limit
         At most so many.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print one JSON object a line, as the HTTP API gives them.
     """
@@ -174,7 +157,7 @@ def alerts(
 
     if not 1 <= limit <= 100_000:
         raise UsageError(f"--limit {limit} is outside 1 to 100000")
-    log = _opened(state, config)
+    log = _opened(station)
     try:
         found = log.newest(limit, only_open=open_only)
     finally:
@@ -192,12 +175,8 @@ def alerts(
     return 0
 
 
-def _opened(state: Path | None, config: Path | None) -> "AlertLog":
+def _opened(station: StationFiles) -> "AlertLog":
     from ground.alerts.log import AlertLog
     from ground.alerts.start import alerts_path
-    from ground.config import GroundConfig
-    from skywarden.config import find_config, load_config
 
-    path = config or find_config("ground.toml")
-    settings = load_config(GroundConfig, path, prefix="GROUND")
-    return AlertLog(alerts_path(state if state is not None else settings.state_dir()))
+    return AlertLog(alerts_path(station.state_dir()))

@@ -3,8 +3,8 @@
 import socket
 import sys
 import time
-from pathlib import Path
 
+from ground.station.options import USUAL, StationFiles
 from skywarden.errors import LinkError, UsageError
 
 
@@ -14,8 +14,7 @@ def invite(
     listen: str = "0.0.0.0:5691",
     minutes: float = 15.0,
     replace: bool = False,
-    state: Path | None = None,
-    config: Path | None = None,
+    station: StationFiles = USUAL,
     json: bool = False,
 ) -> int:
     """Show a one-time code and wait until PLATFORM has enrolled with it, aboard, by `skywarden keys enrol`.
@@ -38,44 +37,38 @@ def invite(
         How long the code is good, at most 60.
     replace
         Put its keys in place of those that are enrolled.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     json
         Print two JSON objects: `code`, `listen` and `station_fingerprint` at once; then `platform_id`,
         `fingerprint` and `evidence_fingerprint`.
     """
     import json as json_module
 
-    from ground.config import GroundConfig, host_and_port
+    from ground.config import host_and_port
     from ground.link.authenticator import AllowList, enrol
     from ground.link.invitation import Invitation
     from ground.link.key_files import file_of
-    from ground.serve import authorized_dir, server_key_path
-    from skywarden.config import find_config, load_config
+    from ground.station.places import authorized_dir, server_key_path
     from skywarden.link import keys
     from skywarden.link.enrolment import Hello, new_code, read_code
 
     if not 0.1 <= minutes <= 60.0:
         raise UsageError(f"--minutes {minutes:g}: a code is good for 0.1 to 60 minutes")
-    settings = load_config(GroundConfig, config or find_config("ground.toml"), prefix="GROUND")
-    state_dir = state or settings.state_dir()
+    state_dir = station.state_dir()
     folder = authorized_dir(state_dir)
     file_of(folder, platform)
     if not replace and any(one.platform_id == platform for one in AllowList(folder).enrolled()):
         raise UsageError(f"{platform} is enrolled; --replace puts other keys in place of its own")
-    station = keys.load_or_create_key_file(server_key_path(state_dir))
+    own_key = keys.load_or_create_key_file(server_key_path(state_dir))
 
     def let_in(hello: Hello) -> None:
         signers = (hello.evidence_key,)
         enrol(folder, platform, hello.link_key, evidence_keys=signers, replace=replace)
 
     code = new_code()
-    invitation = Invitation(read_code(code), platform, station.public, let_in)
+    invitation = Invitation(read_code(code), platform, own_key.public, let_in)
     with _listening(*host_and_port(listen, "--listen")) as listening:
         place = f"{listen.rpartition(':')[0]}:{listening.getsockname()[1]}"
-        shown = {"code": code, "listen": place, "station_fingerprint": station.fingerprint}
+        shown = {"code": code, "listen": place, "station_fingerprint": own_key.fingerprint}
         _say(json_module.dumps(shown) if json else _invitation_text(shown, platform, minutes))
         hello = invitation.wait(listening, minutes)
     found = {

@@ -1,10 +1,11 @@
 """`skywarden ground review`: what people decided, and whether the log of it holds."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from cyclopts import App
+
+from ground.station.options import USUAL, StationFiles
 
 review = App(
     name="review",
@@ -19,7 +20,7 @@ For example:
 
 
 @review.command
-def log(*, limit: int = 50, json: bool = False, state: Path | None = None, config: Path | None = None) -> int:
+def log(*, limit: int = 50, json: bool = False, station: StationFiles = USUAL) -> int:
     """Show what people did, newest first.
 
     For example:
@@ -32,10 +33,6 @@ def log(*, limit: int = 50, json: bool = False, state: Path | None = None, confi
         At most so many entries.
     json
         One JSON object a line.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     """
     import msgspec
 
@@ -43,7 +40,7 @@ def log(*, limit: int = 50, json: bool = False, state: Path | None = None, confi
     from ground.review.log import read_entries, review_path
     from skywarden.times import rfc3339
 
-    book = ReviewBook(read_entries(review_path(_state_dir(state, config))))
+    book = ReviewBook(read_entries(review_path(station.state_dir())))
     for entry in book.newest(max(0, limit)):
         if json:
             print(msgspec.json.encode(entry).decode())
@@ -56,7 +53,7 @@ def log(*, limit: int = 50, json: bool = False, state: Path | None = None, confi
 
 
 @review.command
-def verify(*, json: bool = False, state: Path | None = None, config: Path | None = None) -> int:
+def verify(*, json: bool = False, station: StationFiles = USUAL) -> int:
     """Go through the log and say whether anything was changed, removed or put in. Exits with 3 if so.
 
     Write the head down elsewhere: it shows later that the end was not cut off.
@@ -69,16 +66,12 @@ def verify(*, json: bool = False, state: Path | None = None, config: Path | None
     ----------
     json
         One JSON object.
-    state
-        The station's state folder, as for `ground serve`.
-    config
-        The station's TOML file, as for `ground serve`.
     """
     import msgspec
 
     from ground.review.log import review_path, verify_entries
 
-    path = review_path(_state_dir(state, config))
+    path = review_path(station.state_dir())
     count, head, problems = verify_entries(path) if path.exists() else (0, "", [])
     if json:
         found: dict[str, Any] = {"entries": count, "head": head, "problems": problems}
@@ -88,12 +81,3 @@ def verify(*, json: bool = False, state: Path | None = None, config: Path | None
         for problem in problems:
             print(problem, file=sys.stderr)
     return 3 if problems else 0
-
-
-def _state_dir(state: Path | None, config: Path | None) -> Path:
-    from ground.config import GroundConfig
-    from skywarden.config import find_config, load_config
-
-    if state is not None:
-        return state
-    return load_config(GroundConfig, config or find_config("ground.toml"), prefix="GROUND").state_dir()

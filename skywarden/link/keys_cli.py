@@ -196,8 +196,8 @@ def revoke(
     json
         Print one JSON object: `platform_id` and `is_enrolled`.
     """
-    station = import_module("ground.cli")
-    code: int = station.revoke(platform, state=state, config=config, json=json)
+    station = import_module("ground.station.options").StationFiles(state=state, config=config)
+    code: int = import_module("ground.cli").revoke(platform, station=station, json=json)
     return code
 
 

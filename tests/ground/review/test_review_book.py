@@ -12,6 +12,7 @@ from ground.review import cli as review_cli
 from ground.review.book import ReviewBook
 from ground.review.entries import Decision, Entry, Pattern
 from ground.review.log import ReviewLog, read_entries, verify_entries
+from ground.station.options import StationFiles
 from skywarden.errors import StoreError
 
 
@@ -151,13 +152,13 @@ def test_a_station_without_decisions_has_none_to_read(tmp_path: Path) -> None:
 def test_the_command_line_shows_the_log_and_says_whether_it_holds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert review_cli.verify(state=tmp_path) == 0
+    assert review_cli.verify(station=StationFiles(state=tmp_path)) == 0
     log = ReviewLog(tmp_path / "review.sqlite")
     try:
         log.append(_decided(1, "t1", text="nets"))
     finally:
         log.close()
-    assert review_cli.log(state=tmp_path) == 0
+    assert review_cli.log(station=StationFiles(state=tmp_path)) == 0
     assert "ana decision confirmed c-1 'nets'" in capsys.readouterr().out
-    assert review_cli.verify(state=tmp_path, json=True) == 0
+    assert review_cli.verify(station=StationFiles(state=tmp_path), json=True) == 0
     assert '"entries":1' in capsys.readouterr().out
