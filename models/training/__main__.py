@@ -18,6 +18,7 @@ from models.training.look import OnnxLooker, TorchLooker
 from models.training.mine import mine, read_alarms, write_alarms
 from models.training.mix import Mix
 from models.training.network import VesselNetwork
+from models.training.parcels import command as parcels
 from models.training.run import Run, Settings, averaged_weights
 from models.training.sample import Sample
 from models.training.score import figures, match, threshold_at_recall
@@ -153,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     flown.add_argument("--description", default="vessels in aerial images")
     flown.add_argument("--licence", default="Apache-2.0")
     flown.add_argument("--version", default="1")
+    parcels.add_commands(commands)
     return parser
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -68,7 +68,12 @@ def averaged_weights(folder: Path) -> dict[str, Tensor]:
 
 
 class Run:
-    """One run in one folder. `resume` takes up where the last checkpoint left it; same seed, same batches."""
+    """One run in one folder. `resume` takes up where the last checkpoint left it; same seed, same batches.
+
+    Runs of other networks say in `PARTS` what `_parts` returns, the last one being what is made smaller.
+    """
+
+    PARTS: ClassVar[tuple[str, ...]] = ("score", "box", "side", "total")
 
     def __init__(self, network: nn.Module, mix: Mix, settings: Settings, folder: Path) -> None:
         self.network = network.to(memory_format=torch.channels_last)
@@ -130,7 +135,7 @@ class Run:
         should_stop: Callable[[], bool],
     ) -> None:
         settings = self._settings
-        began, sums, since = time.process_time(), np.zeros(4), 0
+        began, sums, since = time.process_time(), np.zeros(len(self.PARTS)), 0
         coming = ahead.submit(self._draw, self.step)
         while self.step < settings.steps and not should_stop():
             drawn, coming = coming.result(), ahead.submit(self._draw, self.step + 1)
@@ -138,15 +143,13 @@ class Run:
             since += 1
             self.step += 1
             if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
-                row = dict(
-                    zip(("score", "box", "side", "total"), (sums / since).round(4).tolist(), strict=True)
-                )
+                row = dict(zip(self.PARTS, (sums / since).round(4).tolist(), strict=True))
                 row |= {"event": "step", "step": self.step, "rate": rate_at(self.step - 1, settings)}
                 row |= {"cpu_s": round(time.process_time() - began, 1), "unix_s": round(time.time())}
                 self._note(row)
                 report(row)
                 self.save()
-                sums, since = np.zeros(4), 0
+                sums, since = np.zeros(len(self.PARTS)), 0
 
     def _draw(self, step: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """The batch of a step, whichever thread makes it."""
@@ -160,21 +163,25 @@ class Run:
         batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
         return batch, [(torch.from_numpy(boxes), torch.from_numpy(classes)) for boxes, classes in labels]
 
-    def _one_step(self, batch: Tensor, truth: list[tuple[Tensor, Tensor]]) -> np.ndarray:
+    def _one_step(self, batch: Tensor, truth: Any) -> np.ndarray:
         settings = self._settings
         for group in self._optimiser.param_groups:
-            group["lr"] = rate_at(self.step, settings)
+            group["lr"] = rate_at(self.step, settings) * group.get("gain", 1.0)
         self.network.train()
-        centres, strides = anchor_points((batch.shape[3], batch.shape[2]))
-        loss = losses(*self.network(batch), centres, strides, truth)
+        parts = self._parts(batch, truth)
         self._optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()
+        parts[-1].backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
-        if torch.isfinite(loss.total):
+        if torch.isfinite(parts[-1]):
             self._optimiser.step()
         self._average()
-        parts: list[Tensor] = [loss.score, loss.box, loss.side, loss.total]
         return np.array([float(part.detach()) for part in parts])
+
+    def _parts(self, batch: Tensor, truth: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """The parts of the loss, in the order of `PARTS`."""
+        centres, strides = anchor_points((batch.shape[3], batch.shape[2]))
+        loss = losses(*self.network(batch), centres, strides, truth)
+        return [loss.score, loss.box, loss.side, loss.total]
 
     @torch.no_grad()
     def _average(self) -> None:
