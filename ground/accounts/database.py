@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import apsw
 
+from ground.store.database import open_database, transaction
 from ground.store.schema import as_store_errors
-from skywarden.errors import StoreError
 
 APPLICATION_ID = 0x53_4B_59_41  # "SKYA"
 
@@ -60,13 +60,9 @@ class AccountsDatabase:
         self.path = path
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._writer = open_database(path, APPLICATION_ID, MIGRATIONS, with_foreign_keys=True)
         with as_store_errors(path):
-            path.touch(mode=0o600)
-            path.chmod(0o600)
-            self._writer = apsw.Connection(str(path))
             try:
-                self._prepare()
                 self._reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
             except BaseException:
                 self._writer.close(True)
@@ -83,15 +79,8 @@ class AccountsDatabase:
     @contextmanager
     def writing(self) -> Iterator[Any]:
         """One transaction, durable when the block has ended without an error."""
-        with self._write_lock, as_store_errors(self.path):
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                with suppress(apsw.Error):
-                    self._writer.execute("ROLLBACK")
-                raise
+        with self._write_lock, as_store_errors(self.path), transaction(self._writer) as db:
+            yield db
 
     def close(self) -> None:
         """Let go of the file; may be called twice."""
@@ -99,35 +88,3 @@ class AccountsDatabase:
             self._reader.close(True)
         with self._write_lock:
             self._writer.close(True)
-
-    def _prepare(self) -> None:
-        db, path = self._writer, self.path
-        db.set_busy_timeout(5_000)
-        version = db.execute("PRAGMA user_version").get
-        has_tables = db.execute("SELECT count(*) FROM sqlite_schema").get
-        if has_tables and db.execute("PRAGMA application_id").get != APPLICATION_ID:
-            raise StoreError(f"{path} is a database of another program; choose another state folder")
-        if version > len(MIGRATIONS):
-            raise StoreError(
-                f"{path} has version {version}, this skywarden understands up to {len(MIGRATIONS)}; it was "
-                "written by a newer skywarden, use that one"
-            )
-        mode = db.execute("PRAGMA journal_mode = WAL").get
-        db.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = 1")
-        if mode != "wal" or db.execute("PRAGMA synchronous").get != 2:
-            raise StoreError(f"{path}: this disk does not do durable writes (journal {mode})")
-        self._migrate()
-
-    def _migrate(self) -> None:
-        db = self._writer
-        if db.execute("PRAGMA user_version").get == len(MIGRATIONS):
-            return
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            for version in range(db.execute("PRAGMA user_version").get, len(MIGRATIONS)):
-                db.execute(MIGRATIONS[version])
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version + 1}")
-            db.execute("COMMIT")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise

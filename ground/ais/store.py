@@ -7,18 +7,17 @@ own words.
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import apsw
 import msgspec
 
 from ground.ais.hearing import Ears
+from ground.store.database import open_database, transaction
 from ground.store.schema import as_store_errors
 from skywarden.ais.reports import PositionReport, StaticReport
-from skywarden.errors import StoreError
 
 APPLICATION_ID = 0x53_4B_59_49  # "SKYI"
 _VERSION_1 = """
@@ -58,15 +57,7 @@ class AisStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with as_store_errors(path):
-            path.touch(mode=0o600)
-            self._db = apsw.Connection(str(path))
-            try:
-                self._prepare()
-            except BaseException:
-                self._db.close(True)
-                raise
+        self._db = open_database(path, APPLICATION_ID, MIGRATIONS, synchronous="NORMAL")
 
     def write(self, batch: Batch) -> None:
         """Everything of a batch, or nothing; on disk when this returns."""
@@ -163,47 +154,8 @@ class AisStore:
 
     @contextmanager
     def _writing(self) -> Iterator[Any]:
-        with self._lock, as_store_errors(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                with suppress(apsw.Error):
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _prepare(self) -> None:
-        db = self._db
-        db.set_busy_timeout(5_000)
-        version = db.execute("PRAGMA user_version").get
-        has_tables = db.execute("SELECT count(*) FROM sqlite_schema").get
-        if has_tables and db.execute("PRAGMA application_id").get != APPLICATION_ID:
-            raise StoreError(f"{self.path} is a database of another program; choose another state folder")
-        if version > len(MIGRATIONS):
-            raise StoreError(
-                f"{self.path} has version {version}, this skywarden understands up to {len(MIGRATIONS)}; it "
-                f"was "
-                "written by a newer skywarden, use that one"
-            )
-        mode = db.execute("PRAGMA journal_mode = WAL").get
-        db.execute("PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864")
-        if mode != "wal":
-            raise StoreError(f"{self.path}: this disk does not do durable writes (journal {mode})")
-        with self._writing_unlocked():
-            for number in range(version, len(MIGRATIONS)):
-                db.execute(MIGRATIONS[number])
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number + 1}")
-
-    @contextmanager
-    def _writing_unlocked(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
+        with self._lock, as_store_errors(self.path), transaction(self._db) as db:
+            yield db
 
 
 _report_decoder = msgspec.msgpack.Decoder(PositionReport)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import apsw
 import structlog
 
+from ground.store.database import open_database
 from ground.store.schema import as_store_errors
 from skywarden.clock import NS_PER_S, Clock
 from skywarden.errors import InputError, StoreError
@@ -23,7 +23,6 @@ from skywarden.wire import decode, encode
 _log = structlog.get_logger("ground.link.tasking")
 
 APPLICATION_ID = 0x53_4B_59_54  # "SKYT"
-SCHEMA_VERSION = 1
 MAX_WAITING = 64
 """At most so many unanswered requests of one platform."""
 MAX_KEPT = 10_000
@@ -36,7 +35,7 @@ _TICK_S = 0.25
 Kind = Literal["full_resolution", "threshold", "mute_area", "follow"]
 State = Literal["waiting", "accepted", "refused", "done", "expired"]
 
-_SCHEMA = """
+_VERSION_1 = """
 CREATE TABLE taskings(
     tasking_id TEXT PRIMARY KEY, platform_id TEXT NOT NULL, asked_by TEXT NOT NULL, asked_ns INTEGER NOT NULL,
     expires_ns INTEGER NOT NULL, state TEXT NOT NULL, text TEXT NOT NULL, changed_ns INTEGER NOT NULL,
@@ -44,6 +43,8 @@ CREATE TABLE taskings(
 CREATE INDEX taskings_by_time ON taskings(asked_ns, tasking_id);
 CREATE INDEX taskings_by_state ON taskings(state, platform_id);
 """
+MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+"""Script n brings version n to n + 1; a script that was released never changes."""
 _COLUMNS = "body, asked_by, state, text, changed_ns"
 _FINAL = ("refused", "done")
 
@@ -71,14 +72,7 @@ class TaskingDesk:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with as_store_errors(path):
-            self._db = apsw.Connection(str(path))
-            try:
-                self._prepare()
-            except BaseException:
-                self._db.close(True)
-                raise
+        self._db = open_database(path, APPLICATION_ID, MIGRATIONS)
         self._attempts: dict[str, _Attempt] = {}
 
     def ask(
@@ -210,26 +204,6 @@ class TaskingDesk:
     def _one(self, tasking_id: str) -> AskedTasking | None:
         row = self._db.execute(f"SELECT {_COLUMNS} FROM taskings WHERE tasking_id = ?", (tasking_id,)).get
         return _of_row(row) if row is not None else None
-
-    def _prepare(self) -> None:
-        db, path = self._db, self._path
-        path.chmod(0o600)
-        db.set_busy_timeout(5_000)
-        version = db.execute("PRAGMA user_version").get
-        has_tables = db.execute("SELECT count(*) FROM sqlite_schema").get
-        if has_tables and db.execute("PRAGMA application_id").get != APPLICATION_ID:
-            raise StoreError(f"{path} is a database of another program; choose another state folder")
-        if version > SCHEMA_VERSION:
-            raise StoreError(f"{path}: version {version} is newer than the {SCHEMA_VERSION} understood here")
-        mode = db.execute("PRAGMA journal_mode = WAL").get
-        db.execute("PRAGMA synchronous = FULL")
-        if mode != "wal" or db.execute("PRAGMA synchronous").get != 2:
-            raise StoreError(f"{path}: this disk does not do durable writes (journal {mode})")
-        if version == 0:
-            with db:
-                db.execute(_SCHEMA)
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 class TaskingCourier:
