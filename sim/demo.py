@@ -236,7 +236,7 @@ def _cache_dir() -> Path:
 def _fingerprint(scenario: Scenario) -> str:
     """Of everything that the pictures depend on: the scenario and the code that draws it."""
     digest = hashlib.sha256(f"{__version__} {SECONDS} {FRAMES_PER_S} {scenario!r}".encode())
-    for source in sorted((Path(__file__).parent / "scenario").glob("*.py")):
+    for source in sorted((Path(__file__).parent / "scenario").rglob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -11,7 +11,7 @@ import numpy as np
 from ground.ais.config import VerdictConfig
 from ground.ais.verdict import Judge, Verdict
 from sim.accuracy.section import Section
-from sim.scenario.ais_fleets import Case, make_scene
+from sim.scenario.fleet.random_fleets import Case, make_scene
 
 SCENES = 60
 FIRST_SEED = 2_000

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sim.scenario.paint import paint_ground
+from sim.scenario.land.paint import paint_ground
 from sim.scenario.world import CELL_M, World
 from skywarden.errors import StoreError
 from skywarden.geometry.terrain import save_tile

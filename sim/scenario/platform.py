@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim.scenario.description import Platform, Scenario
-from sim.scenario.noise import generator
+from sim.scenario.description import Scenario
+from sim.scenario.land.noise import generator
+from sim.scenario.tables.flying import Platform
 from sim.scenario.world import Grid
 from skywarden.geometry.camera import CameraModel
 from skywarden.geometry.geoid import undulation_m

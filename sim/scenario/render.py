@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim.scenario.noise import FloatImage, generator
-from sim.scenario.paint import ByteImage, Ground, paint_ground
+from sim.scenario.land.noise import FloatImage, generator
+from sim.scenario.land.paint import ByteImage, Ground, paint_ground
+from sim.scenario.land.sea import Wake, WaveField, WaveTile, surf
 from sim.scenario.platform import CameraState, PlatformTruth
-from sim.scenario.sea import Wake, WaveField, WaveTile, surf
 from sim.scenario.sight import Sight, View, project
 from sim.scenario.vessels import Solid, motion_at, structure_solid, vessel_solid
 from sim.scenario.world import World

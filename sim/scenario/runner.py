@@ -8,10 +8,11 @@ from pathlib import Path
 
 import cv2
 
-from sim.scenario.description import Platform, Scenario
+from sim.scenario.description import Scenario
 from sim.scenario.layers import write_terrain
 from sim.scenario.platform import PlatformTruth
 from sim.scenario.render import Renderer
+from sim.scenario.tables.flying import Platform
 from sim.scenario.telemetry import TelemetryMaker
 from sim.scenario.truth import TRUTH_GEOJSON, TRUTH_JSONL, TruthMaker, encode_lines, truth_geojson
 from sim.scenario.world import World

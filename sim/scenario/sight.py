@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim.scenario.noise import FloatImage
+from sim.scenario.land.noise import FloatImage
 from sim.scenario.platform import CameraState
 from sim.scenario.world import World
 from skywarden.geometry.camera import CameraModel

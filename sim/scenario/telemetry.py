@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 
-from sim.scenario.noise import generator
+from sim.scenario.land.noise import generator
 from sim.scenario.platform import PlatformTruth
 from sim.scenario.world import World
 from skywarden.geometry.rotations import quaternion_from_euler_deg

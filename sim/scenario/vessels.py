@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim.scenario.description import Structure, StructureKind, Vessel, VesselKind
+from sim.scenario.tables.fleet import Vessel, VesselKind
+from sim.scenario.tables.land import Structure, StructureKind
 
 FloatArray = npt.NDArray[np.float64]
 Colour = tuple[int, int, int]

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim.scenario.description import Hill, Scenario
-from sim.scenario.noise import FloatImage, generator, smooth_noise, smoothstep
+from sim.scenario.description import Scenario
+from sim.scenario.land.noise import FloatImage, generator, smooth_noise, smoothstep
+from sim.scenario.tables.land import Hill
 from skywarden.geometry.geodesy import radii_of_curvature_m
 from skywarden.geometry.geoid import undulation_m
 from skywarden.geometry.terrain import Terrain

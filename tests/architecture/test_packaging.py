@@ -13,7 +13,7 @@ NEEDED = (
     "models/zoo/anomaly/model.onnx",
     "models/zoo/anomaly/model.toml",
     "models/zoo/anomaly/CARD.md",
-    "sim/scenario/builtin/coast-and-hill.toml",
+    "sim/scenarios/coast-and-hill.toml",
     "skywarden/data/egm96_15.npz",
     "skywarden/py.typed",
     "edge/worker.py",

@@ -7,7 +7,7 @@ from ground.ais.config import VerdictConfig
 from ground.ais.hearing import HearingModel, Receiver
 from ground.ais.motion import METRES_PER_DEG
 from ground.ais.verdict import Judge, Look, Verdict
-from sim.scenario.ais_fleets import make_scene
+from sim.scenario.fleet.random_fleets import make_scene
 from skywarden.ais.reports import StaticReport
 from tests.ground.ais.test_ais_logic import START_NS, S, report
 

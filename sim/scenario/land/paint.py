@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim.scenario.description import Plot
-from sim.scenario.noise import FloatImage, band_tile, generator, smooth_noise, smoothstep
+from sim.scenario.land.noise import FloatImage, band_tile, generator, smooth_noise, smoothstep
+from sim.scenario.tables.land import Plot
 from sim.scenario.world import CELL_M, World
 
 ByteImage = npt.NDArray[np.uint8]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim.scenario.noise import FloatImage
+from sim.scenario.land.noise import FloatImage
 from sim.scenario.vessels import Motion
 
 GRAVITY_MPS2 = 9.81

@@ -1,0 +1,1 @@
+"""What vessels do, and what they say of themselves on AIS."""

@@ -1,0 +1,1 @@
+"""A scenario as it is flown: timed streams, flight folders, sockets."""

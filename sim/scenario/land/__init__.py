@@ -1,0 +1,1 @@
+"""The ground and the sea of a scenario, and how they are painted."""

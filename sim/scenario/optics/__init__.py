@@ -1,0 +1,1 @@
+"""What a camera makes of a scene: light, shutter, noise, and thermal counts."""
