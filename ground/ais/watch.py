@@ -310,6 +310,11 @@ class AisWatch:
             self._book.forget_before(now_ns - 24 * _HOUR_NS)
 
 
+def may_be_vessel(contact: Contact) -> bool:
+    """Whether AIS can have a word on it at all: by its label it may be a vessel, and it has a place."""
+    return contact.label in _MAYBE_VESSELS and contact.position is not None
+
+
 def look_of(contact: Contact, at_ns: int | None = None) -> Look | None:
     """A contact as a look at its last sighting, or carried to `at_ns` when that is at most 90 s away."""
     position = contact.position

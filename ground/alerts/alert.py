@@ -9,7 +9,18 @@ from ground.alerts.rules import Severity
 from skywarden.messages import Label
 
 ReasonWord = Literal[
-    "zone", "label", "score", "position", "looks", "speed", "ais", "hours", "dwell", "crossing", "late"
+    "zone",
+    "label",
+    "score",
+    "position",
+    "looks",
+    "speed",
+    "ais",
+    "light",
+    "hours",
+    "dwell",
+    "crossing",
+    "late",
 ]
 
 

@@ -104,6 +104,12 @@ class AlertDesk:
         self._told(found)
         return found
 
+    def escalate(self, alert_id: str, account: str, text: str) -> LoggedAlert:
+        """A person makes it one step more severe; raises `InputError`, `ConflictError`."""
+        found = self.log.raise_severity(alert_id, account, text, self._clock.utc_ns())
+        self._told(found)
+        return found
+
     def comment(self, alert_id: str, account: str, text: str) -> LoggedAlert:
         """A person's remark; raises `InputError`."""
         found = self.log.comment(alert_id, account, text, self._clock.utc_ns())

@@ -173,6 +173,19 @@ class AlertLog:
         made = Act(kind="commented", time_ns=time_ns, account=account, text=text[:MAX_TEXT])
         return self._acted(alert_id, _always(made))
 
+    def raise_severity(self, alert_id: str, account: str, text: str, time_ns: int) -> LoggedAlert:
+        """A person makes it one step more severe. Raises `ConflictError` when it is at the top already, and
+        `InputError` when there is no such alert."""
+
+        def act(before: LoggedAlert) -> Act | None:
+            above = more_severe(before.severity)
+            if above == before.severity:
+                raise ConflictError(f"this alert is {before.severity} already: there is nothing above")
+            said = text[:MAX_TEXT]
+            return Act(kind="escalated", time_ns=time_ns, account=account, text=said, severity=above)
+
+        return self._acted(alert_id, act)
+
     def escalate(self, now_ns: int) -> list[LoggedAlert]:
         """What nobody has acknowledged for too long becomes more severe; those that did just now."""
         raised = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from ground.ais.sun import NIGHT_DEG, sun_elevation_deg
 from ground.alerts.alert import Reason
 from ground.alerts.rules import Rule
 from ground.alerts.zones import Zone
@@ -17,6 +18,8 @@ def of(rule: Rule, contact: Contact, ais: Sequence[str], at_ns: int) -> Iterator
     if rule.hours:
         minute = rule.minute_of_day(at_ns)
         yield Reason(word="hours", text=f"at {minute // 60:02d}:{minute % 60:02d}, in the rule's hours")
+    if rule.light != "any":
+        yield _light(rule, contact, at_ns)
     yield _looks(rule, contact)
     if rule.labels:
         yield Reason(word="label", text=f"it is a {contact.label}") if contact.label in rule.labels else None
@@ -61,6 +64,20 @@ def dwelt(rule: Rule, since_ns: int | None, at_ns: int) -> Iterator[Reason]:
 def late(seconds: float) -> Reason:
     """The news is old."""
     return Reason(word="late", text=f"the news is {_span(seconds)} old", value=seconds)
+
+
+def _light(rule: Rule, contact: Contact, at_ns: int) -> Reason | None:
+    """Darkness is that of its own place: a rule of hours knows no seasons."""
+    if contact.position is None:
+        return None
+    sun_deg = sun_elevation_deg(at_ns, contact.position.latitude_deg, contact.position.longitude_deg)
+    is_dark = sun_deg < NIGHT_DEG
+    if is_dark is not (rule.light == "dark"):
+        return None
+    word = "dark" if is_dark else "daylight"
+    side = "below" if sun_deg < 0.0 else "above"
+    text = f"it was {word} there (sun {abs(sun_deg):.0f} degrees {side} the horizon)"
+    return Reason(word="light", text=text, value=sun_deg, limit=NIGHT_DEG)
 
 
 def _looks(rule: Rule, contact: Contact) -> Reason | None:

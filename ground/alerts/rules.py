@@ -17,6 +17,9 @@ Trigger = Literal["inside", "enters", "leaves", "crosses", "anywhere"]
 """inside: is in a zone (at once, or after `dwell_s`); enters and leaves: was surely on the other side of
 its border before; crosses: a line; anywhere: no zone is asked."""
 
+Light = Literal["any", "dark", "day"]
+"""dark: after the end of civil twilight and before its beginning, at the contact's own place."""
+
 MAX_RULES = 500
 
 _Minutes = Annotated[int, Meta(ge=0, le=1440)]
@@ -48,6 +51,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         min_probability: that it is inside (enters, leaves, crosses: on the new side), by its covariance.
         min_speed_mps, max_speed_mps: of contacts whose speed is known; a thing at rest has speed 0.
         ais: verdicts of the AIS comparison that alert, such as "silent"; empty for all.
+        light: by the sun at the contact's place and time; without a place "dark" and "day" do not hold.
         hours: times of day when it is in force; empty for always.
         quiet: times of day when it is logged and makes no noise.
         utc_offset_min: what "time of day" means.
@@ -71,6 +75,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     min_speed_mps: Annotated[float, Meta(ge=0.0, le=200.0)] | None = None
     max_speed_mps: Annotated[float, Meta(ge=0.0, le=200.0)] | None = None
     ais: Annotated[tuple[Label, ...], Meta(max_length=20)] = ()
+    light: Light = "any"
     hours: Annotated[tuple[Hours, ...], Meta(max_length=10)] = ()
     quiet: Annotated[tuple[Hours, ...], Meta(max_length=10)] = ()
     utc_offset_min: Annotated[int, Meta(ge=-840, le=840)] = 0

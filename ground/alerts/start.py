@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from ground.ais.board import contacts_beside
 from ground.ais.watch import AisWatch
 from ground.alerts.config import AlertsConfig
 from ground.alerts.desk import AlertDesk, AlertWatch, Tell
@@ -10,12 +11,8 @@ from ground.alerts.log import AlertLog
 from ground.alerts.pilot_text import PilotText
 from ground.fusion.contact import Contact
 from ground.picture.live import LivePicture
-from ground.store.reading import Filter, StoreReader
+from ground.store.reading import StoreReader
 from skywarden.clock import Clock
-
-_BESIDE_DEG = 0.05
-_BESIDE_NS = 90_000_000_000
-_MAX_BESIDE = 200
 
 Add = Callable[[str, Callable[[], None]], None]
 """Takes a part's name and how to end it; what was added last ends first."""
@@ -45,7 +42,7 @@ def start_alerts(
 
     def words(contact: Contact) -> tuple[str, ...]:
         assert ais is not None
-        return (ais.verdict(contact, _beside(store, contact)).word,)
+        return (ais.verdict(contact, contacts_beside(store, contact)).word,)
 
     desk = AlertDesk(
         log,
@@ -58,26 +55,3 @@ def start_alerts(
     add("alerts", watch.stop)
     watch.start()
     return desk, lambda: [] if watch.is_alive else ["alerts are not judged: their thread has ended"]
-
-
-def _beside(store: StoreReader, contact: Contact) -> list[Contact]:
-    """Contacts near it in place and time, which compete for the same vessels."""
-    position = contact.position
-    if position is None:
-        return []
-    west = (position.longitude_deg - _BESIDE_DEG + 180.0) % 360.0 - 180.0
-    east = (position.longitude_deg + _BESIDE_DEG + 180.0) % 360.0 - 180.0
-    found, _ = store.contacts(
-        Filter(
-            bbox=(
-                west,
-                max(-90.0, position.latitude_deg - _BESIDE_DEG),
-                east,
-                min(90.0, position.latitude_deg + _BESIDE_DEG),
-            ),
-            since_ns=contact.last_ns - _BESIDE_NS,
-            until_ns=contact.last_ns + _BESIDE_NS,
-            limit=_MAX_BESIDE,
-        )
-    )
-    return [one.contact for one in found]

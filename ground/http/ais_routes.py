@@ -2,31 +2,31 @@
 .../contacts/ID/ais.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, HTTPException, Query
+from fastapi import FastAPI, Header, HTTPException, Query, Response
 
 from ground.accounts.roles import Permission
 from ground.ais.behaviour import Flag
+from ground.ais.board import VerdictBoard, contacts_beside
 from ground.ais.book import Vessel
 from ground.ais.identity import type_name
 from ground.ais.verdict import Candidate, Verdict, Word
 from ground.ais.watch import AisWatch
-from ground.fusion.contact import Contact
 from ground.http.gate import needs
 from ground.http.questions import parse_bbox, parse_time
 from ground.http.views import ErrorView, LonLat, View
 from ground.store.reading import Filter, StoreReader
 from skywarden.ais.reports import PositionReport
+from skywarden.clock import Clock
 from skywarden.times import rfc3339
 
 _NOT_FOUND: Mapping[int | str, dict[str, Any]] = {
     404: {"model": ErrorView, "description": "There is no such vessel or contact."}
 }
-_BESIDE_NS = 90_000_000_000
-_BESIDE_DEG = 0.2
-_MAX_BESIDE = 200
+_TAGGED: Mapping[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed since this ETag."}}
 
 
 class AisPositionView(View):
@@ -163,9 +163,26 @@ class AisVerdictView(View):
     reasons: list[AisReasonView]
 
 
-def add_ais_routes(app: FastAPI, watch: AisWatch, store: StoreReader) -> None:
+class AisStandingView(View):
+    """The verdict on one contact in short; `probability` is that of the word."""
+
+    contact_id: str
+    verdict: Literal["matched", "silent", "doubtful", "unheard", "undecided"]
+    probability: float
+    mmsi: str | None
+
+
+class AisStandingList(View):
+    """Contacts that may be vessels, the last seen first; `pending` are not judged anew yet: ask again."""
+
+    items: list[AisStandingView]
+    pending: int
+
+
+def add_ais_routes(app: FastAPI, watch: AisWatch, store: StoreReader, clock: Clock) -> None:
     """The routes of AIS."""
     _add_vessel_routes(app, watch)
+    _add_standings(app, VerdictBoard(watch, store, clock), store)
 
     @app.get("/api/v1/ais/status", response_model=AisStatusView, tags=["ais"])
     @needs(Permission.SEE_PICTURE)
@@ -206,17 +223,56 @@ def add_ais_routes(app: FastAPI, watch: AisWatch, store: StoreReader) -> None:
         found = store.contact(contact_id)
         if found is None:
             raise HTTPException(404, "there is no such contact; it may have been joined with another")
-        return view_verdict(watch.verdict(found.contact, _beside(store, found.contact)))
+        return view_verdict(watch.verdict(found.contact, contacts_beside(store, found.contact)))
+
+
+def _add_standings(app: FastAPI, board: VerdictBoard, store: StoreReader) -> None:
+    @app.get("/api/v1/ais/verdicts", response_model=AisStandingList, responses={**_TAGGED}, tags=["ais"])
+    @needs(Permission.SEE_CONTACTS)
+    def standings(
+        bbox: Annotated[str | None, Query(max_length=100, description="west,south,east,north")] = None,
+        limit: Annotated[int, Query(ge=1, le=5_000)] = 1_000,
+        if_none_match: Annotated[str | None, Header(max_length=200)] = None,
+    ) -> Response:
+        """What AIS says about the contacts last seen, in a word each. A call judges for half a second."""
+        found, _ = store.contacts(Filter(bbox=parse_bbox(bbox) if bbox is not None else None, limit=limit))
+        items, pending = board.standings(found)
+        return _tagged(
+            AisStandingList(
+                items=[
+                    AisStandingView(
+                        contact_id=one.contact_id,
+                        verdict=one.word,
+                        probability=round(one.probability, 3),
+                        mmsi=one.mmsi,
+                    )
+                    for one in items
+                ],
+                pending=pending,
+            ),
+            if_none_match,
+        )
+
+
+def _tagged(answer: View, if_none_match: str | None) -> Response:
+    """The answer as JSON, or 304 when the asker has this very one."""
+    body = answer.model_dump_json().encode()
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Cookie, Authorization"}
+    if if_none_match == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
 
 
 def _add_vessel_routes(app: FastAPI, watch: AisWatch) -> None:
-    @app.get("/api/v1/ais/vessels", response_model=AisVesselList, tags=["ais"])
+    @app.get("/api/v1/ais/vessels", response_model=AisVesselList, responses={**_TAGGED}, tags=["ais"])
     @needs(Permission.SEE_PICTURE)
     def vessels(
         bbox: Annotated[str | None, Query(max_length=100, description="west,south,east,north")] = None,
         since: Annotated[str | None, Query(max_length=40, description="RFC 3339")] = None,
         limit: Annotated[int, Query(ge=1, le=5_000)] = 1_000,
-    ) -> AisVesselList:
+        if_none_match: Annotated[str | None, Header(max_length=200)] = None,
+    ) -> Response:
         """Vessels that were heard, the last heard first, each with what stands out about it."""
         found, matched = watch.vessels(
             parse_bbox(bbox) if bbox is not None else None,
@@ -224,10 +280,13 @@ def _add_vessel_routes(app: FastAPI, watch: AisWatch) -> None:
             limit,
         )
         flags = watch.flags(found)
-        return AisVesselList(
-            items=[AisVesselView(**_vessel(one, flags[one.mmsi])) for one in found],
-            number_matched=matched,
-            number_returned=len(found),
+        return _tagged(
+            AisVesselList(
+                items=[AisVesselView(**_vessel(one, flags[one.mmsi])) for one in found],
+                number_matched=matched,
+                number_returned=len(found),
+            ),
+            if_none_match,
         )
 
     @app.get(
@@ -251,26 +310,6 @@ def _add_vessel_routes(app: FastAPI, watch: AisWatch) -> None:
             for track in sorted(found[0].tracks, key=lambda track: track.number)
         ]
         return AisVesselDetailView(**_vessel(*found), tracks=tracks)
-
-
-def _beside(store: StoreReader, contact: Contact) -> list[Contact]:
-    """Contacts near it in place and time, which compete for the same vessels."""
-    position = contact.position
-    if position is None:
-        return []
-    west = (position.longitude_deg - _BESIDE_DEG + 180.0) % 360.0 - 180.0
-    east = (position.longitude_deg + _BESIDE_DEG + 180.0) % 360.0 - 180.0
-    south = max(-90.0, position.latitude_deg - _BESIDE_DEG)
-    north = min(90.0, position.latitude_deg + _BESIDE_DEG)
-    found, _ = store.contacts(
-        Filter(
-            bbox=(west, south, east, north),
-            since_ns=contact.last_ns - _BESIDE_NS,
-            until_ns=contact.last_ns + _BESIDE_NS,
-            limit=_MAX_BESIDE,
-        )
-    )
-    return [one.contact for one in found]
 
 
 def _vessel(vessel: Vessel, flags: list[Flag]) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """Alerts, zones and rules, and people's word on which tracks are one thing: routes of their own."""
 
+import asyncio
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -12,14 +15,14 @@ from ground.accounts.sessions import Identity
 from ground.alerts.alert import Act, LoggedAlert
 from ground.alerts.desk import AlertDesk
 from ground.alerts.rules import Rule
-from ground.alerts.zone_files import MAX_FILE_BYTES, AsZones, parse_zones
+from ground.alerts.zone_files import MAX_FILE_BYTES, AsZones, parse_zones, read_zones
 from ground.alerts.zones import Zone
 from ground.fusion.contact import ContactEvent
 from ground.fusion.history import ContactHistory, NotedEvent
 from ground.fusion.rulings import Ruling
 from ground.fusion.site_shelf import SiteShelf
 from ground.fusion.sites import Site
-from ground.http.gate import Caller, needs
+from ground.http.gate import Caller, needs, takes
 from ground.http.views import ErrorView, LonLat, View
 from ground.store.reading import StoreReader
 from skywarden.clock import Clock
@@ -27,6 +30,7 @@ from skywarden.errors import ConflictError, InputError
 from skywarden.messages import LatLon
 from skywarden.times import rfc3339
 
+_MAX_ZONE = 2_000_000
 _MAX_UPLOAD = min(MAX_FILE_BYTES, 10_000_000)
 _REFUSED: Mapping[int | str, dict[str, Any]] = {
     400: {"model": ErrorView, "description": "What was given makes no zone, rule or word."},
@@ -260,6 +264,18 @@ def _add_alerts(app: FastAPI, desk: AlertDesk) -> None:
         return view_alert(_or_conflict(lambda: desk.acknowledge(alert_id, _account(request), given.text)))
 
     @app.post(
+        "/api/v1/alerts/{alert_id}/escalate",
+        response_model=AlertView,
+        responses={**_REFUSED},
+        tags=["alerts"],
+    )
+    @needs(Permission.REVIEW)
+    def escalate(request: Request, alert_id: str, given: NoteAsk) -> AlertView:
+        """One step more severe, by a person; whom the rule tells is told again."""
+        _must_exist(desk, alert_id)
+        return view_alert(_or_conflict(lambda: desk.escalate(alert_id, _account(request), given.text)))
+
+    @app.post(
         "/api/v1/alerts/{alert_id}/comments",
         response_model=AlertView,
         responses={**_REFUSED},
@@ -281,6 +297,7 @@ def _add_zones(app: FastAPI, desk: AlertDesk) -> None:
 
     @app.put("/api/v1/zones/{zone_id}", response_model=ZoneView, responses={**_REFUSED}, tags=["alerts"])
     @needs(Permission.REVIEW)
+    @takes(_MAX_ZONE)
     def put_zone(request: Request, zone_id: str, given: ZoneView) -> ZoneView:
         """Keep a zone, in place of one of the same id."""
         if given.zone_id != zone_id:
@@ -291,20 +308,22 @@ def _add_zones(app: FastAPI, desk: AlertDesk) -> None:
 
     @app.post("/api/v1/zones/import", response_model=ZoneList, responses={**_REFUSED}, tags=["alerts"])
     @needs(Permission.REVIEW)
+    @takes(_MAX_UPLOAD)
     async def import_zones(
         request: Request,
         name: Annotated[str, Query(min_length=1, max_length=100)],
         kind: Literal["area", "exclusion", "mute"] = "area",
         width_m: Annotated[float, Query(ge=0.0, le=100_000.0)] = 0.0,
     ) -> ZoneList:
-        """The zones of a GeoJSON, KML or QGroundControl file (the body); GeoPackage by the command line."""
-        body = b""
+        """The zones of a GeoJSON, KML, GeoPackage or QGroundControl file (the body)."""
+        body = bytearray()
         async for piece in request.stream():
             body += piece
             if len(body) > _MAX_UPLOAD:
                 raise InputError(f"more than {_MAX_UPLOAD} bytes")
-        found = parse_zones(body, AsZones(surface_kind=kind, width_m=width_m, source=name), name=name)
-        desk.put_zones(found, _account(request))
+        wanted = AsZones(surface_kind=kind, width_m=width_m, source=name)
+        found = await asyncio.to_thread(_imported, bytes(body), wanted, name)
+        await asyncio.to_thread(desk.put_zones, found, _account(request))
         return ZoneList(items=[_view_zone(zone) for zone in found])
 
     @app.delete("/api/v1/zones/{zone_id}", status_code=204, responses={**_REFUSED}, tags=["alerts"])
@@ -431,6 +450,16 @@ def _view_site(site: Site) -> SiteView:
             for one in site.visits
         ],
     )
+
+
+def _imported(body: bytes, wanted: AsZones, name: str) -> list[Zone]:
+    """The zones in a file that came over the web; a GeoPackage is read where SQLite can open it."""
+    if not body.startswith(b"SQLite format 3\0"):
+        return parse_zones(body, wanted, name=name)
+    with tempfile.TemporaryDirectory(prefix="skywarden-zones-") as folder:
+        path = Path(folder) / "zones.gpkg"
+        path.write_bytes(body)
+        return read_zones(path, wanted)
 
 
 def _must_exist(desk: AlertDesk, alert_id: str) -> None:

@@ -34,6 +34,7 @@ from ground.fusion.site_shelf import SiteShelf
 from ground.http import views
 from ground.http.ais_routes import add_ais_routes
 from ground.http.alert_routes import add_alert_routes, add_fusion_routes, add_site_routes, view_alert
+from ground.http.chip_routes import add_chip_routes
 from ground.http.export_routes import add_export_routes
 from ground.http.gate import Caller, Gate, needs, open_to_all, require_permissions
 from ground.http.layers import find_layers
@@ -188,7 +189,8 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     add_export_routes(app, station.store, station.review)
     add_plot_routes(app, station.store, station.review)
     add_review_routes(app, station.review, station.store, station.clock)
-    add_ais_routes(app, station.ais, station.store)
+    add_ais_routes(app, station.ais, station.store, station.clock)
+    add_chip_routes(app, station.store)
     add_alert_routes(app, station.alerts)
     add_fusion_routes(app, station.history, station.rule, station.store, station.clock)
     add_site_routes(app, SiteShelf(station.store, station.contacts))

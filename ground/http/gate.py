@@ -30,6 +30,7 @@ MAX_BODY_BYTES = 16_384
 _BODY_S = 10.0
 _SAFE = frozenset({"GET", "HEAD"})
 _ATTRIBUTE = "__skywarden_permission__"
+_TAKES = "__skywarden_takes__"
 _SEEN_AGAIN_S = 600.0
 _MAX_SEEN = 50_000
 _LIVE = "/api/v1/live"
@@ -42,6 +43,16 @@ def needs(permission: Permission) -> Callable[[EndpointT], EndpointT]:
 
     def mark(endpoint: EndpointT) -> EndpointT:
         setattr(endpoint, _ATTRIBUTE, permission)
+        return endpoint
+
+    return mark
+
+
+def takes(most_bytes: int) -> Callable[[EndpointT], EndpointT]:
+    """Names how long a body an endpoint takes, where it is more than `MAX_BODY_BYTES`."""
+
+    def mark(endpoint: EndpointT) -> EndpointT:
+        setattr(endpoint, _TAKES, most_bytes)
         return endpoint
 
     return mark
@@ -130,7 +141,7 @@ class Gate:
         try:
             self._judge(scope, caller, permission)
             await self._write_down(scope, caller, permission)
-            receive = await _bounded(scope, receive)
+            receive = await _bounded(scope, receive, self._most_bytes(scope))
         except _RefusalError as refusal:
             if not refusal.is_quiet:
                 self._log(scope, caller, "denied", f"{refusal.status} {refusal.why}")
@@ -151,6 +162,15 @@ class Gate:
             if match is Match.PARTIAL and partial is None:
                 partial = route
         return permission_of(partial) if partial is not None else None
+
+    def _most_bytes(self, scope: Scope) -> int:
+        """How long a body the route that this request goes to takes."""
+        if scope["method"] in _SAFE:
+            return 0
+        for route in self._web.routes:
+            if route.matches(scope)[0] is Match.FULL:
+                return int(getattr(getattr(route, "endpoint", None), _TAKES, MAX_BODY_BYTES))
+        return MAX_BODY_BYTES
 
     def _judge(self, scope: Scope, caller: Caller, permission: Permission | None) -> None:
         """Raise `_RefusalError` unless this request may go on."""
@@ -299,8 +319,8 @@ def _plain(netloc: str) -> str:
     return netloc.lower().removesuffix(":80").removesuffix(":443")
 
 
-async def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """The body read whole, and no longer than anything here needs; raises `_RefusalError`."""
+async def _bounded(scope: Scope, receive: Receive, most_bytes: int) -> Receive:
+    """The body read whole, and no longer than its route needs; raises `_RefusalError`."""
     if scope["method"] in _SAFE:
         return receive
     parts: list[bytes] = []
@@ -314,8 +334,8 @@ async def _bounded(scope: Scope, receive: Receive) -> Receive:
             raise _RefusalError(400, "the request broke off", "broke off", is_quiet=True)
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > MAX_BODY_BYTES:
-            raise _RefusalError(413, f"a request may have {MAX_BODY_BYTES} bytes", "too large")
+        if size > most_bytes:
+            raise _RefusalError(413, f"a request may have {most_bytes} bytes", "too large")
         is_more = message.get("more_body", False)
     whole: Message = {"type": "http.request", "body": b"".join(parts), "more_body": False}
     is_given = False

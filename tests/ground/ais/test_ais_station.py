@@ -1,6 +1,7 @@
 """AIS at a running station: sources of every kind, what is kept over a restart, routes, command line."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -13,13 +14,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from ground.ais.board import VerdictBoard
 from ground.ais.config import AisConfig, AisSourceConfig
 from ground.ais.store import AisStore, Batch, ais_path
 from ground.ais.watch import AisWatch
 from ground.cli import app
-from ground.config import GroundConfig
+from ground.config import ContactsConfig, GroundConfig
+from ground.fusion.book import ContactBook
 from ground.fusion.contact import Contact
 from ground.serve import GroundHandle, start_ground
+from ground.store.reading import StoredContact
+from ground.store.sqlite import SqliteStore
 from skywarden.ais.compose import compose_sentences
 from skywarden.clock import SystemClock
 from skywarden.errors import InputError, StoreError
@@ -216,8 +221,45 @@ def test_a_contact_of_now_and_one_of_yesterday_get_the_same_verdict(tmp_path: Pa
         assert deaf.verdict(contact(900, 0, 0), []).word == "unheard"
 
 
-def ask(ground: GroundHandle, path: str) -> Any:
+def test_a_board_judges_what_it_can_in_its_time_and_keeps_it(tmp_path: Path) -> None:
+    clock = FixedClock(START_NS + 1_000 * S)
+    with ExitStack() as stack:
+        watch = watching(stack, tmp_path, f"file:{tmp_path}/none.nmea", clock=clock)
+        watch.take("one", tuple(report(second, 5.0 * second, 0) for second in range(0, 1_000, 10)))
+        store = SqliteStore(tmp_path / "store.sqlite", ContactBook(ContactsConfig()))
+        stack.callback(store.close)
+        board = VerdictBoard(watch, store, clock)
+        contacts = [
+            StoredContact(contact=one, best_chip_id=None, revision=1)
+            for one in (
+                contact(900, 4_505, 4),
+                contact(900, 0, 0, name="c-house", label="building"),
+                contact(900, 90_000, 0, name="c-far"),
+            )
+        ]
+        found, pending = board.standings(contacts, limit_s=0.0)
+        assert ([(one.contact_id, one.word, one.mmsi) for one in found], pending) == (
+            [("c-1", "matched", "230108610")],
+            1,
+        )
+        assert [one.contact_id for one in board.standings(contacts)[0]] == ["c-1", "c-far"]
+        assert board.standings(contacts, limit_s=0.0)[1] == 0
+        changed = [dataclasses.replace(one, revision=2) for one in contacts]
+        assert board.standings(changed, limit_s=0.0)[1] == 1
+        assert board.standings(changed)[1] == 0
+        clock.now_ns += 31 * S
+        assert board.standings(changed, limit_s=0.0)[1] == 1, "other reports may have come"
+
+
+def _tag_of(ground: GroundHandle, path: str) -> str:
     request = urllib.request.Request(f"{ground.http_url}{path}", headers=dict([authorization(ground)]))
+    with urllib.request.urlopen(request, timeout=30.0) as answer:
+        return str(answer.headers["ETag"])
+
+
+def ask(ground: GroundHandle, path: str, tag: str = "") -> Any:
+    headers = dict([authorization(ground)]) | ({"If-None-Match": tag} if tag else {})
+    request = urllib.request.Request(f"{ground.http_url}{path}", headers=headers)
     with urllib.request.urlopen(request, timeout=30.0) as answer:
         return json.load(answer)
 
@@ -240,12 +282,17 @@ def test_the_api_shows_vessels_sources_and_one_vessel(tmp_path: Path) -> None:
         with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sender:
             until(lambda: ask(handle, "/api/v1/ais/status")["sources"][0]["is_open"], 30.0)
             # The port is a free one; the API does not tell it, the source does.
-            sender.sendto(b"\n".join([*NAME, SENTENCE, b""]), handle.ais.sources[0].address)
+            sender.sendto(b"\n".join([*NAME, SENTENCE, b""]), open_port(handle.ais))
             until(lambda: ask(handle, "/api/v1/ais/vessels")["number_matched"] == 1, 30.0)
         (vessel,) = ask(handle, "/api/v1/ais/vessels?bbox=19,-1,21,1&since=2020-01-01T00:00:00Z")["items"]
         assert (vessel["mmsi"], vessel["name"], vessel["type"]) == ("230108610", "MARIA", "fishing")
         assert vessel["position"]["latitude_deg"] == pytest.approx(0.01)
         assert ask(handle, "/api/v1/ais/vessels?bbox=30,-1,31,1")["items"] == []
+        assert ask(handle, "/api/v1/ais/verdicts?bbox=19,-1,21,1") == {"items": [], "pending": 0}
+        with pytest.raises(urllib.error.HTTPError) as unchanged:
+            ask(handle, "/api/v1/ais/vessels", tag=_tag_of(handle, "/api/v1/ais/vessels"))
+        with closing(unchanged.value):
+            assert unchanged.value.code == 304
         assert len(ask(handle, "/api/v1/ais/vessels/230108610")["tracks"][0]["places"]) == 1
         for path in ("/api/v1/ais/vessels/000", "/api/v1/contacts/c-none/ais"):
             with pytest.raises(urllib.error.HTTPError) as refused:

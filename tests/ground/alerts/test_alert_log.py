@@ -91,6 +91,24 @@ def test_what_nobody_acknowledges_grows_more_severe_twice_at_most(log: AlertLog,
     assert log.newest()[0].severity == "urgent"
 
 
+def test_a_person_makes_it_louder_up_to_the_top(log: AlertLog, clock: HandClock) -> None:
+    told: list[LoggedAlert] = []
+    desk = _desk(log, clock, told)
+    desk.put_rule(rule(severity="notice"), "eva")
+    (logged,) = desk.observe([contact()])
+    alert_id = logged.alert.alert_id
+    assert [desk.escalate(alert_id, "eva", "two boats").severity for _ in range(2)] == ["warning", "urgent"]
+    assert [(act.kind, act.account, act.text) for act in told[-1].acts][-1] == (
+        "escalated",
+        "eva",
+        "two boats",
+    )
+    with pytest.raises(ConflictError, match="urgent already"):
+        desk.escalate(alert_id, "eva", "")
+    with pytest.raises(InputError, match="no alert"):
+        desk.escalate("a-none", "eva", "")
+
+
 def test_what_was_acknowledged_grows_no_louder(log: AlertLog, clock: HandClock) -> None:
     desk = _desk(log, clock)
     desk.put_rule(rule(escalate_after_s=60.0), "eva")

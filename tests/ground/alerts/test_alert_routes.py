@@ -4,12 +4,15 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import shapely
 
 from ground.accounts.roles import Role
 from ground.serve import GroundHandle
+from tests.ground.alerts.test_zone_files import geopackage, gpkg_blob
 from tests.ground.scenes import METRE_DEG, position, put, running_edge, running_ground, sighting, until
 
 
@@ -80,6 +83,9 @@ def test_a_vessel_in_the_zone_alerts_and_a_person_acknowledges(ground: GroundHan
     assert luis.ask("POST", path + "/comments", {"text": "same boat as on Monday"})[0] == 200
     acts = eva.ask("GET", path)[1]["acts"]
     assert [(act["kind"], act["account"]) for act in acts] == [("acknowledged", "eva"), ("commented", "luis")]
+    status, answer = luis.ask("POST", path + "/escalate", {"text": "two of them"})
+    assert status == 409, "an exclusion zone is urgent already"
+    assert "urgent already" in answer["error"]
     assert eva.ask("GET", "/api/v1/alerts?is_open=true")[1]["items"] == []
     assert eva.ask("GET", "/api/v1/alerts/a-none")[0] == 404
     assert eva.ask("POST", "/api/v1/alerts/a-none/acknowledge", {})[0] == 404
@@ -99,6 +105,22 @@ def test_zones_are_drawn_imported_and_removed(ground: GroundHandle) -> None:
     assert eva.ask("DELETE", f"/api/v1/zones/{zone_id}")[0] == 204
     assert eva.ask("DELETE", f"/api/v1/zones/{zone_id}")[0] == 404
     assert [one["zone_id"] for one in eva.ask("GET", "/api/v1/zones")[1]["items"]] == ["keep-out"]
+
+
+def test_a_geopackage_is_imported_as_an_exclusion_zone(ground: GroundHandle, tmp_path: Path) -> None:
+    eva = Account(ground, "eva", Role.OPERATOR)
+    file = geopackage(tmp_path / "a.gpkg", gpkg_blob(shapely.box(30.0, 1.0, 30.1, 1.1)))
+    path = "/api/v1/zones/import?name=reserve.gpkg&kind=exclusion"
+    status, made = eva.ask("POST", path, file.read_bytes())
+    assert status == 200, made
+    assert (status, [(one["name"], one["kind"]) for one in made["items"]]) == (
+        200,
+        [("Reserve", "exclusion")],
+    )
+    assert eva.ask("DELETE", f"/api/v1/zones/{made['items'][0]['zone_id']}")[0] == 204
+    assert eva.ask("POST", "/api/v1/zones/import?name=x", b" " * 10_000_001)[0] == 413
+    assert eva.ask("PUT", "/api/v1/rules/r", b" " * 16_385)[0] == 413
+    assert eva.ask("POST", path, b"SQLite format 3\0 and nothing else")[0] == 400
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,23 @@ def test_hours_over_midnight_and_quiet_hours() -> None:
     assert alert.is_quiet
 
 
+def test_darkness_is_that_of_the_place() -> None:
+    noon = 1_763_028_000 - 1_763_028_000 % 86_400 + 12 * 3_600 - 80 * 60  # at 20 E
+    at_s = (noon - START_NS / 1e9) + 86_400.0
+    for light, hours, is_fired in (
+        ("day", 0.0, True),
+        ("dark", 0.0, False),
+        ("dark", 12.0, True),
+        ("day", 12.0, False),
+    ):
+        fired = _fired(_engine(rule(light=light)), contact(at_s=at_s + hours * 3_600.0))
+        assert bool(fired) is is_fired, (light, hours)
+        for alert in fired:
+            (why,) = [one for one in alert.why if one.word == "light"]
+            assert why.text.startswith("it was dark there" if hours else "it was daylight there")
+    assert _fired(_engine(rule(trigger="anywhere", light="dark")), contact(position=None)) == []
+
+
 def test_old_news_say_how_old() -> None:
     (alert,) = _fired(_engine(rule()), contact(), late_s=3_000.0)
     assert alert.why[-1].text == "the news is 50 min old"

@@ -99,7 +99,8 @@ def test_a_plan_of_qgroundcontrol() -> None:
     assert all(_holds_the_middle(zone) for zone in found[:3])
 
 
-def _geopackage(path: Path, blob: bytes, *, epsg: int = 4326) -> Path:
+def geopackage(path: Path, blob: bytes, *, epsg: int = 4326) -> Path:
+    """A GeoPackage of one feature."""
     db = sqlite3.connect(path)
     try:
         db.executescript(
@@ -119,7 +120,8 @@ def _geopackage(path: Path, blob: bytes, *, epsg: int = 4326) -> Path:
     return path
 
 
-def _blob(geometry: shapely.Geometry, *, has_envelope: bool = True) -> bytes:
+def gpkg_blob(geometry: shapely.Geometry, *, has_envelope: bool = True) -> bytes:
+    """A geometry as a GeoPackage keeps it."""
     flags = 1 | (2 if has_envelope else 0)
     envelope = struct.pack("<4d", *geometry.bounds) if has_envelope else b""
     body: bytes = shapely.to_wkb(geometry)
@@ -127,12 +129,12 @@ def _blob(geometry: shapely.Geometry, *, has_envelope: bool = True) -> bytes:
 
 
 def test_a_geopackage_in_degrees_and_in_metres(tmp_path: Path) -> None:
-    (zone,) = read_zones(_geopackage(tmp_path / "a.gpkg", _blob(shapely.Polygon(RING))))
+    (zone,) = read_zones(geopackage(tmp_path / "a.gpkg", gpkg_blob(shapely.Polygon(RING))))
     assert zone.name == "Reserve"
     assert _holds_the_middle(zone)
     metres = shapely.box(2_226_389.8 - 900, -900, 2_226_389.8 + 900, 900)  # 20 E 0 N in Web Mercator
-    blob = _blob(metres, has_envelope=False)
-    (zone,) = read_zones(_geopackage(tmp_path / "b.gpkg", blob, epsg=3857))
+    blob = gpkg_blob(metres, has_envelope=False)
+    (zone,) = read_zones(geopackage(tmp_path / "b.gpkg", blob, epsg=3857))
     assert _holds_the_middle(zone)
 
 
@@ -168,9 +170,9 @@ def test_a_geopackage_that_is_none_or_damaged_is_refused(tmp_path: Path) -> None
     with pytest.raises(InputError, match="GeoPackage"):
         read_zones(path)
     with pytest.raises(InputError, match="header"):
-        read_zones(_geopackage(tmp_path / "y.gpkg", b"nonsense"))
+        read_zones(geopackage(tmp_path / "y.gpkg", b"nonsense"))
     with pytest.raises(InputError, match="damaged"):
-        read_zones(_geopackage(tmp_path / "z.gpkg", b"GP\0\1" + bytes(4) + b"\1\3"))
+        read_zones(geopackage(tmp_path / "z.gpkg", b"GP\0\1" + bytes(4) + b"\1\3"))
     path.write_bytes(b"SQLite format 3\0" + bytes(200))
     with pytest.raises(InputError):
         read_zones(path)

@@ -180,6 +180,9 @@ def test_sightings_pages_and_chips(ground: GroundHandle) -> None:
     assert (status, headers["content-type"]) == (200, "image/jpeg")
     assert headers["cache-control"] == "private, no-cache"
     assert image == chip(sighting()).data
+    box = _json(ground, "/api/v1/chips/chip-uav07-s1-eo-1-1/box")
+    assert (box["width_px"], box["box_in_chip_px"]) == (64, [8.0, 8.0, 56.0, 56.0])
+    assert _get(ground, "/api/v1/chips/none/box")[0] == 404
 
 
 def test_tracks_know_their_contact(ground: GroundHandle) -> None:

@@ -1,0 +1,113 @@
+"""What AIS says about many contacts at once, so that a list can be asked for the silent ones.
+
+A verdict takes milliseconds, a list has thousands: each is kept until its contact changed or it grew old, and
+one call judges no longer than it was given. What is not judged yet comes with the next call.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ground.ais.verdict import Word
+from ground.ais.watch import AisWatch, may_be_vessel
+from ground.fusion.contact import Contact
+from ground.store.reading import Filter, StoredContact, StoreReader
+from skywarden.clock import NS_PER_S, Clock
+
+_BESIDE_NS = 90 * NS_PER_S
+_BESIDE_DEG = 0.2
+_MAX_BESIDE = 200
+
+_FRESH_NS = 30 * NS_PER_S
+_SETTLED_NS = 3_600 * NS_PER_S
+_RECENT_NS = 7_200 * NS_PER_S
+_MAX_KEPT = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """The verdict on one contact in short."""
+
+    contact_id: str
+    word: Word
+    probability: float
+    mmsi: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    revision: int
+    judged_ns: int
+    standing: Standing
+
+
+def contacts_beside(store: StoreReader, contact: Contact) -> list[Contact]:
+    """Contacts near it in place and time, which compete with it for the same vessels."""
+    position = contact.position
+    if position is None:
+        return []
+    west = (position.longitude_deg - _BESIDE_DEG + 180.0) % 360.0 - 180.0
+    east = (position.longitude_deg + _BESIDE_DEG + 180.0) % 360.0 - 180.0
+    south = max(-90.0, position.latitude_deg - _BESIDE_DEG)
+    north = min(90.0, position.latitude_deg + _BESIDE_DEG)
+    found, _ = store.contacts(
+        Filter(
+            bbox=(west, south, east, north),
+            since_ns=contact.last_ns - _BESIDE_NS,
+            until_ns=contact.last_ns + _BESIDE_NS,
+            limit=_MAX_BESIDE,
+        )
+    )
+    return [one.contact for one in found]
+
+
+class VerdictBoard:
+    """See the module. Safe from any thread: one judges, the others read what is kept."""
+
+    def __init__(self, watch: AisWatch, store: StoreReader, clock: Clock) -> None:
+        self._watch, self._store, self._clock = watch, store, clock
+        self._judging = threading.Lock()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    def standings(
+        self, contacts: Sequence[StoredContact], limit_s: float = 0.5
+    ) -> tuple[list[Standing], int]:
+        """The verdicts on those that may be vessels and have a place, in their order, and how many are not
+        judged yet or not anew."""
+        asked = [one for one in contacts if may_be_vessel(one.contact)]
+        now_ns = self._clock.utc_ns()
+        due = [one for one in asked if self._is_due(one, now_ns)]
+        if due and self._judging.acquire(blocking=False):
+            try:
+                due = due[self._judge(due, now_ns, limit_s) :]
+            finally:
+                self._judging.release()
+        kept = [self._kept.get(one.contact.contact_id) for one in asked]
+        return [one.standing for one in kept if one is not None], len(due)
+
+    def _is_due(self, stored: StoredContact, now_ns: int) -> bool:
+        kept = self._kept.get(stored.contact.contact_id)
+        if kept is None or kept.revision != stored.revision:
+            return True
+        is_recent = now_ns - stored.contact.last_ns < _RECENT_NS
+        return now_ns - kept.judged_ns > (_FRESH_NS if is_recent else _SETTLED_NS)
+
+    def _judge(self, due: Sequence[StoredContact], now_ns: int, limit_s: float) -> int:
+        """How many of them, from the first on, were judged in the time given; at least one."""
+        end_ns = self._clock.monotonic_ns() + round(limit_s * NS_PER_S)
+        for count, stored in enumerate(due, start=1):
+            verdict = self._watch.verdict(stored.contact, contacts_beside(self._store, stored.contact))
+            standing = Standing(
+                contact_id=stored.contact.contact_id,
+                word=verdict.word,
+                probability=getattr(verdict, verdict.word),
+                mmsi=verdict.mmsi,
+            )
+            self._kept[standing.contact_id] = _Kept(stored.revision, now_ns, standing)
+            self._kept.move_to_end(standing.contact_id)
+            while len(self._kept) > _MAX_KEPT:
+                self._kept.popitem(last=False)
+            if self._clock.monotonic_ns() >= end_ns:
+                return count
+        return len(due)
