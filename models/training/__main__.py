@@ -19,6 +19,7 @@ from models.training.mine import mine, read_alarms, write_alarms
 from models.training.mix import Mix
 from models.training.network import VesselNetwork
 from models.training.parcels import command as parcels
+from models.training.plants import command as plants
 from models.training.run import Run, Settings, averaged_weights
 from models.training.sample import Sample
 from models.training.score import figures, match, threshold_at_recall
@@ -155,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     flown.add_argument("--licence", default="Apache-2.0")
     flown.add_argument("--version", default="1")
     parcels.add_commands(commands)
+    plants.add_commands(commands)
     return parser
 
 
