@@ -14,6 +14,7 @@ from ground.alerts import cli as alerts_cli
 from ground.link import invite_cli
 from ground.review import cli as review_cli
 from ground.station.options import USUAL, StationFiles
+from ground.tak import cli as tak_cli
 from skywarden.errors import SkywardenError, UsageError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ app.command(accounts_cli.access_log, name="access-log")
 app.command(alerts_cli.zones)
 app.command(alerts_cli.alerts)
 app.command(review_cli.review)
+app.command(tak_cli.tak)
 
 
 @app.command

@@ -11,6 +11,7 @@ from ground.ais.config import AisConfig
 from ground.alerts.config import AlertsConfig
 from ground.link.thin_link import ThinLinkConfig
 from ground.store.keeper import RetentionConfig
+from ground.tak.config import TakFeedConfig
 from skywarden.config import Config
 from skywarden.errors import ConfigError
 
@@ -72,6 +73,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         contacts: when tracks become one contact.
         alerts: who else is told of alerts.
         ais: receivers of AIS, and how contacts are held against what they hear.
+        tak: feeds to TAK clients and servers, each a table `[[tak]]`.
         retention: how long what was received is kept; without days in it nothing is erased.
     """
 
@@ -88,6 +90,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     contacts: ContactsConfig = ContactsConfig()
     alerts: AlertsConfig = AlertsConfig()
     ais: AisConfig = AisConfig()
+    tak: Annotated[tuple[TakFeedConfig, ...], Meta(max_length=8)] = ()
     retention: RetentionConfig = RetentionConfig()
 
     def state_dir(self) -> Path:

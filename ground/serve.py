@@ -11,12 +11,13 @@ from ground.config import GroundConfig, host_and_port
 from ground.link.authenticator import enrol
 from ground.station.desks import Desks, start_desks
 from ground.station.memory import Foundation, Memory, lay_foundation, open_memory
+from ground.station.neighbours import Neighbours, start_neighbours
 from ground.station.parts import Parts
 from ground.station.places import authorized_dir, server_key_path, store_path
 from ground.station.radio import Radio, start_radio
 from ground.station.watches import Watches, start_watches
 from ground.station.web import Web, check_reach, start_web
-from ground.store.sqlite import Store
+from ground.store.seam import Store
 from skywarden.clock import Clock, SystemClock
 from skywarden.evidence import public_keys_in
 from skywarden.link import keys
@@ -30,7 +31,14 @@ class GroundHandle:
     """A running ground station; `stop` ends it within 5 s, whatever its readers do."""
 
     def __init__(
-        self, base: Foundation, memory: Memory, radio: Radio, desks: Desks, watches: Watches, web: Web
+        self,
+        base: Foundation,
+        memory: Memory,
+        radio: Radio,
+        desks: Desks,
+        watches: Watches,
+        neighbours: Neighbours,
+        web: Web,
     ) -> None:
         self.state_dir = base.state_dir
         self.http_address = web.address
@@ -44,6 +52,8 @@ class GroundHandle:
         self.doorkeeper = desks.doorkeeper
         self.desk = desks.requests
         self.ais = watches.ais
+        self.review = desks.review
+        self.tak = neighbours.tak
         self.retention = desks.retention
         self.is_tls = web.is_tls
         self.rules = web.rules
@@ -120,6 +130,7 @@ def _started(config: GroundConfig, clock: Clock, parts: Parts) -> GroundHandle:
     radio = start_radio(base, memory)
     desks = start_desks(base, memory, radio)
     watches = start_watches(base, memory, radio)
-    web = start_web(base, memory, radio, desks, watches)
+    neighbours = start_neighbours(base, memory, radio, desks, watches)
+    web = start_web(base, memory, radio, desks, watches, neighbours)
     _log.info("ground station runs", http=web.address, link=radio.address, state=str(base.state_dir))
-    return GroundHandle(base, memory, radio, desks, watches, web)
+    return GroundHandle(base, memory, radio, desks, watches, neighbours, web)

@@ -1,6 +1,6 @@
 """`/metrics` of the ground station for Prometheus."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,12 +22,14 @@ class _GroundCollector(Collector):
         picture: LivePicture,
         store: StoreReader,
         clock: Clock,
+        others: Sequence[Callable[[], Iterable[Metric]]],
     ) -> None:
         self._receiver = receiver
         self._authenticator = authenticator
         self._picture = picture
         self._store = store
         self._clock = clock
+        self._others = tuple(others)
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -61,6 +63,8 @@ class _GroundCollector(Collector):
                 f"skywarden_ground_stored_{name}", f"How many {name} the store holds.", getattr(stored, name)
             )
         yield from self._of_platforms()
+        for source in self._others:
+            yield from source()
 
     def _of_platforms(self) -> Iterable[Metric]:
         now_s, now_ns = self._clock.monotonic_ns() / 1e9, self._clock.utc_ns()
@@ -92,9 +96,11 @@ class GroundMetrics:
         picture: LivePicture,
         store: StoreReader,
         clock: Clock,
+        others: Sequence[Callable[[], Iterable[Metric]]] = (),
     ) -> None:
+        """`others` are asked too, each time that somebody asks."""
         self._registry = CollectorRegistry()
-        self._registry.register(_GroundCollector(receiver, authenticator, picture, store, clock))
+        self._registry.register(_GroundCollector(receiver, authenticator, picture, store, clock, others))
 
     def text(self) -> bytes:
         """The page."""

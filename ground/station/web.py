@@ -20,6 +20,7 @@ from ground.picture.clocks import ClockFile, NotedClock
 from ground.picture.live import LivePicture
 from ground.station.desks import Desks
 from ground.station.memory import Foundation, Memory
+from ground.station.neighbours import Neighbours
 from ground.station.parts import Parts
 from ground.station.radio import Radio
 from ground.station.watches import Watches
@@ -59,13 +60,15 @@ def check_reach(config: GroundConfig, host: str) -> None:
     _log.warning("no TLS: passwords and pictures go over the network for all to read", http=config.http)
 
 
-def start_web(base: Foundation, memory: Memory, radio: Radio, desks: Desks, watches: Watches) -> Web:
+def start_web(
+    base: Foundation, memory: Memory, radio: Radio, desks: Desks, watches: Watches, neighbours: Neighbours
+) -> Web:
     """Listen, answer, and let the live picture grow old by the second."""
     http = host_and_port(base.config.http, "http")
     is_tls = tls.has_certificate(base.state_dir)
     web_socket = _listening(*http)
     base.parts.add("web socket", web_socket.close)
-    station = _station(base, memory, radio, desks, watches, is_tls=is_tls)
+    station = _station(base, memory, radio, desks, watches, neighbours, is_tls=is_tls)
     rules = _serve(station, web_socket, base.state_dir if is_tls else None, base.parts)
     _start_ticker(base, memory.picture, radio)
     return Web(
@@ -77,7 +80,14 @@ def start_web(base: Foundation, memory: Memory, radio: Radio, desks: Desks, watc
 
 
 def _station(
-    base: Foundation, memory: Memory, radio: Radio, desks: Desks, watches: Watches, *, is_tls: bool
+    base: Foundation,
+    memory: Memory,
+    radio: Radio,
+    desks: Desks,
+    watches: Watches,
+    neighbours: Neighbours,
+    *,
+    is_tls: bool,
 ) -> Station:
     """What the API shows."""
     config, key = base.config, base.server_key
@@ -87,7 +97,12 @@ def _station(
         clock=base.clock,
         problems=radio.problems,
         metrics=GroundMetrics(
-            radio.receiver, radio.authenticator, memory.picture, memory.store, base.clock
+            radio.receiver,
+            radio.authenticator,
+            memory.picture,
+            memory.store,
+            base.clock,
+            others=(neighbours.metrics,),
         ).text,
         layers_dir=config.layers_dir(),
         console_dir=config.console_dir(),

@@ -1,0 +1,1 @@
+"""The station's picture as a live feed of Cursor on Target, for TAK clients and servers."""

@@ -1,0 +1,147 @@
+"""What may leave to TAK now: the station's contacts, tracks, plots, platforms and AIS as events, if
+released.
+"""
+
+from dataclasses import dataclass, field
+
+from ground.ais.watch import AisWatch
+from ground.picture.live import LivePicture
+from ground.picture.plots import PlotShelf
+from ground.review.desk import ReviewDesk
+from ground.review.release import is_released
+from ground.store.reading import Filter, StoredContact, StoreReader
+from ground.tak.config import TakFeedConfig
+from ground.tak.event import CotEvent
+from ground.tak.things import contact_event, platform_events, plot_event, track_event, vessel_event
+from skywarden.clock import NS_PER_S
+
+_PAGE = 1_000
+_MAX_CONTACTS = 5_000
+_MAX_PLOTS = 500
+_MAX_VESSELS = 2_000
+_VESSELS_NS = 600 * NS_PER_S
+_RELOAD_NS = 2 * NS_PER_S
+_PLOTS_NS = 5 * NS_PER_S
+
+
+@dataclass(slots=True)
+class Offered:
+    """Events that may be said, and the ids of things whose newest state may not be, but which are not
+    gone.
+    """
+
+    events: list[CotEvent] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+
+
+class StationOffers:
+    """Asks the station's parts once a turn. Raises `StoreError` when the store does not answer."""
+
+    def __init__(
+        self,
+        config: TakFeedConfig,
+        store: StoreReader,
+        picture: LivePicture,
+        review: ReviewDesk,
+        ais: AisWatch | None,
+    ) -> None:
+        self._config = config
+        self._store, self._picture, self._review, self._ais = store, picture, review, ais
+        self._shelf = PlotShelf(store)
+        self._contacts: dict[str, StoredContact] = {}
+        self._seen = -1
+        self._loaded_ns = 0
+        self._plots = Offered()
+        self._plots_ns = 0
+
+    def at(self, now_ns: int) -> Offered:
+        """Everything that may be said at `now_ns` (UTC)."""
+        found = Offered()
+        what = self._config.what
+        if "contacts" in what or "tracks" in what:
+            self._follow(now_ns)
+        if "contacts" in what:
+            self._add_contacts(found, now_ns)
+        if "tracks" in what:
+            self._add_tracks(found)
+        if "plots" in what:
+            if now_ns - self._plots_ns >= _PLOTS_NS:
+                self._plots, self._plots_ns = self._plots_now(), now_ns
+            found.events += self._plots.events
+            found.held |= self._plots.held
+        if "platforms" in what:
+            is_exercise = self._picture.is_exercise
+            for state in self._picture.platforms():
+                found.events += platform_events(state, self._config.platform_type, is_exercise=is_exercise)
+        if "ais" in what and self._ais is not None:
+            vessels, _ = self._ais.vessels(None, now_ns - _VESSELS_NS, _MAX_VESSELS)
+            events = (vessel_event(one) for one in vessels)
+            found.events += [one for one in events if one is not None]
+        return found
+
+    def _follow(self, now_ns: int) -> None:
+        """Contacts as the live picture tells of them; all anew when it says that some are no more."""
+        changes = self._picture.changes_since(self._seen, _PAGE)
+        if changes is None:
+            if now_ns - self._loaded_ns < _RELOAD_NS:
+                return
+            self._seen, self._loaded_ns = self._picture.revision, now_ns
+            self._contacts = self._load()
+            return
+        for one in changes:
+            if isinstance(one.value, StoredContact):
+                self._contacts[one.value.contact.contact_id] = one.value
+            self._seen = one.revision
+
+    def _load(self) -> dict[str, StoredContact]:
+        found: dict[str, StoredContact] = {}
+        offset = 0
+        while offset < _MAX_CONTACTS:
+            page, matched = self._store.contacts(Filter(limit=_PAGE, offset=offset))
+            found |= {one.contact.contact_id: one for one in page}
+            offset += len(page)
+            if not page or offset >= matched:
+                break
+        return found
+
+    def _add_contacts(self, found: Offered, now_ns: int) -> None:
+        since_ns = now_ns - round(self._config.keep_s * NS_PER_S)
+        for stored in self._contacts.values():
+            contact = stored.contact
+            review = self._review.of_contact(contact.track_ids)
+            decided_ns = review.decision.time_ns if review.decision is not None else 0
+            if max(contact.last_ns, decided_ns) < since_ns:
+                continue
+            event = contact_event(contact, review.state)
+            if event is None:
+                continue
+            if is_released(review.state, with_unreviewed=self._config.unreviewed):
+                found.events.append(event)
+            elif review.was == "confirmed" and review.new_tracks:
+                found.held.add(event.uid)  # a track joined that nobody has judged: the old word stands
+
+    def _add_tracks(self, found: Offered) -> None:
+        said = {one.uid for one in found.events}
+        of_contacts = {
+            track_id
+            for stored in self._contacts.values()
+            if f"skywarden.{stored.contact.contact_id}" in said
+            for track_id in stored.contact.track_ids
+        }
+        for state in self._picture.tracks():
+            track = state.track
+            review = self._review.of_track(track.track_id)
+            if track.status == "dropped" or track.track_id in of_contacts:
+                continue
+            if is_released(review, with_unreviewed=self._config.unreviewed):
+                event = track_event(track, review, is_exercise=self._picture.is_exercise)
+                found.events += [event] if event is not None else []
+
+    def _plots_now(self) -> Offered:
+        plots, _ = self._shelf.find(Filter(limit=_MAX_PLOTS))
+        made = Offered()
+        for plot in plots:
+            review = self._review.of_track(plot.plot_id)
+            if is_released(review, with_unreviewed=self._config.unreviewed):
+                made.events.append(plot_event(plot, review))
+        return made
