@@ -13,7 +13,7 @@ from typing import Literal
 import structlog
 
 from ground.store.arrivals import Arrival, ArrivedFragment, Ingested, Outcome, Place, Seal, judged
-from ground.store.sqlite import Standing, Store
+from ground.store.seam import Standing, Store
 from skywarden import evidence
 from skywarden.errors import StoreError, WireError
 from skywarden.link.protocol import MAX_SIGNED_ITEMS, Batch, Fragment, Reply, decode_batch, encode_reply

@@ -20,7 +20,7 @@ from ground.link.intake import EvidencePolicy, Intake, Parcel, ReceiverCounts
 from ground.picture.live import LivePicture
 from ground.picture.settler import Settler
 from ground.store.arrivals import Arrival
-from ground.store.sqlite import Store
+from ground.store.seam import Store
 from skywarden.clock import Clock
 from skywarden.errors import LinkError, StoreError
 from skywarden.link import keys

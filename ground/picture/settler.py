@@ -10,7 +10,7 @@ import time
 import structlog
 
 from ground.picture.live import LivePicture
-from ground.store.sqlite import Store
+from ground.store.seam import Store
 from skywarden.errors import StoreError
 
 _log = structlog.get_logger("ground.picture.settler")

@@ -16,7 +16,7 @@ from ground.station.places import store_path
 from ground.station.radio import Radio
 from ground.store.keeper import RetentionKeeper
 from ground.store.retention import Erased, Expired
-from ground.store.sqlite import Store
+from ground.store.seam import Store
 from skywarden.clock import Clock
 from skywarden.errors import StoreError
 from skywarden.messages import TaskingReceipt
