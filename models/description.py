@@ -171,6 +171,10 @@ class SegmentDescription(Config, frozen=True, kw_only=True, forbid_unknown_field
     `boundary_limit` on the boundary, with at least `seed_distance` of the greatest distance, are seeds; they
     grow over the rest of the inside. Areas below `min_area_px` (of the input) are dropped, holes below
     `min_hole_px` are filled, outlines are simplified to within `simplify_px`.
+
+    An input with a side over `tile_px` is looked at in tiles that share at least `overlap_px`, their maps
+    blended into one (0: never; for networks whose sides are free). `flips` averages the maps of 1, 2 or 4
+    mirrored looks, at as many times the cost.
     """
 
     channels: Annotated[
@@ -184,6 +188,9 @@ class SegmentDescription(Config, frozen=True, kw_only=True, forbid_unknown_field
     min_hole_px: Annotated[float, Meta(ge=0.0, le=1e6)] = 60.0
     simplify_px: Annotated[float, Meta(ge=0.0, le=64.0)] = 0.7
     max_boxes: BoxCount = 1000
+    tile_px: Annotated[int, Meta(ge=0, le=16_384)] = 0
+    overlap_px: Annotated[int, Meta(ge=0, le=4096)] = 128
+    flips: Literal[1, 2, 4] = 1
 
 
 class ClassifyDescription(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -341,5 +348,10 @@ def _decode_problem(description: ModelDescription) -> str | None:
     areas = description.segment.channels
     if areas.count("interior") != 1 or areas.count("boundary") > 1 or areas.count("distance") > 1:
         return f"segment.channels are {' '.join(areas)}; one interior, at most one boundary and distance"
+    tile, overlap, step = description.segment.tile_px, description.segment.overlap_px, description.input
+    if description.decode == "segment" and tile and (step.has_fixed_size or tile % step.multiple_px):
+        return f"segment.tile_px {tile} goes with free sides only, and is a multiple of input.multiple_px"
+    if description.decode == "segment" and tile and not 0 < overlap <= tile - step.multiple_px:
+        return f"segment.overlap_px {overlap} with tiles of {tile} px"
     finest, coarsest = description.gsd_m or (0.0, 0.0)
     return f"gsd_m is {finest} to {coarsest}; the finest comes first" if finest > coarsest else None

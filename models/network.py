@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.areas.stitch import MapLook
 from models.decoders import make_decoder
 from models.description import InputDescription, ModelDescription
 from models.detection import DetectionBatch
@@ -28,6 +29,13 @@ class NetworkDetector:
         self._decoder = make_decoder(description)
         session.require_input(*_input_due(description.input))
         self._decoder.check_outputs(session.outputs, session.origin)
+        self._maps: MapLook | None = None
+        if description.decode == "segment":
+            rules, is_nhwc = description.segment, description.input.tensor == "u8_nhwc"
+            self._maps = MapLook(
+                session.run, tile_px=rules.tile_px, overlap_px=rules.overlap_px,
+                step_px=description.input.multiple_px, flips=rules.flips, is_nhwc=is_nhwc,
+            )  # fmt: skip
         if self_test:
             verify(session, self._fit, description.golden)
 
@@ -72,7 +80,7 @@ class NetworkDetector:
 
     def run_network(self, tensor: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
         """Second part of `infer`: the network's raw outputs for an input tensor."""
-        return self._session.run(tensor)
+        return self._session.run(tensor) if self._maps is None else self._maps.run(tensor)
 
     def warm_up(self) -> None:
         """Run once on an empty image."""
