@@ -40,6 +40,30 @@ class Released(Generic[T]):
         return "UNREVIEWED-" if self.has_unreviewed else ""
 
 
+def each_released_contact(
+    store: StoreReader, book: ReviewBook, wanted: Filter, *, with_unreviewed: bool
+) -> Iterator[tuple[StoredContact, State]]:
+    """Contacts that may leave, one after the other; of those that were confirmed in order of id. No limit."""
+    for stored in _candidates(store, book, wanted, with_unreviewed=with_unreviewed):
+        state = book.of_contact(stored.contact.track_ids).state
+        if is_released(state, with_unreviewed=with_unreviewed):
+            yield stored, state
+
+
+def each_released_sighting(
+    store: StoreReader, book: ReviewBook, wanted: Filter, *, with_unreviewed: bool
+) -> Iterator[tuple[StoredSighting, State]]:
+    """Sightings that may leave, one after the other, however many; `limit` and `offset` do not count.
+
+    Of what was confirmed those of one contact stand together, newest first; else all come newest first.
+    """
+    source = _newest_sightings(store, wanted) if with_unreviewed else _confirmed_in_turn(store, book, wanted)
+    for stored in source:
+        state = book.of_sighting(stored.sighting.sighting_id, stored.sighting.track_id)
+        if is_released(state, with_unreviewed=with_unreviewed):
+            yield stored, state
+
+
 def is_released(state: State, *, with_unreviewed: bool) -> bool:
     """Whether something in this state may leave."""
     return state == "confirmed" or (with_unreviewed and state != "rejected")
@@ -110,6 +134,17 @@ def _decided_sightings(store: StoreReader, book: ReviewBook, wanted: Filter) -> 
         yield from _pages(lambda page: store.sightings(page)[0], replace(wanted, contact_id=contact_id))
     alone = store.sightings_of_ids(book.sightings_that_are(_CONFIRMED))
     yield from (one for one in alone if _matches(one, wanted))
+
+
+def _confirmed_in_turn(store: StoreReader, book: ReviewBook, wanted: Filter) -> Iterator[StoredSighting]:
+    """Contact by contact, and each sighting once: nothing but the names of contacts is kept meanwhile."""
+    names = _confirmed_contacts(store, book, wanted)
+    for contact_id in names:
+        yield from _pages(lambda page: store.sightings(page)[0], replace(wanted, contact_id=contact_id))
+    came = set(names)
+    for one in store.sightings_of_ids(book.sightings_that_are(_CONFIRMED)):
+        if one.contact_id not in came and _matches(one, wanted):
+            yield one
 
 
 def _newest_sightings(store: StoreReader, wanted: Filter) -> Iterator[StoredSighting]:
