@@ -9,20 +9,21 @@ import numpy.typing as npt
 
 from models.detection import DetectionBatch, MaskShape, PolygonShape
 from models.evaluation.dataset import Truth
-from models.evaluation.matching import Matched, average_precision
+from models.evaluation.matching import Matched, average_precision, bootstrap
 
 U8 = npt.NDArray[np.uint8]
+F64 = npt.NDArray[np.float64]
 BOUNDARY_REACH_PX = 3
+BOOTSTRAPS = 400
 
 
 class AreaTally:
     """Adds up images; `figures` then says `field_iou`, `boundary_f1` (at 3 px) and `instance_ap50`."""
 
     def __init__(self) -> None:
-        self._shared = self._whole = 0
-        self._iou_by_image: list[float] = []
-        self._precision = np.zeros(2)
-        self._recall = np.zeros(2)
+        self._union: list[tuple[int, int]] = []
+        self._precision: list[tuple[int, int]] = []
+        self._recall: list[tuple[int, int]] = []
         self._score: list[float] = []
         self._is_hit: list[bool] = []
         self._image: list[int] = []
@@ -41,7 +42,7 @@ class AreaTally:
         self._add_instances(found, due, batch.score.tolist())
 
     def figures(self) -> dict[str, Any]:
-        """Pooled over all images; `None` where there was nothing to find."""
+        """Pooled over all images, with 95 % bootstraps over them; `None` where there was nothing to find."""
         matched = Matched(
             score=np.array(self._score, dtype=np.float64),
             is_hit=np.array(self._is_hit, dtype=bool),
@@ -49,29 +50,43 @@ class AreaTally:
             image_index=np.array(self._image, dtype=np.intp),
             truth_by_image=np.array(self._counts, dtype=np.intp),
         )
-        precision = self._precision[0] / max(1.0, self._precision[1])
-        recall = self._recall[0] / max(1.0, self._recall[1])
         instance = average_precision(matched)
-        due = matched.truth_count
-        both = precision + recall
-        return {
+        by_image = [shared / whole for shared, whole in self._union if whole]
+        every = np.ones(len(self._counts))
+        tree: dict[str, Any] = {
             "images": len(self._counts),
-            "objects": due,
-            "field_iou": round(self._shared / self._whole, 4) if self._whole else None,
-            "field_iou_by_image": round(float(np.mean(self._iou_by_image)), 4)
-            if self._iou_by_image
-            else None,
-            "boundary_f1": round(2.0 * precision * recall / both, 4) if both > 0.0 else 0.0 if due else None,
+            "objects": matched.truth_count,
+            "field_iou": self._field_iou(every),
+            "field_iou_by_image": round(float(np.mean(by_image)), 4) if by_image else None,
+            "boundary_f1": self._boundary_f1(every) if matched.truth_count or self._score else None,
             "instance_ap50": None if instance is None else round(instance, 4),
         }
+        limits = bootstrap(matched, BOOTSTRAPS)
+        if limits is not None:
+            tree["instance_ap50_interval"] = [round(value, 4) for value in limits.average_precision]
+            rng = np.random.default_rng(1)
+            drawn = rng.multinomial(len(every), every / len(every), BOOTSTRAPS).astype(np.float64)
+            for name, figure in (("field_iou", self._field_iou), ("boundary_f1", self._boundary_f1)):
+                values = [value for value in map(figure, drawn) if value is not None]
+                tree[f"{name}_interval"] = [
+                    round(float(value), 4) for value in np.quantile(values, [0.025, 0.975])
+                ]
+        return tree
+
+    def _field_iou(self, weight: F64) -> float | None:
+        shared, whole = weight @ np.array(self._union, dtype=np.float64).reshape(-1, 2)
+        return round(float(shared / whole), 4) if whole else None
+
+    def _boundary_f1(self, weight: F64) -> float | None:
+        near, have = weight @ np.array(self._precision, dtype=np.float64).reshape(-1, 2)
+        found, due = weight @ np.array(self._recall, dtype=np.float64).reshape(-1, 2)
+        precision, recall = near / max(1.0, have), found / max(1.0, due)
+        both = precision + recall
+        return round(float(2.0 * precision * recall / both), 4) if both > 0.0 else 0.0
 
     def _add_union(self, found: Sequence["_Mask"], due: Sequence["_Mask"], size_px: tuple[int, int]) -> None:
         have, want = (_painted(masks, size_px, 0) for masks in (found, due))
-        shared, whole = int((have & want).sum()), int((have | want).sum())
-        self._shared += shared
-        self._whole += whole
-        if whole:
-            self._iou_by_image.append(shared / whole)
+        self._union.append((int((have & want).sum()), int((have | want).sum())))
 
     def _add_boundaries(
         self, found: Sequence["_Mask"], due: Sequence["_Mask"], size_px: tuple[int, int]
@@ -80,8 +95,8 @@ class AreaTally:
         have, want = (_painted(masks, size_px, 1) for masks in (found, due))
         near_want: U8 = np.asarray(cv2.dilate(want, reach), dtype=np.uint8)
         near_have: U8 = np.asarray(cv2.dilate(have, reach), dtype=np.uint8)
-        self._precision += (int((have & near_want).sum()), int(have.sum()))
-        self._recall += (int((want & near_have).sum()), int(want.sum()))
+        self._precision.append((int((have & near_want).sum()), int(have.sum())))
+        self._recall.append((int((want & near_have).sum()), int(want.sum())))
 
     def _add_instances(
         self, found: Sequence["_Mask"], due: Sequence["_Mask"], scores: Sequence[float]

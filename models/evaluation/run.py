@@ -13,6 +13,7 @@ from models.detection import DetectionBatch
 from models.detector import Detector
 from models.evaluation.areas import AreaTally
 from models.evaluation.calibration import calibration_figures
+from models.evaluation.counts import count_figures
 from models.evaluation.dataset import Dataset, Truth, map_labels, truth_of
 from models.evaluation.figures import detection_figures, false_alarms, pooled
 from models.evaluation.matching import Found
@@ -92,7 +93,8 @@ def evaluate(looked: Looked, *, task: str, threshold: float, intervals: bool = T
     """The figures of a set; `threshold` is the score from which the model speaks up in the field.
 
     For `task` "segment" `field_iou`, `boundary_f1`, `instance_ap50` of the areas over the threshold; for the
-    rest those of `detection_figures`, false alarms, calibration. Speed is processor time of whole detections.
+    rest those of `detection_figures` and `count_figures`, false alarms, calibration. Speed is processor time
+    of whole detections.
     """
     tree: dict[str, Any] = {
         "dataset": str(looked.dataset.folder),
@@ -108,7 +110,7 @@ def evaluate(looked: Looked, *, task: str, threshold: float, intervals: bool = T
         tree |= tally.figures()
     else:
         figures = detection_figures(looked.found, looked.truth, looked.labels, intervals=intervals)
-        tree |= figures
+        tree |= figures | count_figures(looked.found, looked.truth, threshold)
         at_80 = figures["score_at_80_recall"], figures["score_at_80_recall_over_24px"]
         scores = {"per_image": threshold, "at_80_recall": at_80[0], "at_80_recall_over_24px": at_80[1]}
         tree["false_alarms"] = false_alarms(looked.found, looked.truth, scores)
