@@ -66,8 +66,8 @@ class StreamProtocol:
         return self._asked_ns is not None
 
     def encoded(self, event: CotEvent) -> bytes:
-        """An event as this connection speaks now."""
-        return as_stream(event) if self.encoding == "protobuf" else as_xml(event) + b"\n"
+        """An event as this connection speaks now, nothing after it: readers cut at the end of the element."""
+        return as_stream(event) if self.encoding == "protobuf" else as_xml(event)
 
     def ping(self, now_ns: int) -> bytes:
         """A sign of life."""
@@ -103,7 +103,7 @@ class StreamProtocol:
     def _control(self, kind: str, said: Detail, now_ns: int) -> bytes:
         """XML in any case: it is said before both have agreed."""
         control = Detail(tag="TakControl", children=(said,))
-        return as_xml(_said(f"protouid.{kind}", kind, now_ns, control)) + b"\n"
+        return as_xml(_said(f"protouid.{kind}", kind, now_ns, control))
 
 
 def _said(uid: str, kind: str, now_ns: int, *details: Detail) -> CotEvent:
