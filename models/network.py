@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +15,7 @@ from models.detector import Inference
 from models.golden import verify
 from models.letterbox import Placement, make_fit, require_image
 from models.session import ModelSession, ProviderReport
+from skywarden.errors import ModelError
 
 
 class NetworkDetector:
@@ -81,6 +83,21 @@ class NetworkDetector:
     def run_network(self, tensor: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
         """Second part of `infer`: the network's raw outputs for an input tensor."""
         return self._session.run(tensor) if self._maps is None else self._maps.run(tensor)
+
+    @property
+    def is_seamless(self) -> bool:
+        """Whether it looks at any size in tiles of its own: maps flow together, nothing is left to merge."""
+        return self._maps is not None and self.description.input.fit == "scale"
+
+    def set_scale(self, scale: float) -> None:
+        """Pixels of the network for each of the image, from the next image on.
+
+        Raises `ModelError` for a network whose input has one size, and for scales outside 0.05 to 8.
+        """
+        rules = self.description.input
+        if rules.fit != "scale" or not 0.05 <= scale <= 8.0:
+            raise ModelError(f"{self.model_id}: scale {scale}; 0.05 to 8, where input.fit is scale")
+        self._fit = make_fit(msgspec.structs.replace(rules, scale=scale))
 
     def warm_up(self) -> None:
         """Run once on an empty image."""

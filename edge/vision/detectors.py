@@ -32,7 +32,9 @@ def configured_detector(model: ModelConfig, name: str | None = None) -> NetworkD
         trust = Trust(keys=trusted_keys(model.trusted_keys), now_ns=time.time_ns())
     network = load_detector(name or model.name, threads=model.threads, providers=model.providers, trust=trust)
     detector: NetworkDetector | TiledDetector = network
-    if model.tile_scale > 0.0:
+    if model.tile_scale > 0.0 and network.is_seamless:
+        network.set_scale(model.tile_scale)
+    elif model.tile_scale > 0.0:
         detector = TiledDetector.everywhere(network, scale=model.tile_scale)
     detector.warm_up()
     return detector

@@ -127,6 +127,9 @@ def evaluate(
 def _tiled(network: Any, scale: float) -> Any:
     from models.tiling.detector import TiledDetector
 
+    if network.is_seamless:
+        network.set_scale(scale)
+        return network
     return TiledDetector.everywhere(network, scale=scale)
 
 
