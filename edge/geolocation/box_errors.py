@@ -23,6 +23,8 @@ about as wide as it is long; in the other, where the corner need not stand in th
 Measured on rendered plots, huts and vessels at any share seen: 0.3 to 0.6, and 0.1 to 0.5 (1.2 where less
 than a quarter is seen, 0.05 where more than three are)."""
 
+NO_EDGE_FREE = 2
+
 
 def box_sigma_px(box_px: npt.ArrayLike, pose: CameraPose, camera: CameraModel, pixel_px: float) -> FloatArray:
     """One-sigma errors across and down, shape (N, 2), of the middles of boxes (N, 4: x0, y0, x1, y1).
@@ -45,7 +47,16 @@ def box_sigma_px(box_px: npt.ArrayLike, pose: CameraPose, camera: CameraModel, p
 
 def is_cut(box_px: npt.ArrayLike, camera: CameraModel) -> npt.NDArray[np.bool_]:
     """Whether the image's edge cuts boxes (N, 4) across and down, (N, 2)."""
+    cut: npt.NDArray[np.bool_] = free_edges(box_px, camera) != 0
+    return cut
+
+
+def free_edges(box_px: npt.ArrayLike, camera: CameraModel) -> npt.NDArray[np.int8]:
+    """Which edges of boxes (N, 4) stand free of the image's edge across and down, (N, 2): 0 both, 1 only the
+    right or lower one, -1 only the left or upper one, `NO_EDGE_FREE` neither."""
     boxes = np.asarray(box_px, dtype=np.float64).reshape(-1, 4)
     last = np.array([camera.width_px, camera.height_px]) - 1.0
-    cut: npt.NDArray[np.bool_] = (boxes[:, :2] <= 0.0) | (boxes[:, 2:] >= last)
-    return cut
+    low, high = boxes[:, :2] <= 0.0, boxes[:, 2:] >= last
+    free: npt.NDArray[np.int8] = low.view(np.int8) - high.view(np.int8)
+    free[low & high] = NO_EDGE_FREE
+    return free

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from edge.track.boxes import MEMORY_COLUMNS
+from edge.track.boxes import MEMORY_COLUMNS, SHOWING_COLUMNS
 from edge.track.states import MEMORY
 
 FloatArray = npt.NDArray[np.float64]
@@ -16,8 +16,8 @@ class Book:
     """N tracks with K shared errors and L labels, in the order of their numbers.
 
     `memory` (N,) of `MEMORY`, `z` (N, 4 + K, 5 + K) as `edge.track.motion` has it, `surprise` (N, 2), `sides`
-    (N, 7) as `edge.track.boxes` has them, and `label_scores` (N, L) are views; write into them, and take them
-    anew after `begin` and `drop`. `memory` is kept as bytes: numpy moves records field by field.
+    (N, 7) and `showing` (N, 9) as `edge.track.boxes` has them, and `label_scores` (N, L) are views; write
+    into them, and take them anew after `begin` and `drop`. `memory` is kept as bytes: numpy moves records field by field.
     """
 
     def __init__(self, sources: int, labels: int) -> None:
@@ -27,6 +27,7 @@ class Book:
             np.zeros((0, 4 + sources, 5 + sources)),
             np.zeros((0, 2)),
             np.zeros((0, MEMORY_COLUMNS)),
+            np.zeros((0, SHOWING_COLUMNS)),
             np.zeros((0, labels)),
         ]
         self._look()
@@ -78,9 +79,10 @@ class Book:
 
     def _look(self) -> None:
         count = self._count
-        memory, z, surprise, sides, scores = self._columns
+        memory, z, surprise, sides, showing, scores = self._columns
         self.memory: npt.NDArray[np.void] = memory[:count].view(MEMORY)[:, 0]
         self.z: FloatArray = z[:count]  # type: ignore[assignment]
         self.surprise: FloatArray = surprise[:count]  # type: ignore[assignment]
         self.sides: FloatArray = sides[:count]  # type: ignore[assignment]
+        self.showing: FloatArray = showing[:count]  # type: ignore[assignment]
         self.label_scores: FloatArray = scores[:count]  # type: ignore[assignment]

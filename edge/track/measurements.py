@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edge.geolocation.box_errors import NO_EDGE_FREE
 from edge.track.boxes import Boxes
 from skywarden.errors import InputError
 
@@ -97,11 +98,13 @@ class Measurements:
 
     def _check_boxes(self, boxes: Boxes) -> None:
         count = len(self)
-        if boxes.shapes != ((count, 2, 2), (count, 2), (count,)):
+        if boxes.shapes != ((count, 2, 2), (count, 2), (count, 2), (count,)):
             raise InputError(f"{count} measurements whose boxes have the shapes {boxes.shapes}")
         squares = [float(np.vdot(each, each)) for each in (boxes.half_m, boxes.log_side)]
         if not max(squares) <= max(1, count) * MAX_ABSOLUTE_M**2 or math.isnan(sum(squares)):
             raise InputError(f"a box is not finite, or beyond {MAX_ABSOLUTE_M:g} m wide")
+        if count and not (least(boxes.free.ravel()) >= -1 and most(boxes.free.ravel()) <= NO_EDGE_FREE):
+            raise InputError(f"free edges are told by -1 to {NO_EDGE_FREE}, not {boxes.free.tolist()[:4]}")
 
     def _check_numbers(self) -> None:
         squares = [float(np.vdot(each, each)) for each in (self.points_m, self.shared_m, self.forget_per_s)]

@@ -136,6 +136,14 @@ def add_products(total: FloatArray, a: FloatArray, b: FloatArray) -> None:
     total[2] += diagonal[:, 1]
 
 
+def without(total: FloatArray, part: FloatArray) -> FloatArray:
+    """Covariances less a part of theirs, all as `upper` has them (3, M); whole where that leaves nothing."""
+    less = total - part
+    is_left = (less[0] > 0.0) & (less[0] * less[2] > less[1] * less[1])
+    left: FloatArray = np.where(is_left, less, total)
+    return left
+
+
 def innovations(
     z: FloatArray, points: FloatArray, own: FloatArray, factor: FloatArray
 ) -> tuple[FloatArray, FloatArray]:

@@ -42,13 +42,14 @@ def measurements_of(
     labels: tuple[str, ...],
     config: TrackerConfig,
     half_box_rad: FloatArray | None = None,
-    is_whole: npt.NDArray[np.bool_] | None = None,
+    free: npt.NDArray[np.int8] | None = None,
 ) -> Measurements:
     """The first M locations (M is the length of `score`) whose status is ok, as measurements in `plane`.
 
     `pixel_rad`, shape (M, 2), is the one-sigma error of where an object stands in the image, across and down,
     as an angle; of shape (M,) where it is the same both ways. `half_box_rad`, shape (M, 2), is half the width
-    and half the height of its box as an angle, `is_whole`, shape (M,), whether the image's edge cuts it not.
+    and half the height of its box as an angle, `free`, shape (M, 2), which of its edges stand free of the
+    image's (`edge.geolocation.box_errors.free_edges`; all without it).
     """
     scores = np.asarray(score, dtype=np.float64)
     count = len(scores)
@@ -67,9 +68,9 @@ def measurements_of(
     own, shared = to_stated @ own, to_stated @ shared
     boxes: Boxes | None = None
     if half_box_rad is not None:
-        whole = np.ones(len(rows), dtype=bool) if is_whole is None else is_whole[rows]
+        edges = np.zeros((len(rows), 2), dtype=np.int8) if free is None else free[rows]
         slant_m = locations.slant_range_m[rows]
-        boxes = boxes_on_ground(to_stated @ by_angle, half_box_rad[rows], slant_m, whole)
+        boxes = boxes_on_ground(to_stated @ by_angle, half_box_rad[rows], slant_m, edges)
     fresh = config.fresh_share
     own_m2 = own @ own.transpose(0, 2, 1) + fresh * (shared @ shared.transpose(0, 2, 1))
     own_m2[:, [0, 1], [0, 1]] += _MIN_VARIANCE_M2

@@ -22,7 +22,7 @@ MEMORY = np.dtype(
         ("last_match_ns", np.int64),
         ("score", np.float64),
         ("look_count", np.int64),
-        ("whole_looks", np.int64),
+        ("steady_looks", np.int64),
         ("detection_index", np.int64),
         ("recent", np.int64),
         ("frames", np.int64),
@@ -30,13 +30,15 @@ MEMORY = np.dtype(
         ("status", np.int8),
         ("was_confirmed", np.bool_),
         ("is_moving", np.bool_),
-        ("is_whole", np.bool_),
+        ("is_steady", np.bool_),
+        ("is_partial", np.bool_),
     ],
     align=True,
 )
 """What a track remembers beside its numbers; `detection_index` is -1 inside here on a miss; `recent` (bits,
-the last frame lowest) and `frames` count until it is confirmed; `whole_looks` counts looks that showed all of
-it since it was last out of sight for long, `is_whole` is whether the last look did."""
+the last frame lowest) and `frames` count until it is confirmed; `steady_looks` counts looks that showed all
+of it since it was last out of sight for long, or, while it `is_partial` (the image's edge has cut it in every
+look so far), looks in a row that showed as much of it; `is_steady` is whether the last look was one."""
 
 
 _TOLD = [

@@ -22,7 +22,8 @@ IndexArray = npt.NDArray[np.intp]
 MAX_TRACKS = 4096
 _SCORE_MEMORY = 0.7
 _SAME_PLACE_M = 0.02
-_LOOKS_TO_MOVE = 4
+_LOOKS_TO_MOVE = np.array([4, 6])
+"""Steady looks that make a track moving: at the whole thing, and at an edge of it."""
 _BY_FALSE = np.array([TENTATIVE, DROPPED], dtype=np.int8)
 _BY_HIT = np.array([COASTING, CONFIRMED], dtype=np.int8)
 _IDLE_NS = round(motion.IDLE_S * NS_PER_S)
@@ -57,6 +58,7 @@ class _Frame:
         is_young: (N,), tracks that were tentative before.
         is_hit: (N,), tracks that have been given a measurement.
         spread_m2: (N,), the sum of their variances in east and north as predicted.
+        is_any_partial: some track has never been seen whole.
         is_any_idle: some track was last seen longer ago than a velocity lasts out of sight.
         table: of all pairs where they are few.
         hz, s, root: of the pairs that were looked at last (`edge.track.motion.innovations`, `roots`).
@@ -77,6 +79,7 @@ class _Frame:
     hz: FloatArray
     s: FloatArray
     root: FloatArray
+    is_any_partial: bool
     is_any_idle: bool
     table: Table | None = None
 
@@ -96,9 +99,9 @@ class Tracker:
         self._coast_ns = round(self._config.coast_s * NS_PER_S)
         self._least_coast_ns = min(self._coast_ns, round(self._config.coast_static_s * NS_PER_S))
         self._newborn = np.zeros(1, dtype=MEMORY)
-        for name in ("look_count", "whole_looks", "recent", "frames"):
+        for name in ("look_count", "steady_looks", "recent", "frames"):
             self._newborn[name] = 1
-        self._newborn["is_whole"] = True
+        self._newborn["is_steady"] = True
         is_sure_at_once = self._config.confirm_hits == 1
         self._newborn["status"] = CONFIRMED if is_sure_at_once else TENTATIVE
         self._newborn["was_confirmed"] = is_sure_at_once
@@ -140,6 +143,10 @@ class Tracker:
         memory, z = self._book.memory, self._book.z
         memory["detection_index"] = -1
         own, spread = motion.upper(seen.own_m2), z[:, 0, 1] + z[:, 1, 2]
+        is_partial = memory["is_partial"]
+        is_any_partial = self._has_boxes and bool(is_partial.any())
+        if is_any_partial:
+            spread += is_partial * (self._book.showing[:, 6] + self._book.showing[:, 8])
         total = own.copy()
         motion.add_products(total, seen.shared_m, seen.shared_m)
         return _Frame(
@@ -158,6 +165,7 @@ class Tracker:
             hz=_NOTHING,
             s=_NOTHING,
             root=_NOTHING,
+            is_any_partial=is_any_partial,
             is_any_idle=len(memory) > 0 and time_ns - least(memory["last_match_ns"]) > _IDLE_NS,
         )
 
@@ -303,6 +311,9 @@ class Tracker:
         seen, z = frame.seen, self._book.z[rows]
         points, own, factor = seen.points_m[columns], seen.own_m2[columns], seen.shared_m[columns]
         centre, reach, seen_reach = motion.reach_m(z, points, own, factor, math.sqrt(gate))
+        if frame.is_any_partial:
+            beside = self._book.showing[rows, 6] + self._book.showing[rows, 8]
+            reach += self._book.memory["is_partial"][rows] * np.sqrt(gate * beside)
         return near_pairs(centre, reach, points, seen_reach)
 
     def _pairs(
@@ -315,6 +326,8 @@ class Tracker:
         points, factor = (each.take(measurement, axis=0) for each in (seen.points_m, seen.shared_m))
         own = frame.own_m2.take(measurement, axis=1)
         frame.hz, frame.s = motion.innovations(z, points, own, factor)
+        if frame.is_any_partial:
+            frame.s += self._unseen_m2(track)
         frame.root = root = motion.roots(frame.s)
         cost = motion.squared_distances(frame.hz, root)
         # A vague track pays for it, so that in a row of similar objects each keeps its own.
@@ -334,6 +347,18 @@ class Tracker:
                 cost[unlike > _ALIKE] = np.inf
         inside = (cost <= gate).nonzero()[0]
         return Pairs(track[inside], measurement[inside], cost[inside], inside)
+
+    def _cut_m2(self, frame: _Frame, columns: IndexArray) -> FloatArray:
+        """What of the own errors (3, M) of these looks is for what the image's edge cuts off."""
+        assert frame.seen.boxes is not None
+        own_m2 = frame.own_m2[:, columns]
+        return own_m2 - motion.without(own_m2, frame.seen.boxes.taken(columns).cut_m2)
+
+    def _unseen_m2(self, rows: IndexArray) -> FloatArray:
+        """Covariances (3, N), as `motion.upper` has them, of where the middles of these tracks are from what
+        of them is followed; zero but for those never seen whole."""
+        beside: FloatArray = self._book.showing[rows, 6:].T * self._book.memory["is_partial"][rows]
+        return beside
 
     def _correct(self, frame: _Frame, pairs: Pairs) -> None:
         book, seen, rows, columns = self._book, frame.seen, pairs.track, pairs.measurement
@@ -373,23 +398,62 @@ class Tracker:
         Answers which pairs are the first look of their track that shows all of it.
         """
         book, seen, rows, columns = self._book, frame.seen.boxes, pairs.track, pairs.measurement
+        memory = book.memory
         if seen is None:
-            book.memory["whole_looks"][rows] += 1
+            memory["steady_looks"][rows] += 1
             return _NO_ROWS
-        sides, is_whole = book.sides[rows], seen.is_whole[columns]
-        fresh: IndexArray = (is_whole & (book.memory["whole_looks"][rows] == 0)).nonzero()[0]
-        half_m = seen.half_m[columns]
-        variance, unusual = boxes.remember_sides(sides, seen.taken(columns))
+        now, sides, looks = seen.taken(columns), book.sides[rows], memory["steady_looks"][rows]
+        is_steady, half_m = now.is_whole, now.half_m
+        begins = is_steady & (looks == 0)
+        variance, unusual = boxes.remember_sides(sides, now)
         book.sides[rows] = sides
+        if frame.is_any_partial:
+            is_partial = memory["is_partial"][rows]
+            is_steady = is_steady | self._look_at_parts(frame, pairs, now, is_partial, variance, unusual)
+            begins |= is_partial & (now.is_whole | ~is_steady)
+            memory["is_partial"][rows] = is_partial & ~now.is_whole
         half_t = half_m.transpose(0, 2, 1)
         frame.s[:, pairs.row] += motion.upper((half_m * variance[:, None, :]) @ half_t)
         lasting = (half_m * (_LASTING * unusual)[:, None, :]) @ half_t
         book.z[rows, :2, 1:3] += lasting
         frame.hz[pairs.row, :, 1:3] += lasting
         frame.root = motion.roots(frame.s)
-        book.memory["is_whole"][rows] = is_whole
-        book.memory["whole_looks"][rows] += is_whole
-        return fresh
+        memory["is_steady"][rows] = is_steady
+        memory["steady_looks"][rows] = looks + is_steady
+        begun: IndexArray = begins.nonzero()[0]
+        return begun
+
+    def _look_at_parts(
+        self,
+        frame: _Frame,
+        pairs: Pairs,
+        now: boxes.Boxes,
+        is_partial: BoolArray,
+        variance: FloatArray,
+        unusual: FloatArray,
+    ) -> BoolArray:
+        """Follow the free edges of what has never been seen whole, while as much of it is shown.
+
+        Sharpens the errors of such looks, and begins showings for the others. Answers which looks are such.
+        """
+        is_same = np.zeros(len(is_partial), dtype=bool)
+        at = (is_partial & ~now.is_whole).nonzero()[0]
+        if not len(at):
+            return is_same
+        book, parts = self._book, now.taken(at)
+        showing = book.showing[pairs.track[at]]
+        is_same[at] = same = boxes.is_same_showing(showing, parts)
+        kept, other = same.nonzero()[0], (~same).nonzero()[0]
+        book.showing[pairs.track[at[other]]] = boxes.first_showings(parts.taken(other))
+        at, parts, row = at[kept], parts.taken(kept), pairs.row[at[kept]]
+        unseen_m2 = self._unseen_m2(pairs.track[at]) + self._cut_m2(frame, pairs.measurement[at])
+        showing = showing[kept]
+        farther, variance[at] = boxes.remember_showings(showing, parts)
+        unusual[at] = 0.0
+        book.showing[pairs.track[at]] = showing
+        frame.hz[row, :, 0] -= farther
+        frame.s[:, row] -= unseen_m2
+        return is_same
 
     def _back_in_sight(self, frame: _Frame, rows: IndexArray) -> IndexArray:
         """Which of these tracks stood when they went out of sight long ago.
@@ -403,7 +467,7 @@ class Tracker:
         is_back = memory["last_match_ns"][rows] < frame.time_ns - _IDLE_NS
         is_back &= ~memory["is_moving"][rows]
         back = rows[is_back]
-        memory["whole_looks"][back] = memory["is_whole"][back]
+        memory["steady_looks"][back] = memory["is_steady"][back]
         return back
 
     def _forget_speed(self, rows: IndexArray) -> None:
@@ -414,13 +478,26 @@ class Tracker:
         self._book.surprise[rows] = 0.0
 
     def _start_over(self, frame: _Frame, rows: IndexArray, columns: IndexArray) -> None:
-        """Forget what parts of things that came into the picture seemed to say of place and speed."""
-        self._book.z[rows] = self._first_look(frame, columns)
-        self._book.surprise[rows] = 0.0
+        """Forget what parts of things that came into the picture seemed to say of place and speed.
+
+        A speed that an edge of the thing has shown often enough is kept.
+        """
+        book = self._book
+        z, memory = self._first_look(frame, columns), book.memory
+        known = (memory["steady_looks"][rows] > _LOOKS_TO_MOVE[1]).nonzero()[0]
+        z[known, 2:4, 0] = book.z[rows[known], 2:4, 0]
+        z[known, 2:4, 3:5] = book.z[rows[known], 2:4, 3:5]
+        other = np.delete(rows, known)
+        memory["steady_looks"][other] = 1
+        book.z[rows] = z
+        book.surprise[rows] = 0.0
 
     def _first_look(self, frame: _Frame, columns: IndexArray) -> FloatArray:
-        seen, total_m2 = frame.seen, frame.total_m2.T[columns][:, _SQUARE]
-        return motion.first_look(self._unknown, seen.points_m[columns], total_m2, seen.shared_m[columns])
+        seen, total_m2 = frame.seen, frame.total_m2[:, columns]
+        if seen.boxes is not None and not seen.boxes.is_whole[columns].all():
+            total_m2 = total_m2 - self._cut_m2(frame, columns)
+        square = total_m2.T[:, _SQUARE]
+        return motion.first_look(self._unknown, seen.points_m[columns], square, seen.shared_m[columns])
 
     def _count_frame(self, frame: _Frame) -> bool:
         """Let tracks rise, coast and fall by this frame's hits and misses; answers whether any falls."""
@@ -481,7 +558,9 @@ class Tracker:
         book.surprise[rows] = 0.0
         if seen.boxes is not None:
             book.sides[rows] = boxes.first_looks(seen.boxes.taken(new))
-            memory["whole_looks"] = memory["is_whole"] = seen.boxes.is_whole[new]
+            begun = seen.boxes.taken(new)
+            book.showing[rows] = boxes.first_showings(begun)
+            memory["is_partial"] = ~begun.is_whole
         book.label_scores[rows] = 0.0
         book.label_scores[np.arange(rows.start, rows.stop), labels] = score
 
@@ -508,17 +587,19 @@ class Tracker:
         was_moving = memory["is_moving"]
         is_moving = odds > self._odds_to_move[was_moving.view(np.int8)]
         if self._has_boxes:
-            is_moving &= was_moving | memory["is_whole"]
+            is_moving &= was_moving | memory["is_steady"]
         speed2 = z[:, 2:4, 0] ** 2
         is_moving &= speed2[:, 0] + speed2[:, 1] > self._config.min_speed_mps**2
-        is_moving &= memory["whole_looks"] >= _LOOKS_TO_MOVE
+        is_moving &= memory["steady_looks"] >= _LOOKS_TO_MOVE[memory["is_partial"].view(np.int8)]
         memory["is_moving"] = is_moving
 
     def _report(self, time_ns: int, is_any_dropped: bool) -> Tracks:
         book = self._book
-        tracks = Tracks(
-            time_ns, book.copied_memory(), book.z[:, :4, 0].copy(), book.z[:, :4, 1:5].copy(), self._labels
-        )
+        p = book.z[:, :4, 1:5].copy()
+        if self._has_boxes:
+            partial = book.memory["is_partial"].nonzero()[0]
+            p[partial, :2, :2] += self._unseen_m2(partial).T[:, _SQUARE]
+        tracks = Tracks(time_ns, book.copied_memory(), book.z[:, :4, 0].copy(), p, self._labels)
         if is_any_dropped:
             book.drop((book.memory["status"] == DROPPED).nonzero()[0])
         return tracks

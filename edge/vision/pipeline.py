@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from edge.geolocation.box_errors import box_sigma_px, is_cut
+from edge.geolocation.box_errors import box_sigma_px, free_edges
 from edge.geolocation.locate import Locations, Locator, bearing_message, position_message
 from edge.plots.merge import PlotState
 from edge.plots.node import PlotFrame, PlotNode, PlotSettings, plot_message, surface_under
@@ -304,7 +304,7 @@ class VisionNode:
             labels=seen.batch.labels,
             config=self._tracker_config,
             half_box_rad=(boxes[:, 2:] - boxes[:, :2]) / (2.0 * camera.fx),
-            is_whole=np.logical_not(is_cut(boxes, camera).any(axis=1)),
+            free=free_edges(boxes, camera),
         )
 
     def _track_messages(self, states: Sequence[TrackState]) -> Iterator[messages.Track]:

@@ -10,7 +10,9 @@ from edge.geolocation.box_errors import (
     CUT_SHARE,
     FOOT_SHARE,
     LOOSE_SHARE,
+    NO_EDGE_FREE,
     box_sigma_px,
+    free_edges,
     is_cut,
 )
 from tests.edge.eyes import CAMERA, HEIGHT, T0, WIDTH, pose
@@ -50,6 +52,13 @@ def test_edges_are_cut_from_the_first_to_the_last_pixel() -> None:
         [True, False],
         [False, True],
     ]
+
+
+def test_which_edges_stand_free_is_told_by_their_side() -> None:
+    boxes = [[9, 9, 20, 20], [0, 9, 20, 20], [9, 9, WIDTH, 20], [9, 0, 20, HEIGHT], [0, 9, 20, HEIGHT]]
+    expected = [[0, 0], [1, 0], [-1, 0], [0, NO_EDGE_FREE], [1, -1]]
+    assert free_edges(boxes, CAMERA).tolist() == expected
+    assert free_edges(np.zeros((0, 4)), CAMERA).shape == (0, 2)
 
 
 def test_no_boxes_have_no_errors() -> None:

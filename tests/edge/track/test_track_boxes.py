@@ -5,35 +5,55 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from edge.geolocation.box_errors import LOOSE_SHARE
+from edge.geolocation.box_errors import CUT_SHARE, LOOSE_SHARE, NO_EDGE_FREE
 from edge.track import Measurements, Tracker, TrackState, from_covariances
-from edge.track.boxes import MEMORY_COLUMNS, Boxes, first_looks, remember_sides, unlikeness
+from edge.track.boxes import (
+    MEMORY_COLUMNS,
+    Boxes,
+    boxes_on_ground,
+    first_looks,
+    first_showings,
+    is_same_showing,
+    remember_showings,
+    remember_sides,
+    unlikeness,
+)
 from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError
 
 START_NS = 1_700_000_000 * NS_PER_S
 
-Box = tuple[float, float, float, float, bool]
-"""East, north, width, height in metres, and whether it is whole."""
+Free = tuple[int, int]
+WHOLE, HIDDEN = (0, 0), (NO_EDGE_FREE, NO_EDGE_FREE)
+Box = tuple[float, float, float, float, bool | Free]
+"""East, north, width, height in metres, and whether it is whole, or which edges (east, north) stand free."""
 
 
-def _boxes(rows: Sequence[tuple[float, float, bool]]) -> Boxes:
+def _free(told: bool | Free) -> Free:
+    return (WHOLE if told else HIDDEN) if isinstance(told, bool) else told
+
+
+def _boxes(rows: Sequence[tuple[float, float, bool | Free]]) -> Boxes:
     sides = np.array([row[:2] for row in rows], dtype=np.float64).reshape(-1, 2)
     half = np.zeros((len(rows), 2, 2))
     half[:, 0, 0], half[:, 1, 1] = sides[:, 0] / 2, sides[:, 1] / 2
-    return Boxes(half, np.log(sides), np.array([row[2] for row in rows], dtype=bool))
+    free = np.array([_free(row[2]) for row in rows], dtype=np.int8).reshape(-1, 2)
+    return Boxes(half, np.log(sides), free, ~free.any(axis=1))
 
 
 def _seen(boxes: Sequence[Box], *, cut_sigma: float = 0.5) -> Measurements:
     """Measurements whose errors come from the boxes as `edge.geolocation.box_errors` has them."""
     points = np.array([box[:2] for box in boxes], dtype=np.float64).reshape(-1, 2)
     sigma = [
-        (LOOSE_SHARE * min(w, h) if is_whole else cut_sigma * max(w, h)) + 0.5
-        for _, _, w, h, is_whole in boxes
+        (LOOSE_SHARE * min(w, h) if _free(told) == WHOLE else cut_sigma * max(w, h)) + 0.5
+        for _, _, w, h, told in boxes
     ]
     covariance = np.eye(2) * np.square(sigma)[:, None, None]
     plain = from_covariances(points, covariance, np.full(len(boxes), 0.9), common_share=0.1)
     sides = _boxes([box[2:] for box in boxes])
+    parts = np.array([_free(box[4]) not in (WHOLE, HIDDEN) for box in boxes], dtype=bool)
+    plain.own_m2[parts] = 1.0 * np.eye(2)
+    plain.own_m2[parts] += sides.cut_m2.T[parts][:, [[0, 1], [1, 2]]]
     return Measurements(
         plain.points_m,
         plain.own_m2,
@@ -110,6 +130,86 @@ def test_what_is_only_ever_seen_in_part_has_no_speed() -> None:
     """A road under a platform that flies along it: its middle goes with the picture."""
     told = _follow(lambda frame: [(9.0 * frame, 0.0, 100.0, 30.0, False)], 30)
     assert not any(state.is_moving for states in told for state in states)
+
+
+def _ship_at_the_top(frame: int) -> list[Box]:
+    """A ship of 60 m by 10 m that makes 5 m/s to the east; the picture's upper edge, which goes north and
+    south with the camera, always cuts it: only its southern side is ever seen."""
+    seen_m = 5.0 + 3.0 * np.sin(frame / 5.0)
+    return [(2.5 * frame, (seen_m - 10.0) / 2.0, 60.0, seen_m, (0, -1))]
+
+
+def test_a_ship_that_the_edge_always_cuts_has_the_speed_of_its_free_side() -> None:
+    told = _follow(_ship_at_the_top, 30)
+    assert not any(states[0].is_moving for states in told[:5])
+    last = told[-1][0]
+    assert last.is_moving
+    assert (last.east_mps, last.north_mps) == pytest.approx((5.0, 0.0), abs=0.3)
+    assert last.covariance_m2[1, 1] > (CUT_SHARE * 60.0) ** 2, "its middle is as unknown as it was"
+
+
+def test_what_the_edge_lets_in_little_by_little_stands() -> None:
+    """Of a field of 60 by 40 m more is seen each frame; its middle goes on by 2 m, its side stays."""
+
+    def field(frame: int) -> list[Box]:
+        seen_m = min(40.0, 4.0 * (frame + 1))
+        return [(0.0, (seen_m - 40.0) / 2.0, 60.0, seen_m, (0, -1) if seen_m < 40.0 else WHOLE)]
+
+    told = _follow(field, 20)
+    assert [len(states) for states in told] == [1] * 20
+    assert not any(state.is_moving for states in told for state in states)
+    assert abs(told[-1][0].north_m) < 1.0
+
+
+def test_a_corner_and_what_is_wider_than_the_picture_show_no_speed() -> None:
+    for free in ((-1, -1), (NO_EDGE_FREE, 1), (NO_EDGE_FREE, 0)):
+        told = _follow(lambda frame, free=free: [(2.5 * frame, 0.0, 60.0, 30.0, free)], 30)  # type: ignore[misc]
+        assert not any(state.is_moving for states in told for state in states)
+
+
+def test_a_speed_that_an_edge_has_shown_stays_when_the_whole_thing_comes_into_the_picture() -> None:
+    def ship(frame: int) -> list[Box]:
+        if frame < 20:
+            return _ship_at_the_top(frame)
+        return [(2.5 * frame, 0.0, 60.0, 10.0, WHOLE)]
+
+    told = _follow(ship, 26)
+    assert {states[0].number for states in told} == {1}
+    assert all(states[0].is_moving for states in told[19:])
+    assert np.hypot(told[20][0].east_m - 50.0, told[20][0].north_m) < 5.0
+
+
+def test_the_free_edge_of_a_box_lies_on_its_own_side_of_the_middle() -> None:
+    """Straight down, image up is north: right is east, down is south; 100 m a radian."""
+    by_angle = np.array(
+        [[[0.0, 100.0], [100.0, 0.0]]]
+    )  # about the right axis: north; about the down axis: east
+    half_rad = np.array([[0.2, 0.1]])
+    for free, east, north in (
+        ((1, 0), 20.0, 0.0),
+        ((-1, 0), -20.0, 0.0),
+        ((0, 1), 0.0, -10.0),
+        ((0, 2), 0, 0),
+    ):
+        made = boxes_on_ground(by_angle, half_rad, np.array([100.0]), np.array([free], dtype=np.int8))
+        assert made.to_free_edge_m[0].tolist() == [east, north]
+        assert not made.is_whole[0]
+
+
+def test_a_showing_is_the_same_while_one_edge_is_free_and_the_side_beside_it_keeps_its_length() -> None:
+    begun = first_showings(_boxes([(60.0, 4.0, (0, -1))]))
+
+    def same(width: float, height: float, free: Free) -> bool:
+        return bool(is_same_showing(begun, _boxes([(width, height, free)]))[0])
+
+    assert same(60.0, 9.0, (0, -1))
+    assert same(70.0, 9.0, (0, -1))
+    assert not same(90.0, 9.0, (0, -1))
+    assert not same(60.0, 4.0, (0, 1))
+    assert not same(60.0, 4.0, WHOLE)
+    farther, variance = remember_showings(begun, _boxes([(66.0, 10.0, (0, -1))]))
+    assert farther[0] == pytest.approx([0.0, -3.0])
+    assert variance[0] == pytest.approx([(6.0 / 66.0) ** 2, 0.0])
 
 
 def test_what_stood_and_was_out_of_sight_is_judged_by_its_new_looks_alone() -> None:
@@ -191,6 +291,8 @@ def test_size_speaks_against_another_thing_but_a_part_may_be_smaller() -> None:
         ("half_m", np.full((1, 2, 2), 1e300)),
         ("log_side", np.array([[np.inf, 0.0]])),
         ("log_side", np.zeros((1, 3))),
+        ("free", np.zeros((1, 3), dtype=np.int8)),
+        ("free", np.full((1, 2), 7, dtype=np.int8)),
         ("is_whole", np.zeros(2, dtype=bool)),
     ],
 )
@@ -200,7 +302,8 @@ def test_boxes_that_cannot_be_are_refused_and_change_nothing(column: str, value:
     tracker.update(START_NS, good)
     sides = good.boxes
     assert sides is not None
-    columns = {name: getattr(sides, name) for name in ("half_m", "log_side", "is_whole")} | {column: value}
+    names = ("half_m", "log_side", "free", "is_whole")
+    columns = {name: getattr(sides, name) for name in names} | {column: value}
     bad = Measurements(
         good.points_m,
         good.own_m2,
