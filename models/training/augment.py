@@ -24,24 +24,38 @@ class View:
         long_side_px: range of the image's long side after scaling; drawn evenly in its logarithm.
         is_overhead: whether any quarter turn is as likely as another (else mirrored left to right at most).
         near_object: how often a crop is drawn around a box, if there is one.
+        tilt_deg: range of angles off straight down from which an overhead image is seen anew, or `None`.
     """
 
     long_side_px: tuple[float, float] = (400.0, 1300.0)
     is_overhead: bool = True
     near_object: float = 0.8
+    tilt_deg: tuple[float, float] | None = None
 
 
 def draw_crop(
-    image: Image, boxes: Boxes, classes: Classes, size_px: int, view: View, rng: Rng
+    image: Image,
+    boxes: Boxes,
+    classes: Classes,
+    size_px: int,
+    view: View,
+    rng: Rng,
+    lures: Boxes | None = None,
 ) -> tuple[Image, Boxes, Classes]:
-    """A square crop (size_px, size_px, 3) with its boxes; what is cut off too far becomes ignored."""
+    """A square crop (size_px, size_px, 3) with its boxes; what is cut off too far becomes ignored.
+
+    `lures`: boxes on nothing, in pixels of the image; with them crops are drawn around these instead.
+    """
+    if view.tilt_deg is not None:
+        image, boxes, classes = tilted(image, boxes, classes, view.tilt_deg, rng)
     height, width = image.shape[:2]
     low, high = view.long_side_px
     scale = math.exp(rng.uniform(math.log(low), math.log(high))) / max(height, width)
     aspect = math.exp(rng.uniform(-0.12, 0.12))
     angle = rng.uniform(-8.0, 8.0) if rng.random() < 0.2 else 0.0
     sx, sy = scale * math.sqrt(aspect), scale / math.sqrt(aspect)
-    target = _target(boxes, classes, (width, height), view, rng)
+    aims = boxes[classes >= 0] if lures is None or not len(lures) else lures
+    target = _target(aims, (width, height), view, rng)
     turn = math.radians(angle)
     linear = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]) @ np.diag(
         [sx, sy]
@@ -93,12 +107,43 @@ def disturb(image: Image, rng: Rng) -> Image:
     return np.asarray(done, dtype=np.uint8)
 
 
-def _target(
-    boxes: Boxes, classes: Classes, size_px: tuple[int, int], view: View, rng: Rng
-) -> npt.NDArray[np.float64]:
-    known = np.flatnonzero(classes >= 0)
-    if known.size and rng.random() < view.near_object:
-        box = boxes[known[rng.integers(known.size)]]
+def tilted(
+    image: Image, boxes: Boxes, classes: Classes, tilt_deg: tuple[float, float], rng: Rng
+) -> tuple[Image, Boxes, Classes]:
+    """An overhead image as a camera aslant sees that plane, from a drawn side: far things small, at the top.
+
+    The picture keeps its width. A box becomes that of the ellipse that fills it. What stands up is not
+    raised, so this teaches foreshortening and crowding, not sides of ships.
+    """
+    height, width = image.shape[:2]
+    # Quarter turns and a little: between them, nobody knows how a boat lies in its box.
+    turn = float(rng.integers(4)) * math.pi / 2 + math.radians(rng.uniform(-5.0, 5.0))
+    tilt = math.radians(rng.uniform(*tilt_deg))
+    away = rng.uniform(1.0, 2.2) * max(height, width)
+    ground = np.array(
+        [[math.cos(turn), -math.sin(turn), 0.0], [math.sin(turn), math.cos(turn), 0.0], [0.0, 0.0, 1.0]]
+    ) @ np.array([[1.0, 0.0, -width / 2], [0.0, 1.0, -height / 2], [0.0, 0.0, 1.0]])
+    camera = np.array([[away, 0, 0], [0, away * math.cos(tilt), 0], [0, -math.sin(tilt), away]])
+    tall = max(2, round(height * (math.cos(tilt) + 0.1)))
+    matrix = np.array([[1, 0, width / 2], [0, 1, tall / 2], [0, 0, 1]]) @ camera @ ground
+    seen = cv2.warpPerspective(
+        image, matrix, (width, tall), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
+    mirrored = cv2.warpPerspective(np.zeros((height, width), np.uint8), matrix, (width, tall), borderValue=1)
+    seen[mirrored > 0] = FILL
+    if not len(boxes):
+        return np.asarray(seen, dtype=np.uint8), boxes, classes
+    angles = np.linspace(0, 2 * math.pi, 16, endpoint=False)
+    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    rim = centre[:, None] + half[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    moved = cv2.perspectiveTransform(rim.reshape(1, -1, 2).astype(np.float64), matrix).reshape(rim.shape)
+    made = np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1).astype(np.float32)
+    return np.asarray(seen, dtype=np.uint8), *_cut(made, classes, (width, tall))
+
+
+def _target(boxes: Boxes, size_px: tuple[int, int], view: View, rng: Rng) -> npt.NDArray[np.float64]:
+    if len(boxes) and rng.random() < view.near_object:
+        box = boxes[rng.integers(len(boxes))]
         return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], dtype=np.float64)
     return rng.random(2) * np.array(size_px)
 

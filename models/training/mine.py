@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +65,7 @@ def read_alarms(path: Path) -> list[FalseAlarm]:
 
 
 def around_alarms(samples: Sequence[Sample], alarms: Sequence[FalseAlarm]) -> list[Sample]:
-    """For each alarm a sample again, so that images with many are drawn more often; 8 at most."""
+    """For each alarm its image again, to be cropped around the alarm; at most 8 for one image, best first."""
     by_path = {str(sample.path): sample for sample in samples}
     counts: dict[str, int] = {}
     again = []
@@ -73,5 +73,5 @@ def around_alarms(samples: Sequence[Sample], alarms: Sequence[FalseAlarm]) -> li
         sample = by_path.get(alarm.path)
         if sample is not None and counts.get(alarm.path, 0) < 8:
             counts[alarm.path] = counts.get(alarm.path, 0) + 1
-            again.append(sample)
+            again.append(replace(sample, lures=np.array([alarm.box], dtype=np.float32)))
     return again

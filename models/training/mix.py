@@ -72,7 +72,8 @@ class Mix:
         boxes, classes = sample.boxes * np.float32(scale), sample.classes
         if source.pasted:
             image, boxes, classes = self._paste(image, boxes, classes, source, rng)
-        return draw_crop(image, boxes, classes, size_px, source.view, rng)
+        lures = sample.lures * np.float32(scale)
+        return draw_crop(image, boxes, classes, size_px, source.view, rng, lures)
 
     def _image(self, path: Path) -> tuple[Image, float]:
         kept = self._images.get(path)

@@ -34,6 +34,7 @@ class Sample:
         classes: (N,) whole numbers from 0, or `IGNORED`.
         site: the place, flight or video; a split never cuts through a site.
         outlines: polygon (M, 2) in pixels for each box where one is known, else `None`; may be empty.
+        lures: (L, 4) boxes on nothing that a network took for something: crops are drawn around these.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Sample:
     classes: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     site: str = ""
     outlines: tuple[npt.NDArray[np.float32] | None, ...] = ()
+    lures: Boxes = field(default_factory=no_boxes)
 
 
 def read_image(path: Path) -> Image:

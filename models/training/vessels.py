@@ -4,12 +4,17 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from models.training.augment import View
+from models.training.errors import TrainingError
 from models.training.mine import FalseAlarm, around_alarms
 from models.training.mix import Source, with_objects, without_objects
 from models.training.readers import read_plain, read_render, read_voc, read_yolo
-from models.training.sample import IGNORED, Sample
+from models.training.sample import IGNORED, Boxes, Sample
 from models.training.splits import sites_by_likeness, split_by_site
 
 CLASSES = ("vessel",)
@@ -17,62 +22,77 @@ COCO_SEEDS = ((8, 14, 33, 36, 37),)
 """Boat, bird, kite, skateboard, surfboard: what a COCO detector takes a boat for from overhead."""
 SEED = "vessels-13"
 HELD_BACK = 0.15
+VALIDATE_SEED = "vessels-choose-1"
+VALIDATED = 0.10
+"""Of the sites that are not held back: thresholds and candidates are chosen on these, nothing is learnt."""
 
 OVERHEAD = View(long_side_px=(320.0, 1300.0), is_overhead=True)
 DRONE = View(long_side_px=(416.0, 1400.0), is_overhead=True, near_object=0.9)
 SIDE = View(long_side_px=(160.0, 900.0), is_overhead=False)
 LAND = View(long_side_px=(400.0, 2000.0), is_overhead=True)
 OBLIQUE = View(long_side_px=(600.0, 1400.0), is_overhead=False, near_object=0.9)
+ASLANT = View(long_side_px=(400.0, 1400.0), is_overhead=False, tilt_deg=(25.0, 72.0))
+SEEN = Path(__file__).with_name("seen.json")
+"""What a person saw: boxes in frames that came without labels, and boats that a labeller forgot."""
+
+
+class Split(NamedTuple):
+    """One set in three: to learn from, held back for the figures, and to choose thresholds on."""
+
+    learn: list[Sample]
+    held: list[Sample]
+    validate: list[Sample]
 
 
 @dataclass(frozen=True, kw_only=True)
 class VesselData:
-    """Everything read: samples to learn from and samples held back, by the name of the set."""
+    """Everything read, by the name of the set, in three parts as in `Split`."""
 
     learn: dict[str, list[Sample]]
     held: dict[str, list[Sample]]
+    validate: dict[str, list[Sample]]
 
 
 def read_vessel_data(imagery: Path, renders: Sequence[Path] = ()) -> VesselData:
     """Read every set under `imagery` (the folder of public sets) and split each by site."""
-    learn, held = {}, {}
-    for name in SETS:
-        learn[name], held[name] = read_set(imagery, name)
-    learn["render"] = [sample for folder in renders for sample in read_render(folder, {"vessel": 0})]
-    held["render"] = []
-    return VesselData(learn=learn, held=held)
+    split = {name: read_set(imagery, name) for name in SETS}
+    rendered = [sample for folder in renders for sample in read_render(folder, {"vessel": 0})]
+    split["render"] = Split(rendered, [], [])
+    return VesselData(
+        learn={name: parts.learn for name, parts in split.items()},
+        held={name: parts.held for name, parts in split.items()},
+        validate={name: parts.validate for name, parts in split.items()},
+    )
 
 
-def read_set(imagery: Path, name: str) -> tuple[list[Sample], list[Sample]]:
-    """One of `SETS`: samples to learn from, samples held back."""
-    return split_by_site(SETS[name](imagery), HELD_BACK, SEED)
+def read_set(imagery: Path, name: str) -> Split:
+    """One of `SETS`, split by site. Frames from drones are too few to give any to validation."""
+    rest, held = split_by_site(SETS[name](imagery), HELD_BACK, SEED)
+    if name in {"drone", "drone_extra"}:
+        return Split(rest, held, []) if name == "drone" else Split([*rest, *held], [], [])
+    learn, validate = split_by_site(rest, VALIDATED, VALIDATE_SEED)
+    return Split(learn, held, validate)
 
 
 def vessel_sources(data: VesselData, *, oblique: bool, alarms: Sequence[FalseAlarm] = ()) -> list[Source]:
     """The mix: mostly overhead, or (`oblique`) mostly from the side and aslant; hard negatives more often."""
-    shares = {
-        "ships": 0.30 if oblique else 0.54,
-        "boats": 0.17 if oblique else 0.14,
-        "water": 0.04,
-        "side": 0.17 if oblique else 0.06,
-        "pasted": 0.15 if oblique else 0.06,
-        "land": 0.09,
-        "render": 0.08 if oblique else 0.05,
-    }
-    drone, side = data.learn["drone"], data.learn["side"]
+    drone, side, ships = data.learn["drone"], data.learn["side"], data.learn["ships"]
+    extra, land = data.learn["drone_extra"], data.learn["land"]
     outlined = tuple(s for s in side if s.outlines and any(o is not None for o in s.outlines))
     water = without_objects(drone)
     sources = [
-        Source(name="ships", samples=data.learn["ships"], share=shares["ships"], view=OVERHEAD),
-        Source(name="boats", samples=with_objects(drone), share=shares["boats"], view=DRONE),
-        Source(name="water", samples=water, share=shares["water"], view=DRONE),
-        Source(name="side", samples=with_objects(side), share=shares["side"], view=SIDE),
-        Source(name="pasted", samples=water, share=shares["pasted"], view=OBLIQUE, pasted=outlined),
-        Source(name="land", samples=data.learn["land"], share=shares["land"], view=LAND),
-        Source(name="render", samples=data.learn["render"], share=shares["render"], view=OBLIQUE),
+        Source(name="ships", samples=ships, share=0.24 if oblique else 0.42, view=OVERHEAD),
+        Source(name="aslant", samples=with_objects(ships), share=0.14 if oblique else 0.08, view=ASLANT),
+        Source(name="boats", samples=with_objects(drone), share=0.10 if oblique else 0.08, view=DRONE),
+        Source(name="extra", samples=extra, share=0.09 if oblique else 0.06, view=OBLIQUE),
+        Source(name="water", samples=water, share=0.05, view=DRONE),
+        Source(name="side", samples=with_objects(side), share=0.12 if oblique else 0.06, view=SIDE),
+        Source(name="pasted", samples=water, share=0.10 if oblique else 0.05, view=OBLIQUE, pasted=outlined),
+        Source(name="land", samples=land, share=0.08, view=LAND),
+        Source(name="render", samples=data.learn["render"], share=0.10, view=OBLIQUE),
+        Source(name="lures", samples=around_alarms(ships, alarms), share=0.06, view=OVERHEAD),
+        Source(name="roofs", samples=around_alarms(land, alarms), share=0.05, view=LAND),
     ]
-    known = [*data.learn["ships"], *data.learn["land"]]
-    sources.append(Source(name="alarms", samples=around_alarms(known, alarms), share=0.08, view=OVERHEAD))
     return [source for source in sources if source.samples]
 
 
@@ -80,6 +100,7 @@ def _ships(imagery: Path) -> list[Sample]:
     folder = imagery / "vessels-nadir-ships621"
     samples = read_voc(folder / "images", folder / "annotations", {"boat": 0})
     sites = sites_by_likeness(samples)
+    samples = with_seen(samples, "ships")
     return [replace(sample, site=f"ships-{site}") for sample, site in zip(samples, sites, strict=True)]
 
 
@@ -98,6 +119,47 @@ def _drone(imagery: Path) -> list[Sample]:
         previous = number
         made.append(replace(sample, site=f"drone-{video.get(sample.path.name, '')}-{start}"))
     return made
+
+
+def _drone_extra(imagery: Path) -> list[Sample]:
+    """Frames from aslant that came without labels; of other flights and cameras than those held back."""
+    samples = read_plain(imagery / "vessels-drone-seadronessee" / "unlabelled_extra", lambda path: path.stem)
+    return with_seen(samples, "drone_extra")
+
+
+def with_seen(samples: Sequence[Sample], name: str, path: Path = SEEN) -> list[Sample]:
+    """Samples with the boxes that a person added to set `name`, by file name: vessels, and boxes to ignore.
+
+    Raises `TrainingError` when the file is not what it should be.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))[name]
+        seen = {
+            file: (
+                [*told["vessel"], *told["ignored"]],
+                [0] * len(told["vessel"]) + [IGNORED] * len(told["ignored"]),
+            )
+            for file, told in rows.items()
+        }
+        added = {
+            file: (np.array(boxes, dtype=np.float32).reshape(-1, 4), np.array(kinds, dtype=np.int64))
+            for file, (boxes, kinds) in seen.items()
+        }
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f"{path}: holds no boxes for {name} ({error!r})") from error
+    return [
+        _with_boxes(sample, *added[sample.path.name]) if sample.path.name in added else sample
+        for sample in samples
+    ]
+
+
+def _with_boxes(sample: Sample, boxes: Boxes, kinds: npt.NDArray[np.int64]) -> Sample:
+    return replace(
+        sample,
+        boxes=np.concatenate([sample.boxes, boxes]),
+        classes=np.concatenate([sample.classes, kinds]),
+        outlines=(*sample.outlines, *[None] * len(boxes)) if sample.outlines else (),
+    )
 
 
 def _side(imagery: Path) -> list[Sample]:
@@ -123,6 +185,7 @@ def _land(imagery: Path) -> list[Sample]:
 SETS: dict[str, Callable[[Path], list[Sample]]] = {
     "ships": _ships,
     "drone": _drone,
+    "drone_extra": _drone_extra,
     "side": _side,
     "land": _land,
 }

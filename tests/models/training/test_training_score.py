@@ -128,7 +128,8 @@ def test_false_alarms_are_counted_mined_kept_and_drawn_again(tmp_path: Path) -> 
     assert [alarm.box for alarm in alarms] == [(30, 30, 40, 40)]
     write_alarms(alarms, tmp_path / "alarms.jsonl")
     assert read_alarms(tmp_path / "alarms.jsonl") == alarms
-    assert around_alarms([sample], alarms) == [sample]
+    again = around_alarms([sample], alarms)
+    assert [(one.path, one.lures.tolist()) for one in again] == [(sample.path, [[30, 30, 40, 40]])]
     judged = judge([sample], look)
     assert worst_first(judged, 0.3) == [0]
     write_picture(tmp_path / "sheet.jpg", contact_sheet([sample], judged, 0.3, columns=2))
