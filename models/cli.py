@@ -308,11 +308,16 @@ def _load(
 
 def _draw(image: Any, batch: "DetectionBatch", path: Path) -> None:
     import cv2
+    import numpy as np
 
     drawn = image.copy()
-    for box, score, label in zip(batch.box_px, batch.score, batch.label_index, strict=True):
+    for at, (box, score, label) in enumerate(zip(batch.box_px, batch.score, batch.label_index, strict=True)):
+        rings = _rings(batch, at)
         x0, y0, x1, y1 = (round(float(edge)) for edge in box)
-        cv2.rectangle(drawn, (x0 - 3, y0 - 3), (x1 + 3, y1 + 3), (0, 255, 255), 1)
+        if rings:
+            cv2.polylines(drawn, [np.round(ring).astype(np.int32) for ring in rings], True, (0, 255, 255), 2)
+        else:
+            cv2.rectangle(drawn, (x0 - 3, y0 - 3), (x1 + 3, y1 + 3), (0, 255, 255), 1)
         text = f"{batch.labels[label]} {score:.2f}"
         cv2.putText(drawn, text, (x0 - 3, y0 - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 255, 255), 1)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -321,7 +326,7 @@ def _draw(image: Any, batch: "DetectionBatch", path: Path) -> None:
 
 
 def _print_batch(path: Path, detector: "NetworkDetector", batch: "DetectionBatch", json: bool) -> None:
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "label": batch.labels[label],
             "score": round(float(score), 4),
@@ -329,6 +334,9 @@ def _print_batch(path: Path, detector: "NetworkDetector", batch: "DetectionBatch
         }
         for box, score, label in zip(batch.box_px, batch.score, batch.label_index, strict=True)
     ]
+    for at, one in enumerate(found):
+        if rings := _rings(batch, at):
+            one["rings_px"] = [[[round(x, 2), round(y, 2)] for x, y in ring.tolist()] for ring in rings]
     if json:
         line = {"image": str(path), "model_id": detector.model_id, "detections": found}
         sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
@@ -336,6 +344,14 @@ def _print_batch(path: Path, detector: "NetworkDetector", batch: "DetectionBatch
     print(f"{path}: {len(found)} found")
     for one in found:
         print(f"  {one['score']:.2f} {one['label']} {one['box_px']}")
+
+
+def _rings(batch: "DetectionBatch", at: int) -> tuple[Any, ...]:
+    """Corners of a detection's outline, then of its holes; empty where it has a box alone."""
+    from models.detection import PolygonShape
+
+    shape = batch.shapes[at] if batch.shapes else None
+    return (shape.exterior, *shape.holes) if isinstance(shape, PolygonShape) else ()
 
 
 def _print_json(value: Any) -> None:
