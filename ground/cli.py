@@ -11,18 +11,17 @@ from cyclopts import App, Parameter
 from ground.accounts import cli as accounts_cli
 from ground.ais import cli as ais_cli
 from ground.alerts import cli as alerts_cli
+from ground.exports import cli as exports_cli
 from ground.link import invite_cli
 from ground.review import cli as review_cli
 from ground.station.options import USUAL, StationFiles
 from ground.tak import cli as tak_cli
-from skywarden.errors import SkywardenError, UsageError
+from skywarden.errors import UsageError
 
 if TYPE_CHECKING:
     from ground.config import GroundConfig
     from ground.picture.clocks import NotedClock
-    from ground.review.book import ReviewBook
     from ground.serve import GroundHandle
-    from ground.store.reading import Filter, StoreReader
     from ground.store.upkeep import Copied
 
 Output = Annotated[Path | None, Parameter(name=["--out", "--output"])]
@@ -40,17 +39,8 @@ For example:
 """,
     default_parameter=Parameter(negative=()),
 )
-export = App(
-    name="export",
-    help="""Write what the store holds, for other programs.
-
-For example:
-
-    skywarden ground export sightings > sightings.geojson
-    skywarden ground export contacts --out contacts.geojson
-""",
-)
-app.command(export)
+app.command(exports_cli.export)
+app.command(exports_cli.query)
 app.command(invite_cli.invite)
 app.command(ais_cli.ais)
 app.command(accounts_cli.users)
@@ -585,69 +575,6 @@ def show_config(*, config: Path | None = None, json: bool = False) -> int:
     return 0
 
 
-@export.command
-def sightings(
-    *,
-    format: Literal["geojson", "klv"] = "geojson",
-    output: Output = None,
-    limit: int = 1_000_000,
-    unreviewed: bool = False,
-    station: StationFiles = USUAL,
-) -> int:
-    """Write confirmed sightings, newest first, as RFC 7946 GeoJSON or as MISB KLV.
-
-    For example:
-
-        skywarden ground export sightings > sightings.geojson
-        skywarden ground export sightings --out sightings.geojson --limit 1000
-        skywarden ground export sightings --format klv --out sightings.klv
-
-    Parameters
-    ----------
-    format
-        `geojson`, or `klv`: MISB ST 0601 packets, each with the target's covariance as ST 0903.
-    output
-        File to write; standard output when absent or `-`.
-    limit
-        At most so many.
-    unreviewed
-        Also what no person has confirmed; the file says so in its head, and each feature, callsign or
-        mission field too. What was rejected stays out.
-    """
-    return _export("sightings", format, output, limit, unreviewed, station.state_dir())
-
-
-@export.command
-def contacts(
-    *,
-    format: Literal["geojson", "cot"] = "geojson",
-    output: Output = None,
-    limit: int = 1_000_000,
-    unreviewed: bool = False,
-    station: StationFiles = USUAL,
-) -> int:
-    """Write confirmed contacts, newest first, as RFC 7946 GeoJSON or as Cursor on Target.
-
-    For example:
-
-        skywarden ground export contacts > contacts.geojson
-        skywarden ground export contacts --format cot --out contacts.cot
-
-    Parameters
-    ----------
-    format
-        `geojson`, or `cot`: one event a line; contacts without a position are left out.
-    output
-        File to write; standard output when absent or `-`.
-    limit
-        At most so many.
-    unreviewed
-        Also what no person has confirmed; the file says so in its head, and each feature, callsign or
-        mission field too. What was rejected stays out.
-    """
-    return _export("contacts", format, output, limit, unreviewed, station.state_dir())
-
-
 def _overridden(
     settings: "GroundConfig", *, http: str | None, link: str | None, layers: Path | None, insecure: bool
 ) -> "GroundConfig":
@@ -714,85 +641,3 @@ def _status(state_dir: Path) -> dict[str, Any]:
             for name in sorted({*heard, *prints})
         ],
     }
-
-
-def _export(
-    what: str, form: str, output: Path | None, limit: int, with_unreviewed: bool, state_dir: Path
-) -> int:
-    from ground.review.book import ReviewBook
-    from ground.review.log import read_entries, review_path
-    from ground.review.release import UNREVIEWED_NOTICE
-    from ground.station.places import store_path
-    from ground.store.reading import Filter, SqliteReader
-
-    if limit < 1:
-        raise UsageError(f"--limit {limit} leaves nothing to write")
-    book = ReviewBook(read_entries(review_path(state_dir)))
-    reader = SqliteReader(store_path(state_dir))
-    try:
-        data, count, matched = _exported(what, form, reader, book, Filter(limit=limit), with_unreviewed)
-        left = 0 if with_unreviewed else _unreviewed(what, reader) - matched
-    finally:
-        reader.close()
-    mode = " --unreviewed" if with_unreviewed else ""
-    _note_export(state_dir, f"ground export {what} --format {form} --limit {limit}{mode}: {count}")
-    if output is None or str(output) == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    else:
-        part = output.with_name(output.name + ".part")
-        part.write_bytes(data)
-        part.replace(output)
-        print(f"{count} {what} in {output}", file=sys.stderr)
-    if with_unreviewed:
-        print(UNREVIEWED_NOTICE, file=sys.stderr)
-    elif left > 0:
-        print(f"{left} {what} that nobody has confirmed stay here (--unreviewed)", file=sys.stderr)
-    return 0
-
-
-def _unreviewed(what: str, reader: "StoreReader") -> int:
-    counts = reader.counts()
-    return counts.sightings if what == "sightings" else counts.contacts
-
-
-def _note_export(state_dir: Path, what: str) -> None:
-    """An entry of the access log; whoever can read the files could take them without one, so a failure is
-    said and no more."""
-    from ground.accounts.doorkeeper import Doorkeeper
-
-    try:
-        keeper = Doorkeeper(state_dir)
-        try:
-            keeper.note_local("export", what)
-        finally:
-            keeper.close()
-    except SkywardenError as error:
-        print(f"this export is not in the access log: {error}", file=sys.stderr)
-
-
-def _exported(
-    what: str,
-    form: str,
-    reader: "StoreReader",
-    book: "ReviewBook",
-    wanted: "Filter",
-    with_unreviewed: bool,
-) -> tuple[bytes, int, int]:
-    """The file's bytes, how many things stand in it, and how many could."""
-    from ground.exports.cot import cot_events
-    from ground.exports.klv import sighting_packets
-    from ground.http.export_routes import contacts_collection, sightings_collection
-    from ground.review.release import released_contacts, released_sightings
-
-    if form == "klv":
-        looks = released_sightings(reader, book, wanted, with_unreviewed=with_unreviewed)
-        return sighting_packets(looks.items), len(looks.items), looks.matched
-    if form == "cot":
-        found = released_contacts(reader, book, wanted, with_unreviewed=with_unreviewed)
-        placed = sum(one.contact.position is not None for one, _ in found.items)
-        return cot_events(found.items), placed, found.matched
-    make = sightings_collection if what == "sightings" else contacts_collection
-    collection, _ = make(reader, book, wanted, with_unreviewed=with_unreviewed)
-    data = collection.model_dump_json(by_alias=True).encode() + b"\n"
-    return data, collection.number_returned, collection.number_matched

@@ -17,6 +17,7 @@ class Selection:
 
     `bbox` is west, south, east, north in degrees (west beyond east crosses 180); times are UTC ns, inclusive.
     `labels` and `states` empty: any. `limit`: at most so many of each layer.
+    `is_for_export` is false for a look at the station's own picture.
     Raises `UsageError` for a selection that contradicts itself or asks for what was rejected.
     """
 
@@ -29,11 +30,20 @@ class Selection:
     states: tuple[State, ...] = ()
     with_unreviewed: bool = False
     limit: int | None = None
+    is_for_export: bool = True
     _labels: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         object.__setattr__(self, "_labels", frozenset(self.labels))
+        if self.is_for_export:
+            self._check_states()
+        if self.since_ns is not None and self.until_ns is not None and self.since_ns > self.until_ns:
+            raise UsageError("the selection ends before it begins; exchange since and until")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"a limit of {self.limit} leaves nothing to write")
+
+    def _check_states(self) -> None:
         if "rejected" in self.states:
             raise UsageError("what people have rejected does not leave; look at it with `ground query`")
         if set(self.states) - {"confirmed"} and not self.with_unreviewed:
@@ -41,10 +51,6 @@ class Selection:
                 f"state {', '.join(sorted(set(self.states) - {'confirmed'}))} has not been confirmed by a "
                 "person; say --unreviewed (unreviewed=true), and the file will say it too"
             )
-        if self.since_ns is not None and self.until_ns is not None and self.since_ns > self.until_ns:
-            raise UsageError("the selection ends before it begins; exchange since and until")
-        if self.limit is not None and self.limit < 1:
-            raise UsageError(f"a limit of {self.limit} leaves nothing to write")
 
     def filters(self) -> Iterator[Filter]:
         """Questions to the store that together find it, one for each label; their pages are the caller's."""

@@ -11,8 +11,9 @@ from ground.exports.selection import Selection
 from ground.exports.tables import Layer, Row
 from ground.picture.plots import PlotShelf
 from ground.review.book import ReviewBook
+from ground.review.desk import all_contacts
 from ground.review.entries import State
-from ground.review.release import each_released_contact, each_released_sighting, is_released
+from ground.review.release import each_released_contact, each_released_sighting, each_sighting, is_released
 from ground.store.reading import Filter, StoredContact, StoredSighting, StoreReader
 from skywarden.ais.reports import PositionReport
 from skywarden.errors import InputError
@@ -116,12 +117,14 @@ class ExportSource:
                 page, matched = shelf.find(replace(one, limit=100, offset=offset))
                 for plot in page:
                     state = self.book.of_contact((plot.plot_id,)).state
-                    may = is_released(state, with_unreviewed=wanted.with_unreviewed)
-                    if may and wanted.fits(plot.label, state):
+                    if self._may_show(state, wanted) and wanted.fits(plot.label, state):
                         yield plot_row(plot, state)
                 offset += 100
                 if offset >= matched:
                     break
+
+    def _may_show(self, state: State, wanted: Selection) -> bool:
+        return is_released(state, with_unreviewed=wanted.with_unreviewed)
 
     def _ais(self, wanted: Selection) -> Iterator[Row]:
         """Reports newest first; class, platform and state of review say nothing about AIS."""
@@ -134,6 +137,29 @@ class ExportSource:
                 yield ais_row(report, names.get(report.mmsi))
         finally:
             store.close()
+
+
+class PictureSource(ExportSource):
+    """The same of everything, also of what was rejected: what those see who work at the station."""
+
+    def contacts(self, wanted: Selection) -> Iterator[tuple[StoredContact, State]]:
+        """Contacts, newest first."""
+        for one in wanted.filters():
+            for stored in all_contacts(self.store, one):
+                state = self.book.of_contact(stored.contact.track_ids).state
+                if wanted.fits(stored.contact.label, state):
+                    yield stored, state
+
+    def sightings(self, wanted: Selection) -> Iterator[tuple[StoredSighting, State]]:
+        """Sightings, newest first."""
+        for one in wanted.filters():
+            for stored in each_sighting(self.store, one):
+                state = self.book.of_sighting(stored.sighting.sighting_id, stored.sighting.track_id)
+                if wanted.fits(stored.sighting.label, state):
+                    yield stored, state
+
+    def _may_show(self, state: State, wanted: Selection) -> bool:
+        return True
 
 
 def _each_report(store: AisStore, wanted: Selection) -> Iterator[PositionReport]:

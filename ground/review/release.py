@@ -57,7 +57,7 @@ def each_released_sighting(
 
     Of what was confirmed those of one contact stand together, newest first; else all come newest first.
     """
-    source = _newest_sightings(store, wanted) if with_unreviewed else _confirmed_in_turn(store, book, wanted)
+    source = each_sighting(store, wanted) if with_unreviewed else _confirmed_in_turn(store, book, wanted)
     for stored in source:
         state = book.of_sighting(stored.sighting.sighting_id, stored.sighting.track_id)
         if is_released(state, with_unreviewed=with_unreviewed):
@@ -87,7 +87,7 @@ def released_sightings(
 ) -> Released[StoredSighting]:
     """Sightings that may leave, newest first: their own decision, or that about their track."""
     found: dict[str, tuple[StoredSighting, State]] = {}
-    source = _newest_sightings(store, wanted) if with_unreviewed else _decided_sightings(store, book, wanted)
+    source = each_sighting(store, wanted) if with_unreviewed else _decided_sightings(store, book, wanted)
     for stored in source:
         state = book.of_sighting(stored.sighting.sighting_id, stored.sighting.track_id)
         if is_released(state, with_unreviewed=with_unreviewed):
@@ -147,7 +147,8 @@ def _confirmed_in_turn(store: StoreReader, book: ReviewBook, wanted: Filter) -> 
             yield one
 
 
-def _newest_sightings(store: StoreReader, wanted: Filter) -> Iterator[StoredSighting]:
+def each_sighting(store: StoreReader, wanted: Filter) -> Iterator[StoredSighting]:
+    """All sightings that match, newest first, whatever was said of them: for people at the station."""
     yield from _pages(lambda page: store.sightings(page)[0], wanted)
 
 
