@@ -57,11 +57,11 @@ class Entry(Message, frozen=True, kw_only=True, array_like=True):
     clock: ClockQuality = 0
 
 
-_READERS: dict[str, tuple[Callable[[memoryview], Message], int]] = {
+_READERS: dict[str, tuple[Callable[[bytes | memoryview], Message], int]] = {
     name: (msgspec.msgpack.Decoder(topic.message).decode, topic.max_bytes) for name, topic in TOPICS.items()
 }
 """For each topic how it is decoded, and its limit in bytes."""
-_entry_decoder = msgspec.msgpack.Decoder(Entry)
+_decode_entry = msgspec.msgpack.Decoder(Entry).decode
 
 
 def encode(message: Message) -> bytes:
@@ -74,12 +74,16 @@ def decode(topic_name: str, data: bytes | memoryview) -> Message:
 
     Raises `WireError` on an unknown topic, over size, a wrong version, or content that does not validate.
     """
-    read, limit_bytes = _READERS[topic_named(topic_name).name]
-    payload = _payload(data, limit_bytes, topic_name)
+    read, limit_bytes = _READERS.get(topic_name) or _READERS[topic_named(topic_name).name]
+    if not (2 <= len(data) <= limit_bytes and data[0] == WIRE_VERSION):
+        raise _misfit(data, limit_bytes, topic_name)
     try:
-        message = read(payload)
+        message = read(data[1:])
         if type(message) is Sighting:
-            _check_names(message)
+            check_names(
+                f"{message.sighting_id}{message.track_id}{message.platform_id}{message.sortie_id}"
+                f"{message.sensor_id}{message.model_id}"
+            )
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WireError(f"a {topic_name} message does not validate: {error}") from error
     return message
@@ -92,9 +96,10 @@ def encode_entry(entry: Entry) -> bytes:
 
 def decode_entry(data: bytes | memoryview) -> Entry:
     """The entry in `data`, body still bytes and topic perhaps unknown; raises `WireError` as `decode`."""
-    payload = _payload(data, MAX_RECORD_BYTES, "record")
+    if not (2 <= len(data) <= MAX_RECORD_BYTES and data[0] == WIRE_VERSION):
+        raise _misfit(data, MAX_RECORD_BYTES, "record")
     try:
-        entry = _entry_decoder.decode(payload)
+        entry = _decode_entry(data[1:])
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WireError(f"a record does not validate: {error}") from error
     return entry
@@ -105,24 +110,19 @@ def to_jsonable(message: Message) -> dict[str, Any]:
     return {name: _plain(getattr(message, name)) for name in message.__struct_fields__}
 
 
-def _check_names(message: Sighting) -> None:
-    """Refuse names with characters that `Id` does not allow."""
-    names = (
-        f"{message.sighting_id}{message.track_id}{message.platform_id}{message.sortie_id}"
-        f"{message.sensor_id}{message.model_id}"
-    )
+def check_names(names: str) -> None:
+    """Refuse what `Id` does not allow, in several names written one after the other; raises `ValueError`."""
     if strange := names.encode().translate(None, _NAME_BYTES):
         raise ValueError(f"a name (str) holds {strange[:20]!r}; letters, digits and _ . : - are allowed")
 
 
-def _payload(data: bytes | memoryview, limit_bytes: int, what: str) -> memoryview:
+def _misfit(data: bytes | memoryview, limit_bytes: int, what: str) -> WireError:
+    """Why `data` is not even looked into."""
     if len(data) > limit_bytes:
-        raise WireError(f"a {what} of {len(data)} bytes is over its limit of {limit_bytes}")
+        return WireError(f"a {what} of {len(data)} bytes is over its limit of {limit_bytes}")
     if len(data) < 2:
-        raise WireError(f"a {what} of {len(data)} bytes is too short")
-    if data[0] != WIRE_VERSION:
-        raise WireError(f"a {what} speaks wire version {data[0]}, this side speaks {WIRE_VERSION}")
-    return memoryview(data)[1:]
+        return WireError(f"a {what} of {len(data)} bytes is too short")
+    return WireError(f"a {what} speaks wire version {data[0]}, this side speaks {WIRE_VERSION}")
 
 
 def _plain(value: Any) -> Any:

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Meta
 
 from skywarden.errors import WireError
-from skywarden.messages import Ack, Count, Id, Label, Message, TimeNs
-from skywarden.wire import MAX_RECORD_BYTES, ClockQuality, MonoNs
+from skywarden.messages import Ack, Count, Label, Message, Name, TimeNs
+from skywarden.wire import MAX_RECORD_BYTES, ClockQuality, MonoNs, check_names
 
 KIND_BATCH = b"B"
 KIND_REPLY = b"R"
@@ -89,8 +89,8 @@ class Batch(Message, frozen=True, kw_only=True, array_like=True):
     """
 
     number: Count
-    platform_id: Id
-    boot_id: Id
+    platform_id: Name
+    boot_id: Name
     sent_ns: TimeNs
     last_seq: Count
     pending: Count
@@ -181,6 +181,9 @@ def _decoded(
     if data[0] != LINK_VERSION:
         raise WireError(f"a {what} speaks link version {data[0]}, this side speaks {LINK_VERSION}")
     try:
-        return decoder.decode(memoryview(data)[1:])
+        message = decoder.decode(data[1:])
+        if type(message) is Batch:
+            check_names(message.platform_id + message.boot_id)
+        return message
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WireError(f"a {what} does not validate: {error}") from error
