@@ -33,11 +33,7 @@ class NetworkDetector:
         self._decoder.check_outputs(session.outputs, session.origin)
         self._maps: MapLook | None = None
         if description.decode == "segment":
-            rules, is_nhwc = description.segment, description.input.tensor == "u8_nhwc"
-            self._maps = MapLook(
-                session.run, tile_px=rules.tile_px, overlap_px=rules.overlap_px,
-                step_px=description.input.multiple_px, flips=rules.flips, is_nhwc=is_nhwc,
-            )  # fmt: skip
+            self._maps = self._map_look(description.segment.flips)
         if self_test:
             verify(session, self._fit, description.golden)
 
@@ -98,6 +94,23 @@ class NetworkDetector:
         if rules.fit != "scale" or not 0.05 <= scale <= 8.0:
             raise ModelError(f"{self.model_id}: scale {scale}; 0.05 to 8, where input.fit is scale")
         self._fit = make_fit(msgspec.structs.replace(rules, scale=scale))
+
+    def set_flips(self, flips: int) -> None:
+        """Average so many mirrored looks (1, 2 or 4). Raises `ModelError` for a network without maps."""
+        if self._maps is None:
+            raise ModelError(f"{self.model_id}: makes no maps; mirrored looks cannot be averaged")
+        self._maps = self._map_look(flips)
+
+    def _map_look(self, flips: int) -> MapLook:
+        rules, image = self.description.segment, self.description.input
+        return MapLook(
+            self._session.run,
+            tile_px=rules.tile_px,
+            overlap_px=rules.overlap_px,
+            step_px=image.multiple_px,
+            flips=flips,
+            is_nhwc=image.tensor == "u8_nhwc",
+        )
 
     def warm_up(self) -> None:
         """Run once on an empty image."""

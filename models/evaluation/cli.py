@@ -38,6 +38,7 @@ def evaluate(
     map: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     empty: Path | None = None,
     tiles: float | None = None,
+    flips: int | None = None,
     limit: int | None = None,
     sheet: Path | None = None,
     folder: Folders = (),
@@ -77,6 +78,8 @@ def evaluate(
         A folder of images without any object: false alarms are counted there too.
     tiles
         Look in tiles, at this many pixels of the network for each of the image, instead of at the whole.
+    flips
+        Average 2 or 4 mirrored looks, for models whose answer is maps; costs as many times the time.
     limit
         At most so many images, evenly spaced.
     sheet
@@ -105,6 +108,8 @@ def evaluate(
     network = load_detector(
         model, folders=folder, providers=provider or ("cpu",), threads=threads, threshold=least
     )
+    if flips is not None:
+        network.set_flips(flips)
     detector = network if tiles is None else _tiled(network, tiles)
     listed = [one.strip() for one in names.split(",") if one.strip()]
     labelled = read_dataset(dataset, kind=kind, split=split, names=listed).thinned(limit)
