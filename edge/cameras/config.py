@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from skywarden.config import Config
 from skywarden.messages import Id
+from skywarden.thermal import HIGH_PERCENTILE, LOW_PERCENTILE, MIN_SPAN_COUNTS
 
 Seconds = Annotated[float, Meta(ge=0.0, le=3600.0)]
 Percent = Annotated[float, Meta(ge=0.0, le=100.0)]
@@ -24,10 +25,10 @@ class GainConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
         is_inverted: true shows warm dark ("black hot").
     """
 
-    low_percentile: Percent = 1.0
-    high_percentile: Percent = 99.5
+    low_percentile: Percent = LOW_PERCENTILE
+    high_percentile: Percent = HIGH_PERCENTILE
     smoothing_s: Seconds = 2.0
-    min_span_counts: Annotated[int, Meta(ge=1, le=65_535)] = 64
+    min_span_counts: Annotated[int, Meta(ge=1, le=65_535)] = int(MIN_SPAN_COUNTS)
     is_inverted: bool = False
 
 

@@ -1,25 +1,32 @@
 """Reads image files of strangers: size first, then OpenCV, and one sentence when it is none."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from skywarden.errors import InputError
+from skywarden.thermal import grey_picture
 
 MAX_IMAGE_BYTES = 512 * 1024 * 1024
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """The image in `path`, (H, W, 3) BGR uint8; raises `InputError`."""
+    """The image in `path`, (H, W, 3) BGR uint8; raises `InputError`.
+
+    16-bit grey is thermal counts, shown as a camera aboard shows them (`skywarden.thermal`).
+    """
     try:
         size = path.stat().st_size
         if not 0 < size <= MAX_IMAGE_BYTES:
             raise InputError(f"{path}: {size} bytes; an image has 1 to {MAX_IMAGE_BYTES}")
         data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        if image is not None and image.dtype != np.uint8:
+            image = _eight_bit(image, data)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except cv2.error as error:
@@ -27,6 +34,14 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     if image is None:
         raise InputError(f"{path}: is no image that OpenCV can read")
     return np.asarray(image, dtype=np.uint8)
+
+
+def _eight_bit(image: npt.NDArray[Any], data: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | None:
+    """Counts of a thermal camera as grey; of other deep images what OpenCV makes of them."""
+    is_grey = image.dtype == np.uint16 and (image == image[:, :, :1]).all()
+    if not is_grey:
+        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return np.repeat(grey_picture(np.ascontiguousarray(image[:, :, 0]))[:, :, None], 3, axis=2)
 
 
 def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
