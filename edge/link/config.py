@@ -25,6 +25,8 @@ class LinkConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
         rate_cap_bytes_per_s: at most so many bytes a second on average; 0 for no cap.
         batch_bytes: a batch is closed at this size (a larger single record travels alone).
         window_bytes: at most so much is under way without a reply; the link measures how much is useful.
+        gather_s: while a reply is out, what is no alert waits so long for more to travel with it under one
+            signature; 0 sends everything at once.
         heartbeat_s: something is sent at least so often.
         silence_s: the ground counts as out of reach when it has not answered for so long.
         retry_min_s: what was not acknowledged is sent again after so long at the earliest.
@@ -39,6 +41,7 @@ class LinkConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rate_cap_bytes_per_s: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
     batch_bytes: Annotated[int, Meta(ge=512, le=65_536)] = 32_768
     window_bytes: Annotated[int, Meta(ge=4_096, le=16_777_216)] = 524_288
+    gather_s: Annotated[float, Meta(ge=0.0, le=5.0)] = 0.1
     heartbeat_s: Annotated[float, Meta(ge=0.05, le=60.0)] = 1.0
     silence_s: Annotated[float, Meta(ge=0.2, le=600.0)] = 10.0
     retry_min_s: Annotated[float, Meta(ge=0.05, le=60.0)] = 2.0

@@ -35,6 +35,8 @@ from skywarden.wire import Entry, encode_entry
 _MIN_WINDOW_BYTES = 4_096
 _WHOLE_BYTES = 4_096
 _NEWEST_SHARE = 0.25
+_ALERT_PRIORITY = 0
+_WORTHWHILE_SHARE = 0.5
 _MAX_NEWEST_KEYS = 2_000
 _SILENT_HEARTBEAT_MAX_S = 2.0
 _TARGET_DELAY_S = 1.0
@@ -196,6 +198,7 @@ class LinkCore:
     record larger than a batch travels in pieces, and after a break only what is missing of it goes again.
     With an evidence `key` each batch that carries anything of the outbox is signed. Nothing of the outbox is
     sent before the ground has said what it holds of it: a copy from the past must not send numbers again.
+    While a reply is out, less than half a batch without an alert is gathered for `config.gather_s`.
     """
 
     config: LinkConfig
@@ -221,6 +224,7 @@ class LinkCore:
     _resumed: dict[int, set[int]] = field(default_factory=dict)
     _is_known: bool = False
     _boot_id: str = ""
+    _gather_from_s: float | None = None
     _goodput: _Goodput = field(default_factory=_Goodput)
     _history: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -302,6 +306,8 @@ class LinkCore:
         """How long nothing will be due if nothing new comes, at most 0.05 s."""
         if self._pace.cap and self._pace.tokens <= 0.0:
             return min(0.05, max(0.001, -self._pace.tokens / self._pace.cap))
+        if self._gather_from_s is not None:
+            return min(0.05, max(0.001, self._gather_from_s + self.config.gather_s - now_s))
         return 0.05
 
     def state(self, now_s: float) -> LinkState:
@@ -348,20 +354,41 @@ class LinkCore:
         if self._pace.cap:
             limit = min(limit, max(512, 2 * self._pace.cap))
         reserved = int(limit * _NEWEST_SHARE) if self._newest else 0
-        contents = self._take_durable(limit, limit - reserved, now_s) if self._is_known else _Contents()
+        chosen = self._pick(limit - reserved, now_s) if self._is_known else []
+        if self._must_gather(chosen, limit, now_s, is_busy=in_flight > 0):
+            return _Contents()
+        contents = self._pack(chosen, limit)
         used = sum(map(len, contents.records)) + sum(len(one.data) for one in contents.fragments)
         contents.records += self._take_newest(limit - used, may_be_large=not contents and not in_flight)
         return contents
 
-    def _take_durable(self, limit: int, durable_limit: int, now_s: float) -> _Contents:
+    def _pick(self, limit_bytes: int, now_s: float) -> list[PendingRecord]:
+        """What of the outbox would go next."""
         waiting = {seq for seq, retry in self._retries.items() if retry.due_s > now_s}
         busy = {seq for seq, one in self._large.items() if one.due_s > now_s or not one.free_run(1)}
-        chosen = self.source.pending(
-            durable_limit,
+        return self.source.pending(
+            limit_bytes,
             limit_records=MAX_SIGNED_ITEMS,
             skip=self._flying | waiting | busy,
             fresh_from=self._fresh_from(now_s),
         )
+
+    def _must_gather(self, chosen: list[PendingRecord], limit: int, now_s: float, *, is_busy: bool) -> bool:
+        """Whether this waits for company: a signature, a reply and a commit are paid for each batch."""
+        size = sum(len(one.body) for one in chosen) + sum(len(one.payload) for one in self._newest.values())
+        is_small = size < _WORTHWHILE_SHARE * limit and len(chosen) < MAX_SIGNED_ITEMS // 2
+        is_alert = bool(chosen) and chosen[0].priority == _ALERT_PRIORITY
+        if is_alert or not is_busy or not size or not is_small:
+            self._gather_from_s = None
+            return False
+        if self._gather_from_s is None:
+            self._gather_from_s = now_s
+        if now_s - self._gather_from_s < self.config.gather_s:
+            return True
+        self._gather_from_s = None
+        return False
+
+    def _pack(self, chosen: list[PendingRecord], limit: int) -> _Contents:
         if chosen and len(chosen[0].body) > max(limit, _WHOLE_BYTES):
             return self._cut(chosen[0], max(1, limit // UNIT_BYTES))
         records = [

@@ -274,3 +274,57 @@ def test_over_a_link_that_loses_doubles_and_delays_everything_arrives_once(seed:
                 under_way.append((now_s + chance.uniform(0.05, 0.6), answer, False))
     assert outbox.records == {}
     assert stored == set(range(1, 151))
+
+
+def _busy(outbox: _Memory, **options: float) -> LinkCore:
+    """A link with a reply out: the first look is under way."""
+    core = _core(outbox, **options)
+    _up(core)
+    outbox.put("health", b"first")
+    assert _seqs(_next(core, 0.1)) == [1]
+    return core
+
+
+def test_while_a_reply_is_out_what_is_no_alert_waits_for_company() -> None:
+    outbox = _Memory()
+    core = _busy(outbox)
+    for now_s in (0.11, 0.13, 0.15, 0.17, 0.19):
+        outbox.put("health", b"x")
+        assert _next(core, now_s) is None
+        assert core.wait_s(now_s) <= 0.05
+    assert core.wait_s(0.19) == pytest.approx(0.02)
+    assert sorted(_seqs(_next(core, 0.22))) == [2, 3, 4, 5, 6]
+
+
+def test_an_alert_never_waits_and_takes_along_what_does() -> None:
+    outbox = _Memory()
+    core = _busy(outbox)
+    outbox.put("health", b"x")
+    assert _next(core, 0.11) is None
+    outbox.put("sighting", b"alert")
+    assert _seqs(_next(core, 0.12)) == [3, 2]
+
+
+def test_a_reply_sends_what_was_gathered_at_once() -> None:
+    outbox = _Memory()
+    core = _core(outbox)
+    _up(core)
+    outbox.put("health", b"x")
+    first = _next(core, 0.1)
+    assert first is not None
+    core.offer_newest("pose", "uav07", _UTC, b"pose")
+    outbox.put("health", b"y")
+    assert _next(core, 0.11) is None
+    _reply(core, first, 0.14, _ack(outbox, 1))
+    assert len(_seqs(_next(core, 0.14))) == 2
+
+
+def test_half_a_batch_waits_for_nobody_and_gathering_can_be_switched_off() -> None:
+    outbox = _Memory()
+    core = _busy(outbox)
+    outbox.put("chip", b"x" * 6_000)
+    assert _seqs(_next(core, 0.11)) == [2]
+    outbox = _Memory()
+    core = _busy(outbox, gather_s=0.0)
+    outbox.put("health", b"x")
+    assert _seqs(_next(core, 0.11)) == [2]
