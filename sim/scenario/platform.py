@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from sim.scenario.description import Scenario
 from sim.scenario.land.noise import generator
+from sim.scenario.path import ClosedPath
 from sim.scenario.tables.flying import Platform
-from sim.scenario.world import Grid
+from sim.scenario.world import Grid, World
 from skywarden.geometry.camera import CameraModel
 from skywarden.geometry.geoid import undulation_m
 from skywarden.geometry.pose import PoseSigmas
@@ -56,65 +57,6 @@ class GimbalState:
     roll_deg: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Leg:
-    """A straight (`curvature_1pm` 0) or circular piece of the path, from a point with a heading."""
-
-    x_m: float
-    y_m: float
-    heading_rad: float
-    curvature_1pm: float
-    length_m: float
-
-    def at(self, distance_m: float) -> tuple[float, float, float]:
-        k = self.curvature_1pm
-        if abs(k) < 1e-9:
-            return (
-                self.x_m + distance_m * math.sin(self.heading_rad),
-                self.y_m + distance_m * math.cos(self.heading_rad),
-                self.heading_rad,
-            )
-        end = self.heading_rad + k * distance_m
-        x = self.x_m + (math.cos(self.heading_rad) - math.cos(end)) / k
-        y = self.y_m + (math.sin(end) - math.sin(self.heading_rad)) / k
-        return x, y, end
-
-
-class ClosedPath:
-    """A closed polygon whose corners are rounded by circles; walked by distance, round and round."""
-
-    def __init__(self, corners: tuple[tuple[float, float], ...], radius_m: float) -> None:
-        points = np.array(corners, np.float64)
-        before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
-        heading_in = np.arctan2(before[:, 0], before[:, 1])
-        heading_out = np.arctan2(after[:, 0], after[:, 1])
-        turn = (heading_out - heading_in + np.pi) % (2.0 * np.pi) - np.pi
-        shortest = np.minimum(np.hypot(*before.T), np.hypot(*after.T))
-        tangent = np.minimum(radius_m * np.tan(np.abs(turn) / 2.0), 0.499 * shortest)
-        self._legs: list[_Leg] = []
-        for i in range(len(points)):
-            j = (i + 1) % len(points)
-            direction = np.array([math.sin(heading_out[i]), math.cos(heading_out[i])])
-            start, end = points[i] + tangent[i] * direction, points[j] - tangent[j] * direction
-            length = float(np.hypot(*(end - start)))
-            self._legs.append(_Leg(float(start[0]), float(start[1]), float(heading_out[i]), 0.0, length))
-            if abs(turn[j]) > 1e-6:
-                curvature = math.copysign(math.tan(abs(turn[j]) / 2.0) / tangent[j], turn[j])
-                arc = _Leg(
-                    float(end[0]), float(end[1]), float(heading_in[j]), curvature, float(turn[j] / curvature)
-                )
-                self._legs.append(arc)
-        self._starts = np.concatenate([[0.0], np.cumsum([leg.length_m for leg in self._legs])])
-        self.length_m = float(self._starts[-1])
-
-    def at(self, distance_m: float) -> tuple[float, float, float, float]:
-        """Grid x, y (metres), heading (radians) and curvature (1/m, right positive) after `distance_m`."""
-        distance_m %= self.length_m
-        i = min(int(np.searchsorted(self._starts, distance_m, side="right")) - 1, len(self._legs) - 1)
-        leg = self._legs[i]
-        return (*leg.at(distance_m - float(self._starts[i])), leg.curvature_1pm)
-
-
 class _Wobble:
     """Smooth, seeded unrest: three sines of unequal periods, of about the stated deviation."""
 
@@ -130,8 +72,10 @@ class _Wobble:
 class PlatformTruth:
     """One platform of a scenario; every method is a pure function of `time_s` since the scenario began."""
 
-    def __init__(self, scenario: Scenario, platform: Platform) -> None:
+    def __init__(self, scenario: Scenario, platform: Platform, *, world: World | None = None) -> None:
+        """`world` spares making it anew, where the gimbal follows a vessel or a place."""
         self.platform = platform
+        self._scenario, self._world = scenario, world
         self.grid = Grid.at(scenario.place.latitude_deg, scenario.place.longitude_deg)
         self.path = ClosedPath(platform.plan, platform.turn_radius_m)
         camera = platform.camera
@@ -153,6 +97,9 @@ class PlatformTruth:
         self._pitch = _Wobble(rng, 0.8, 5.9)
         self._crab = _Wobble(rng, 1.2, 9.0)
         self._rise = _Wobble(rng, 1.0, 17.0)
+        wind = scenario.weather
+        towards = math.radians(wind.wind_towards_deg)
+        self._wind = (wind.wind_mps * math.cos(towards), wind.wind_mps * math.sin(towards))
         self._trim_pitch_deg = 2.0 if is_wing else -2.5
         self._bank_share = 1.0 if is_wing else 0.4  # a multirotor slides through part of its turn
         errors = platform.errors
@@ -213,7 +160,7 @@ class PlatformTruth:
             east_mps=speed * math.sin(course),
             roll_deg=math.degrees(bank) + self._roll.at(time_s),
             pitch_deg=self._trim_pitch_deg + self._pitch.at(time_s),
-            heading_deg=(math.degrees(course) + self._crab.at(time_s)) % 360.0,
+            heading_deg=(math.degrees(course) + self._into_wind(course) + self._crab.at(time_s)) % 360.0,
         )
 
     def gimbal_at(self, time_s: float) -> GimbalState | None:
@@ -222,8 +169,42 @@ class PlatformTruth:
         if sweep is None:
             return None
         swing = sweep.amplitude_deg * math.sin(2.0 * math.pi * time_s / sweep.period_s)
+        if sweep.reference in ("point", "vessel"):
+            azimuth, pitch = self._towards(self._kept_at(time_s), time_s)
+            return GimbalState(azimuth_deg=(azimuth + sweep.azimuth_deg + swing) % 360.0, pitch_deg=pitch)
         base = self.at(time_s).heading_deg if sweep.reference == "nose" else 0.0
         return GimbalState(azimuth_deg=(base + sweep.azimuth_deg + swing) % 360.0, pitch_deg=sweep.pitch_deg)
+
+    def _kept_at(self, time_s: float) -> tuple[float, float]:
+        """The place that the gimbal keeps in its middle."""
+        sweep = self.platform.camera.sweep
+        assert sweep is not None
+        if sweep.reference == "point":
+            assert sweep.at is not None
+            return sweep.at
+        assert sweep.follow is not None
+        motion = self._there().fleet.motion(sweep.follow, time_s)
+        return motion.x_m, motion.y_m
+
+    def _towards(self, place: tuple[float, float], time_s: float) -> tuple[float, float]:
+        """Azimuth and pitch (degrees) from the platform to a place on the surface."""
+        state = self.at(time_s)
+        east, north = place[0] - state.x_m, place[1] - state.y_m
+        fall = state.alt_hae_m - float(self._there().surface_at(*place))
+        return math.degrees(math.atan2(east, north)), -math.degrees(math.atan2(fall, math.hypot(east, north)))
+
+    def _there(self) -> World:
+        if self._world is None:
+            self._world = World(self._scenario)
+        return self._world
+
+    def _into_wind(self, course: float) -> float:
+        """How far the nose stands off the course, degrees, so that the wind does not carry it away."""
+        across = self._wind[1] * math.cos(course) - self._wind[0] * math.sin(course)
+        along = self._wind[0] * math.cos(course) + self._wind[1] * math.sin(course)
+        if across == 0.0:
+            return 0.0
+        return math.degrees(math.atan2(-across, max(self.platform.speed_mps - along, 1.0)))
 
     def camera_at(self, time_s: float) -> CameraState:
         """Where the camera is and how it looks: on its gimbal, or fixed nadir with image up = forward; either

@@ -159,3 +159,26 @@ def project(
     in_camera = ned @ state.rotation_ned_from_camera
     pixels, exists = camera.project(in_camera)
     return pixels, exists & (in_camera[:, 2] > 1.0), np.linalg.norm(in_camera, axis=1)
+
+
+def seen_places(
+    world: World, camera: CameraModel, state: CameraState, pixels: FloatArray
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Grid x, y and height (HAE), shape (N, 3), of what pixels (N, 2) show, and whether they show ground.
+
+    For a few pixels and to a metre or so: rays meet the surface by three steps from the height below the
+    camera.
+    """
+    rays, is_seen = camera.rays(pixels)
+    in_ned = rays @ state.rotation_ned_from_camera.T
+    in_ned /= np.linalg.norm(in_ned, axis=1, keepdims=True)
+    is_down = is_seen & (in_ned[:, 2] > 0.02)
+    down = np.where(is_down, in_ned[:, 2], 1.0)
+    camera_x, camera_y = world.grid.metres(state.latitude_deg, state.longitude_deg)
+    ground = np.full(len(pixels), float(world.surface_at(float(camera_x), float(camera_y))))
+    x = y = ground
+    for _ in range(4):
+        distance = np.clip((state.alt_hae_m - ground) / down, 0.0, FARTHEST_M)
+        x, y, _ = grid_place(world, in_ned * distance[:, None], state)
+        ground = world.surface_at(x, y)
+    return np.column_stack([x, y, ground]), is_down & (state.alt_hae_m > ground)

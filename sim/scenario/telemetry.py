@@ -110,30 +110,53 @@ class TelemetryMaker:
         )
 
     def _gimbal(self, time_s: float) -> bytes:
-        """The gimbal's own answer: towards north when it holds an azimuth, else against the nose."""
+        """Where the gimbal says it points, in the convention of the scenario."""
         gimbal = self._truth.gimbal_at(time_s)
         sweep = self._truth.platform.camera.sweep
         assert gimbal is not None
         assert sweep is not None
         sigma = self._truth.platform.errors.gimbal_noise_deg
         bias = self._truth.gimbal_bias_deg
+        roll = gimbal.roll_deg + bias[0] + self._noise(sigma)
+        pitch = gimbal.pitch_deg + bias[1] + self._noise(sigma)
+        off = self._noise(sigma)
+        # North the gimbal knows from the autopilot, whose compass errs; the nose from its own joint.
+        north = gimbal.azimuth_deg + self._truth.bias_deg[2] + off
+        nose = _turned(gimbal.azimuth_deg - self._truth.at(time_s).heading_deg) + off
+        told = sweep.convention
+        if told in ("mount_orientation", "mount_orientation_relative"):
+            absolute = _turned(north) if told == "mount_orientation" else None
+            return self._autopilot.mount_orientation(
+                time_boot_ms=_boot_ms(time_s),
+                roll_deg=roll,
+                pitch_deg=pitch,
+                yaw_deg=nose,
+                yaw_absolute_deg=absolute,
+            )
+        if told == "mount_status":
+            return self._autopilot.mount_status(roll_deg=roll, pitch_deg=pitch, yaw_deg=nose)
+        return self._gimbal_device(time_s, (roll, pitch), north, nose)
+
+    def _gimbal_device(self, time_s: float, tilt: tuple[float, float], north: float, nose: float) -> bytes:
+        """GIMBAL_DEVICE_ATTITUDE_STATUS in the frame of the convention, flags and all."""
+        sweep = self._truth.platform.camera.sweep
+        assert sweep is not None
         flags = GIMBAL_FLAG_ROLL_LOCK | GIMBAL_FLAG_PITCH_LOCK
-        if sweep.reference == "north":
-            flags |= GIMBAL_FLAG_YAW_LOCK | GIMBAL_FLAG_YAW_IN_EARTH_FRAME
-            yaw = gimbal.azimuth_deg + self._truth.bias_deg[2]
-        else:
-            flags |= GIMBAL_FLAG_YAW_IN_VEHICLE_FRAME
-            yaw = gimbal.azimuth_deg - self._truth.at(time_s).heading_deg
-        q = quaternion_from_euler_deg(
-            gimbal.roll_deg + bias[0] + self._noise(sigma),
-            gimbal.pitch_deg + bias[1] + self._noise(sigma),
-            yaw + self._noise(sigma),
+        told = sweep.convention
+        is_earth = told == "gimbal_device_earth" or (
+            told in ("gimbal_device", "gimbal_device_before_2022") and sweep.reference != "nose"
         )
+        if is_earth:
+            flags |= GIMBAL_FLAG_YAW_LOCK
+        if told != "gimbal_device_before_2022":
+            flags |= GIMBAL_FLAG_YAW_IN_EARTH_FRAME if is_earth else GIMBAL_FLAG_YAW_IN_VEHICLE_FRAME
+        q = quaternion_from_euler_deg(tilt[0], tilt[1], north if is_earth else nose)
+        delta = math.radians(self._reported_heading(time_s))
         return self._gimbal_maker.gimbal_device_attitude_status(
             time_boot_ms=_boot_ms(time_s),
             q=(float(q[0]), float(q[1]), float(q[2]), float(q[3])),
             flags=flags,
-            delta_yaw_rad=math.radians(self._reported_heading(time_s)),
+            delta_yaw_rad=None if told == "gimbal_device_before_2022" else delta,
         )
 
     def _global_position(self, time_s: float) -> bytes:
@@ -181,13 +204,19 @@ class TelemetryMaker:
         return self._gimbal_maker.heartbeat(type=26, autopilot=8)
 
     def _system_time(self, time_s: float) -> bytes:
-        unix_us = self._world.scenario.start_ns // 1000 + round(time_s * 1e6)
+        ahead_s = self._truth.platform.errors.clock_offset_s
+        unix_us = self._world.scenario.start_ns // 1000 + round((time_s + ahead_s) * 1e6)
         return self._autopilot.system_time(time_boot_ms=_boot_ms(time_s), time_unix_us=unix_us)
 
     def _home_position(self, time_s: float) -> bytes:
         return self._autopilot.home_position(
             latitude_deg=self._home[0], longitude_deg=self._home[1], alt_msl_m=self._home_alt_msl_m
         )
+
+
+def _turned(degrees: float) -> float:
+    """The same direction within -180 to 180 degrees."""
+    return (degrees + 180.0) % 360.0 - 180.0
 
 
 def _boot_ms(time_s: float) -> int:

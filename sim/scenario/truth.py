@@ -7,13 +7,14 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import cv2
 import msgspec
 import numpy as np
 
+from sim.scenario.cast import Cast, Placed
+from sim.scenario.optics.shutter import Flow, image_flow
 from sim.scenario.platform import CameraState, PlatformTruth
-from sim.scenario.render import Cast, Placed
 from sim.scenario.sight import project
-from sim.scenario.vessels import motion_at
 from sim.scenario.world import World
 from skywarden.geometry.camera import CameraModel
 
@@ -26,8 +27,10 @@ class ObjectTruth(msgspec.Struct, frozen=True, kw_only=True):
     """One thing in one frame.
 
     `box_px` is x0, y0, x1, y1 (origin at the centre of the upper-left pixel), cut at the image; `visibility`
-    is the share of the uncut box that lies in the image, dimmed by haze. `label` is vessel, plot, structure.
-    `outline_px` are points round a plot, in pixels, not cut at the image; empty for other things.
+    is the share of the uncut box that lies in the image, dimmed by haze; what the relief hides is not listed.
+    `label` is vessel, plot, structure or decoy, `kind` which of them; `doing` says what a vessel is at.
+    `outline_px` are points round a plot, in pixels, not cut at the image; empty for other things, whose
+    `mask_px` is the convex outline of what is drawn.
     """
 
     id: str
@@ -41,6 +44,10 @@ class ObjectTruth(msgspec.Struct, frozen=True, kw_only=True):
     course_deg: float | None = None
     speed_mps: float | None = None
     outline_px: tuple[tuple[float, float], ...] = ()
+    mask_px: tuple[tuple[float, float], ...] = ()
+    kind: str = ""
+    doing: str = ""
+    mmsi: str = ""
 
 
 class FrameTruth(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,21 +71,29 @@ class TruthMaker:
 
     def __init__(self, world: World, truth: PlatformTruth) -> None:
         self._world, self._truth, self._cast = world, truth, Cast(world)
-        self._plots = [(plot.id, _draped(world, plot.outline)) for plot in world.scenario.plots]
+        scenario = world.scenario
+        self._plots = [
+            *((plot.id, "plot", "", _draped(world, plot.outline)) for plot in scenario.plots),
+            *((one.id, "decoy", one.use, _draped(world, one.outline)) for one in scenario.parcels),
+        ]
+        self._mmsi = {vessel.id: vessel.ais.mmsi for vessel in scenario.vessels if vessel.ais is not None}
+        camera = truth.platform.camera
+        self._readout_s = camera.readout_s
 
     def frame(self, frame_number: int, time_s: float) -> FrameTruth:
         """What the frame taken at `time_s` after the start shows."""
         state = self._truth.camera_at(time_s)
         camera = self._truth.camera_model
+        flow = image_flow(self._world, self._truth, time_s) if self._readout_s > 0.0 else None
         objects = []
         for thing in self._cast.at(time_s):
-            seen = self._solid(thing, camera, state)
+            seen = self._solid(thing, camera, state, flow, time_s)
             if seen is not None:
                 objects.append(seen)
-        for plot_id, outline in self._plots:
-            seen = self._object(plot_id, "plot", outline, outline.mean(axis=0), camera, state)
+        for plot_id, label, kind, outline in self._plots:
+            seen = self._object(plot_id, label, outline, outline.mean(axis=0), camera, state, flow)
             if seen is not None:
-                objects.append(seen)
+                objects.append(msgspec.structs.replace(seen, kind=kind))
         return FrameTruth(
             frame_number=frame_number,
             sensor_id=self._truth.platform.camera.sensor_id,
@@ -90,14 +105,24 @@ class TruthMaker:
             objects=tuple(objects),
         )
 
-    def _solid(self, thing: Placed, camera: CameraModel, state: CameraState) -> ObjectTruth | None:
+    def _solid(
+        self, thing: Placed, camera: CameraModel, state: CameraState, flow: Flow | None, time_s: float
+    ) -> ObjectTruth | None:
         points = thing.points(thing.solid.points[thing.solid.points[:, 2] >= -0.2])
         middle = np.array([thing.x_m, thing.y_m, thing.base_hae_m])
-        seen = self._object(thing.id, thing.label, points, middle, camera, state)
-        if seen is None or thing.label != "vessel":
+        seen = self._object(thing.id, thing.label, points, middle, camera, state, flow)
+        if seen is None:
+            return None
+        seen = msgspec.structs.replace(seen, kind=thing.kind)
+        if thing.label != "vessel":
             return seen
-        course = thing.heading_deg if thing.speed_mps > 0.0 else None
-        return msgspec.structs.replace(seen, course_deg=course, speed_mps=thing.speed_mps)
+        return msgspec.structs.replace(
+            seen,
+            course_deg=thing.heading_deg if thing.speed_mps > 0.0 else None,
+            speed_mps=thing.speed_mps,
+            doing=self._world.fleet.doing(thing.id, time_s),
+            mmsi=self._mmsi.get(thing.id, ""),
+        )
 
     def _object(
         self,
@@ -107,14 +132,22 @@ class TruthMaker:
         middle: np.ndarray[Any, np.dtype[np.float64]],
         camera: CameraModel,
         state: CameraState,
+        flow: Flow | None,
     ) -> ObjectTruth | None:
         pixels, exists, ranges = project(self._world, camera, state, np.vstack([points, middle]))
         if not exists.all():
             return None
+        if flow is not None:
+            pixels = flow.read_out(pixels, self._readout_s)
         low, high = pixels[:-1].min(axis=0), pixels[:-1].max(axis=0)
         cut_low = np.maximum(low, -0.5)
         cut_high = np.minimum(high, (camera.width_px - 0.5, camera.height_px - 0.5))
         if (cut_high - cut_low).min() < MIN_BOX_PX:
+            return None
+        x, y = self._world.grid.metres(state.latitude_deg, state.longitude_deg)
+        if self._world.hides(
+            float(middle[0]), float(middle[1]), float(middle[2]) + 2.0, (float(x), float(y), state.alt_hae_m)
+        ):
             return None
         share = float(np.prod(cut_high - cut_low) / max(float(np.prod(high - low)), 1e-9))
         dimmed = math.exp(math.log(0.05) / self._world.scenario.light.visibility_m * float(ranges[-1]))
@@ -129,7 +162,14 @@ class TruthMaker:
             alt_hae_m=float(middle[2]),
             range_m=float(ranges[-1]),
             outline_px=_rounded(pixels[:-1]) if label == "plot" else (),
+            mask_px=() if label == "plot" else _rounded(_hull(pixels[:-1])),
         )
+
+
+def _hull(pixels: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The convex outline of points (N, 2)."""
+    found = cv2.convexHull(pixels.astype(np.float32))
+    return np.asarray(found.reshape(-1, 2), np.float64)
 
 
 def _rounded(pixels: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[tuple[float, float], ...]:
@@ -146,21 +186,33 @@ def truth_geojson(world: World, seconds: float) -> bytes:
     """All things as an RFC 7946 FeatureCollection: plots are polygons, the others points or ways."""
     features = []
     for vessel in world.scenario.vessels:
-        steps = max(int(seconds // 5), 1) if vessel.speed_mps > 0.0 else 0
-        way = [motion_at(vessel, seconds * k / max(steps, 1)) for k in range(steps + 1)]
+        is_moving = vessel.speed_mps > 0.0 or bool(vessel.steps)
+        steps = max(int(seconds // 5), 1) if is_moving else 0
+        way = [world.fleet.motion(vessel.id, seconds * k / max(steps, 1)) for k in range(steps + 1)]
         points = [_lon_lat(world, motion.x_m, motion.y_m) for motion in way]
         geometry: dict[str, Any] = {"type": "Point", "coordinates": points[0]}
         if steps:
             geometry = {"type": "LineString", "coordinates": points}
-        features.append(_feature(vessel.id, "vessel", geometry, kind=vessel.kind, speed_mps=vessel.speed_mps))
+        more = {} if vessel.ais is None else {"mmsi": vessel.ais.mmsi}
+        features.append(
+            _feature(vessel.id, "vessel", geometry, kind=vessel.kind, speed_mps=vessel.speed_mps, **more)
+        )
+    for decoy in world.scenario.decoys:
+        spot = {"type": "Point", "coordinates": _lon_lat(world, *decoy.at)}
+        features.append(_feature(decoy.id, "decoy", spot, kind=decoy.kind))
     for structure in world.scenario.structures:
         point = {"type": "Point", "coordinates": _lon_lat(world, *structure.at)}
         features.append(_feature(structure.id, "structure", point, kind=structure.kind))
     for plot in world.scenario.plots:
-        ring = [_lon_lat(world, x, y) for x, y in (*plot.outline, plot.outline[0])]
-        polygon = {"type": "Polygon", "coordinates": [ring if _is_left_handed(plot.outline) else ring[::-1]]}
-        features.append(_feature(plot.id, "plot", polygon))
+        features.append(_feature(plot.id, "plot", _polygon(world, plot.outline)))
+    for parcel in world.scenario.parcels:
+        features.append(_feature(parcel.id, "decoy", _polygon(world, parcel.outline), kind=parcel.use))
     return msgspec.json.encode({"type": "FeatureCollection", "features": features}) + b"\n"
+
+
+def _polygon(world: World, outline: tuple[tuple[float, float], ...]) -> dict[str, Any]:
+    ring = [_lon_lat(world, x, y) for x, y in (*outline, outline[0])]
+    return {"type": "Polygon", "coordinates": [ring if _is_left_handed(outline) else ring[::-1]]}
 
 
 def _feature(thing_id: str, label: str, geometry: dict[str, Any], **more: str | float) -> dict[str, Any]:

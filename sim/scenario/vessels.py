@@ -6,12 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sim.scenario.land.noise import generator
 from sim.scenario.tables.fleet import Vessel, VesselKind
-from sim.scenario.tables.land import Structure, StructureKind
+from sim.scenario.tables.land import Decoy, Structure, StructureKind
 
 FloatArray = npt.NDArray[np.float64]
 Colour = tuple[int, int, int]
 Outline = list[tuple[float, float]]
+
+BEAM_M: dict[VesselKind, float] = {
+    "go_fast": 2.7, "fishing": 4.4, "skiff": 1.9, "ship": 15.0, "coaster": 9.0, "sail": 3.6,
+}  # fmt: skip
+LENGTH_M: dict[VesselKind, float] = {
+    "go_fast": 12.2, "fishing": 14.5, "skiff": 7.6, "ship": 92.0, "coaster": 46.0, "sail": 11.5,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +126,15 @@ class _Builder:
 
 def vessel_solid(kind: VesselKind, colour: Colour | None = None) -> Solid:
     """The shape of a vessel, origin amidships on the water line."""
-    return {"go_fast": _go_fast, "fishing": _fishing, "skiff": _skiff, "ship": _ship}[kind](colour)
+    makers = {
+        "go_fast": _go_fast,
+        "fishing": _fishing,
+        "skiff": _skiff,
+        "ship": _ship,
+        "coaster": _coaster,
+        "sail": _sail,
+    }
+    return makers[kind](colour)
 
 
 def structure_solid(structure: Structure) -> Solid:
@@ -130,10 +146,49 @@ def structure_solid(structure: Structure) -> Solid:
         "hut": ((72, 96, 120), (96, 138, 160), 2.2, 3.6),
         "shed": ((120, 128, 132), (178, 180, 176), 2.6, 3.8),
         "nursery": ((196, 206, 206), (222, 228, 226), 1.2, 2.4),
+        "house": ((188, 204, 214), (62, 92, 158), 3.0, 5.2),
+        "warehouse": ((150, 152, 150), (168, 172, 172), 6.5, 8.5),
     }
     wall, roof, eaves_m, ridge_m = roofs[structure.kind]
     build.prism(outline, -0.8, eaves_m, wall, wall)
     build.gable(length, width, eaves_m, ridge_m, roof)
+    return build.solid(length, width)
+
+
+def decoy_solid(decoy: Decoy) -> Solid:
+    """The shape of a decoy, origin in its middle on the water or the ground."""
+    build = _Builder()
+    length, width = decoy.length_m, decoy.width_m
+    told = decoy.colour_bgr
+    colour = None if told is None else (told[0], told[1], told[2])
+    match decoy.kind:
+        case "rock":
+            tone = colour or (96, 104, 110)
+            build.prism(_ragged(length, width, decoy.id), -1.5, 0.16 * width + 0.5, _darker(tone), tone, 0.62)
+            build.prism(
+                _ragged(0.5 * length, 0.5 * width, decoy.id + "top"), 0.4, 0.26 * width + 0.8, tone, tone, 0.7
+            )
+        case "buoy":
+            tone = colour or (40, 60, 214)
+            build.prism(_regular(8, max(length, 1.2) / 2), -0.2, 0.9, tone, tone, 1.0)
+            build.prism(_regular(6, 0.18 * length + 0.1), 0.9, 2.8, (60, 64, 70), tone, 1.0)
+        case "jetty":
+            tone = colour or (110, 130, 142)
+            build.prism(_rectangle(-length / 2, length / 2, width), 1.0, 1.3, _darker(tone), tone)
+        case "greenhouse":
+            tone = colour or (214, 220, 218)
+            build.prism(_rectangle(-length / 2, length / 2, width), -0.5, 2.0, (190, 198, 198), tone)
+            build.gable(length, width, 2.0, 3.6, tone)
+        case "raft":
+            tone = colour or (92, 116, 128)
+            for k in range(4):
+                shift = (k - 1.5) * length / 4
+                build.prism(
+                    _rectangle(shift - length / 10, shift + length / 10, width), 0.0, 0.35, tone, tone
+                )
+        case "debris":
+            tone = colour or (120, 132, 140)
+            build.prism(_ragged(length, width, decoy.id), -0.1, 0.25, tone, tone)
     return build.solid(length, width)
 
 
@@ -188,6 +243,48 @@ def _ship(colour: Colour | None) -> Solid:
     build.prism(_rectangle(-31.5, -28.5, 14.6), 16.5, 19.2, (210, 212, 212), (188, 188, 184))
     build.prism(_rectangle(-38.0, -34.0, 4.0), 16.5, 22.0, (60, 74, 160), (40, 40, 42))
     return build.solid(92.0, 15.0)
+
+
+def _coaster(colour: Colour | None) -> Solid:
+    hull = colour or (74, 62, 52)
+    build = _Builder()
+    build.prism(_hull(46.0, 9.0, 0.2), -0.4, 3.0, _darker(hull), (70, 92, 118), 1.08)
+    build.prism(_rectangle(-4.0, 14.0, 6.2), 3.0, 4.0, (96, 108, 112), (112, 124, 128))
+    build.prism(_rectangle(-20.0, -11.0, 7.6), 3.0, 7.5, (200, 204, 206), (150, 152, 150))
+    build.prism(_rectangle(-18.0, -12.0, 6.6), 7.5, 10.2, (206, 208, 208), (186, 190, 188))
+    build.prism(_rectangle(-20.0, -18.4, 1.6), 7.5, 11.5, (36, 38, 40), (30, 30, 32))
+    build.prism(_rectangle(9.4, 9.9, 0.5), 4.0, 12.0, (90, 92, 92), (110, 112, 112))
+    return build.solid(46.0, 9.0)
+
+
+def _sail(colour: Colour | None) -> Solid:
+    hull = colour or (222, 224, 222)
+    build = _Builder()
+    build.prism(_hull(11.5, 3.6, 0.5), -0.1, 1.0, _darker(hull), hull, 1.15)
+    build.prism(_rectangle(-2.6, 1.8, 2.0), 1.0, 1.4, (200, 202, 200), (168, 150, 132))
+    build.prism(_rectangle(1.1, 1.3, 0.2), 1.0, 13.5, (120, 122, 122), (140, 142, 142))
+    build.prism(
+        [(-3.6, 0.25), (1.1, 0.05), (1.1, -0.05), (-3.6, 0.15)], 1.8, 11.0, (232, 236, 236), (236, 240, 240)
+    )
+    return build.solid(11.5, 3.6)
+
+
+def _regular(corners: int, radius_m: float) -> Outline:
+    return [
+        (radius_m * math.cos(2 * math.pi * k / corners), radius_m * math.sin(2 * math.pi * k / corners))
+        for k in range(corners)
+    ]
+
+
+def _ragged(length_m: float, width_m: float, name: str) -> Outline:
+    """An irregular ring; the same name gives the same."""
+    rng = generator(0, "ragged", name)
+    angle = np.sort(rng.uniform(0.0, 2.0 * math.pi, 9))
+    radius = rng.uniform(0.7, 1.1, 9)
+    return [
+        (float(length_m / 2 * r * math.cos(a)), float(width_m / 2 * r * math.sin(a)))
+        for a, r in zip(angle, radius, strict=True)
+    ]
 
 
 def _hull(length_m: float, beam_m: float, bow_share: float) -> Outline:

@@ -8,17 +8,21 @@ above mean sea level (EGM96) or above the ellipsoid, and say which.
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from sim.scenario.description import Scenario
+from sim.scenario.fleet.behaviour import Fleet
 from sim.scenario.land.noise import FloatImage, generator, smooth_noise, smoothstep
-from sim.scenario.tables.land import Hill
+from sim.scenario.path import distance_to_line, rounded
+from sim.scenario.tables.land import Hill, Island
+from skywarden.errors import InputError
 from skywarden.geometry.geodesy import radii_of_curvature_m
 from skywarden.geometry.geoid import undulation_m
-from skywarden.geometry.terrain import Terrain
+from skywarden.geometry.terrain import Terrain, load_terrain
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -78,6 +82,7 @@ class World:
         x = self.west_m + CELL_M * np.arange(self.columns, dtype=np.float32)
         y = self.south_m + CELL_M * np.arange(self.rows, dtype=np.float32)
         self.x_m, self.y_m = np.meshgrid(x, y)
+        self._dem_msl_m = self._dem()
         self.inland_m = self._inland()
         self.elevation_msl_m = self._elevation()
 
@@ -123,11 +128,59 @@ class World:
             name=self.scenario.name,
         )
 
+    def inland_at(self, x_m: float, y_m: float) -> float:
+        """Roughly the distance to the shore at one grid point, positive on land."""
+        column = min(max((x_m - self.west_m) / CELL_M, 0.0), self.columns - 1.001)
+        row = min(max((y_m - self.south_m) / CELL_M, 0.0), self.rows - 1.001)
+        i, j = int(row), int(column)
+        u, v = column - j, row - i
+        field = self.inland_m
+        lower = float(field[i, j]) * (1.0 - u) + float(field[i, j + 1]) * u
+        upper = float(field[i + 1, j]) * (1.0 - u) + float(field[i + 1, j + 1]) * u
+        return lower * (1.0 - v) + upper * v
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """What every vessel does."""
+        return Fleet(self.scenario, self)
+
+    def hides(
+        self, x_m: float, y_m: float, height_hae_m: float, state_xyh: tuple[float, float, float]
+    ) -> bool:
+        """Whether the relief stands between a point and a camera (grid x, y, height above the ellipsoid)."""
+        share = np.linspace(0.02, 0.97, 40)
+        x = x_m + share * (state_xyh[0] - x_m)
+        y = y_m + share * (state_xyh[1] - y_m)
+        height = height_hae_m + share * (state_xyh[2] - height_hae_m)
+        return bool((self.surface_at(x, y) > height + 1.5).any())
+
     def _inland(self) -> FloatImage:
-        """Roughly the distance to the coast line, positive on land."""
+        """Roughly the distance to the shore, positive on land."""
         land = self.scenario.land
         rng = generator(self.scenario.seed, "coast")
         phases = rng.uniform(0.0, 2.0 * math.pi, 4)
+        ragged = smooth_noise(rng, self.rows, self.columns, 90.0 / CELL_M, 3) * np.float32(4.0)
+        if self._dem_msl_m is None:
+            inland = self._coast(phases) + ragged
+        else:
+            inland = _distance_to_shore(self._dem_msl_m)
+        for island in land.islands:
+            inland = np.maximum(inland, self._island(island) + np.float32(2.0) * ragged)
+        for river in land.rivers:
+            line = rounded(np.array(river.line, np.float64))
+            away = distance_to_line(line, self.x_m, self.y_m) - np.float32(river.width_m / 2.0)
+            inland = np.minimum(inland, away + np.float32(0.7) * ragged)
+        self.built_m = np.full(inland.shape, -1e4, np.float32)
+        for wall in land.breakwaters:
+            away = distance_to_line(np.array(wall.line, np.float64), self.x_m, self.y_m)
+            np.maximum(self.built_m, np.float32(wall.width_m / 2.0) - away, out=self.built_m)
+        for quay in land.quays:
+            np.maximum(self.built_m, self._inside(quay), out=self.built_m)
+        return np.asarray(np.maximum(inland, self.built_m), np.float32)
+
+    def _coast(self, phases: FloatArray) -> FloatImage:
+        """North of the coast line, metres."""
+        land = self.scenario.land
         swing = np.zeros_like(self.x_m)
         for phase, wavelength, share in zip(
             phases, (2900.0, 1340.0, 610.0, 270.0), (0.9, 0.5, 0.2, 0.09), strict=True
@@ -135,20 +188,59 @@ class World:
             swing += np.float32(share) * np.sin(2.0 * np.pi * self.x_m / wavelength + phase).astype(
                 np.float32
             )
-        ragged = smooth_noise(rng, self.rows, self.columns, 90.0 / CELL_M, 3) * np.float32(4.0)
-        return np.asarray(self.y_m - land.coast_north_m - land.coast_swing_m * swing + ragged, np.float32)
+        north = self.y_m - np.float32(land.coast_north_m) - np.float32(land.coast_swing_m) * swing
+        return np.asarray(north, np.float32)
+
+    def _island(self, island: Island) -> FloatImage:
+        """Distance to the edge of an ellipse, positive inside (its gradient is 1 along the shorter axis)."""
+        azimuth = math.radians(island.azimuth_deg)
+        east, north = self.x_m - np.float32(island.at[0]), self.y_m - np.float32(island.at[1])
+        along = east * np.float32(math.sin(azimuth)) + north * np.float32(math.cos(azimuth))
+        across = east * np.float32(math.cos(azimuth)) - north * np.float32(math.sin(azimuth))
+        radius = np.hypot(along / np.float32(island.length_m / 2), across / np.float32(island.width_m / 2))
+        return np.asarray((1.0 - radius) * (min(island.length_m, island.width_m) / 2.0), np.float32)
+
+    def _inside(self, outline: tuple[tuple[float, float], ...]) -> FloatImage:
+        """Distance to the edge of a polygon, positive inside."""
+        ring = np.array([*outline, outline[0]], np.float64)
+        away = distance_to_line(ring, self.x_m, self.y_m)
+        pixels = np.round((ring - (self.west_m, self.south_m)) / CELL_M).astype(np.int32)
+        mask = np.zeros(self.x_m.shape, np.uint8)
+        cv2.fillPoly(mask, [pixels], 1)
+        return np.asarray(np.where(mask > 0, away, -away), np.float32)
+
+    def _dem(self) -> FloatImage | None:
+        """The user's heights above mean sea level at the posts; `None` without a file."""
+        if not self.scenario.place.terrain:
+            return None
+        latitude, longitude = self.grid.geodetic(self.x_m, self.y_m)
+        surface = load_terrain(Path(self.scenario.place.terrain))
+        heights = surface.height_hae_m(latitude.ravel(), longitude.ravel())
+        heights = heights - undulation_m(latitude.ravel(), longitude.ravel())
+        if not np.isfinite(heights).all():
+            raise InputError(
+                f"{self.scenario.place.terrain}: does not cover the place of scenario {self.scenario.name}: "
+                f"{int((~np.isfinite(heights)).sum())} of {heights.size} posts have no height"
+            )
+        return np.asarray(heights.reshape(self.x_m.shape), np.float32)
 
     def _elevation(self) -> FloatImage:
         """Metres above mean sea level; the sea floor is negative."""
+        land = self.scenario.land
         rng = generator(self.scenario.seed, "relief")
         inland = self.inland_m
-        beach = np.clip(inland, 0.0, 28.0) * 0.06
-        plain = smoothstep(20.0, 320.0, inland) * 9.0
-        rough = smooth_noise(rng, self.rows, self.columns, 420.0 / CELL_M, 5, 0.42)
-        total = beach + plain + smoothstep(25.0, 500.0, inland) * (5.0 + 5.0 * rough)
-        for hill in self.scenario.land.hills:
-            total += self._hill(hill) * (1.0 + 0.09 * rough) * smoothstep(30.0, 420.0, inland)
         floor = np.minimum(inland, 0.0) * 0.035
+        if self._dem_msl_m is not None:
+            total = np.maximum(self._dem_msl_m, 0.02)
+        else:
+            beach = np.clip(inland, 0.0, 28.0) * 0.06
+            plain = smoothstep(20.0, 320.0, inland) * 9.0
+            rough = smooth_noise(rng, self.rows, self.columns, 420.0 / CELL_M, 5, 0.42)
+            total = beach + plain + smoothstep(25.0, 500.0, inland) * (5.0 + land.relief_m * rough)
+            for hill in land.hills:
+                total += self._hill(hill) * (1.0 + 0.09 * rough) * smoothstep(30.0, 420.0, inland)
+        built = smoothstep(0.0, 4.0, self.built_m) * 2.6
+        total = np.where(self.built_m > 0.0, np.maximum(total, built), total)
         return np.asarray(np.where(inland > 0.0, np.maximum(total, 0.02), floor), np.float32)
 
     def _hill(self, hill: Hill) -> FloatImage:
@@ -158,6 +250,16 @@ class World:
         across = east * math.cos(azimuth) - north * math.sin(azimuth)
         bell = np.exp(-0.5 * ((along / hill.length_m) ** 2 + (across / hill.width_m) ** 2))
         return np.asarray(hill.height_m * bell, np.float32)
+
+
+def _distance_to_shore(height_msl_m: FloatImage) -> FloatImage:
+    """Distance to where the land begins to rise above the sea, positive on land."""
+    is_land = (height_msl_m > 0.3).astype(np.uint8)
+    if is_land.all() or not is_land.any():
+        return np.full(height_msl_m.shape, 5_000.0 if is_land.all() else -5_000.0, np.float32)
+    on_land = cv2.distanceTransform(is_land, cv2.DIST_L2, 5)
+    at_sea = cv2.distanceTransform(1 - is_land, cv2.DIST_L2, 5)
+    return np.asarray((on_land - at_sea) * CELL_M, np.float32)
 
 
 def _bilinear(
