@@ -22,7 +22,7 @@ class _Shelved:
 class PlotShelf:
     """Remembers where the newest record of each plot lies; safe from any thread.
 
-    The store is read from where it was left; the first question after a start goes through all of it. Bodies
+    The store is read from where it was left; the first question after a start reads all its plots. Bodies
     stay in the store, so what was erased there is not shown. At most 20,000 plots, those of longest ago go.
     """
 

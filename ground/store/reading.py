@@ -284,11 +284,12 @@ class SqliteReader:
         return False
 
     def plots_after(self, record_key: int) -> tuple[list[tuple[int, Plot]], int]:
-        """See `StoreReader`; goes through all records after `record_key` once."""
+        """See `StoreReader`; looks at plots only, however many other records there are."""
         with self._reader() as db, _snapshot(db):
             newest = db.execute("SELECT coalesce(max(record_key), 0) FROM records").get
             rows = db.execute(
-                f"SELECT {LEAF_COLUMNS}, r.record_key FROM records r JOIN streams st USING(stream_key) "
+                f"SELECT {LEAF_COLUMNS}, r.record_key FROM records r INDEXED BY records_of_plots "
+                "CROSS JOIN streams st USING(stream_key) "
                 "WHERE r.record_key > ? AND r.topic = 'plot' AND r.erased_ns IS NULL ORDER BY r.record_key",
                 (record_key,),
             ).fetchall()

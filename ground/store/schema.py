@@ -116,7 +116,12 @@ CREATE VIEW sightings AS SELECT s.sighting_key, s.sighting_id, s.sighting_key AS
 `sightings` is what readers see; a row whose track is damaged stays in it, so that `verify` finds it.
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+_VERSION_6 = """
+CREATE INDEX records_of_plots ON records(record_key) WHERE topic = 'plot' AND erased_ns IS NULL;
+"""
+"""Where plots are among the records; what is no plot costs nothing."""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
 """Script n brings version n to n + 1; a script that was released never changes."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -242,8 +242,8 @@ def page(figures: Figures, lines: list[Line]) -> str:
         f"{on_wire['raw_us_50']:.1f} us and ours {on_wire['cost_us_50']:.1f}, nearly all of it decoding each "
         "one by itself. Where a reply takes 150 ms, gathering brings "
         f"{on_wire['batches_a_look_at_once']:.2f} batches a look down to "
-        f"{on_wire['batches_a_look_gathered']:.2f}; an alert waits {on_wire['alert_wait_ms_gathered']:.0f} ms "
-        "for it."
+        f"{on_wire['batches_a_look_gathered']:.2f}; for it an alert waits "
+        f"{on_wire['alert_wait_ms_gathered']:.0f} ms."
     )
     return "\n".join(parts) + "\n"
 

@@ -1,8 +1,10 @@
 """Plots by now: the newest record of each, by box, also across 180 degrees, and none that was erased."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import msgspec
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from ground.config import ContactsConfig
 from ground.fusion.book import ContactBook
 from ground.picture.plots import PlotShelf
 from ground.store.reading import Filter
+from ground.store.schema import SCHEMA_VERSION
 from ground.store.sqlite import SqliteStore
 from skywarden.messages import Plot
 from tests.ground.scenes import START_NS, arrival, sighting
@@ -76,3 +79,26 @@ def test_an_erased_plot_is_not_shown(store: SqliteStore) -> None:
     assert shelf.find(Filter())[1] == 1
     store.expire({"plot": START_NS + 10**12}, START_NS + 10**12)
     assert shelf.find(Filter())[0] == []
+
+
+def test_plots_of_a_store_of_before_are_found_by_their_own_index(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    made = SqliteStore(path, ContactBook(ContactsConfig()))
+    made.ingest([arrival(sighting(number=number, at_s=number), number) for number in range(1, 50)])
+    made.ingest([arrival(_plot("p1"), 50), arrival(_plot("p2", at_s=1), 51)])
+    made.close()
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("DROP INDEX records_of_plots; PRAGMA user_version = 5")
+    brought_along = SqliteStore(path, ContactBook(ContactsConfig()))
+    try:
+        assert [plot.plot_id for _, plot in brought_along.plots_after(0)[0]] == ["p1", "p2"]
+        assert brought_along.plots_after(50)[0][0][0] == 51
+    finally:
+        brought_along.close()
+    with closing(apsw.Connection(str(path))) as db:
+        assert db.execute("PRAGMA user_version").get == SCHEMA_VERSION
+        plan = db.execute(
+            "EXPLAIN QUERY PLAN SELECT record_key FROM records INDEXED BY records_of_plots "
+            "WHERE record_key > 0 AND topic = 'plot' AND erased_ns IS NULL"
+        ).fetchall()
+        assert "records_of_plots" in str(plan)
