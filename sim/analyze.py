@@ -11,17 +11,21 @@ import msgspec
 from edge.calibration.record import Calibration
 from edge.config import MountConfig, SigmaConfig
 from edge.mavlink_port import MavlinkConfig
+from edge.pose.buffer import PoseBuffer
 from edge.pose.telemetry import TelemetryNode
 from edge.vision.pipeline import Frame, Outcome, SensorIds, VisionNode, VisionSettings
 from models.catalogue import load_detector
 from models.detector import Detector
 from skywarden.clock import NS_PER_S
 from skywarden.errors import FlightError
+from skywarden.flight.decoding import Image
 from skywarden.flight.reader import FlightReader, FrameRef
 from skywarden.flight.schema import FixedMount, Sensor
+from skywarden.geometry.camera import CameraModel
 from skywarden.geometry.plot_geojson import plot_feature
+from skywarden.geometry.pose import CameraPose, NoPose
 from skywarden.geometry.terrain import LEVEL_SIGMA_M, Surface
-from skywarden.messages import Plot, Sighting, Track
+from skywarden.messages import PlatformPose, Plot, Sighting, Track
 from skywarden.times import rfc3339
 
 LOOKAHEAD_NS = NS_PER_S
@@ -122,6 +126,41 @@ def outcomes(flight: Path, options: AnalyzeOptions | None = None) -> Iterator[Ou
                 yield outcome
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LookedAt:
+    """One picture of a flight, (H, W, 3) uint8 BGR, with everything that the chain knows of it.
+
+    `time_ns` is the exposure as best known; `camera` the lens model in force, `None` uncalibrated.
+    """
+
+    sensor: Sensor
+    camera: CameraModel | None
+    time_ns: int
+    image: Image
+    pose: CameraPose | NoPose
+    platform: PlatformPose
+    outcome: Outcome
+
+
+def looks(flight: Path, sensor_id: str, options: AnalyzeOptions | None = None) -> Iterator[LookedAt]:
+    """Every picture of one sensor, in order; raises what `analyze` does."""
+    options = options or AnalyzeOptions()
+    reader = FlightReader(flight)
+    sensor = reader.info.sensor(sensor_id)
+    node = _node(reader, sensor, load_detector(options.model, threads=options.threads), options)
+    ids = {"platform_id": reader.info.platform_id, "sortie_id": reader.info.sortie_id}
+    for outcome, _, time_ns, image, poses in _seen(reader, sensor, node, options):
+        yield LookedAt(
+            sensor=sensor,
+            camera=reader.camera(sensor_id),
+            time_ns=time_ns,
+            image=image,
+            pose=poses.pose_at(time_ns),
+            platform=poses.platform_pose_at(time_ns, **ids),
+            outcome=outcome,
+        )
+
+
 def _node(reader: FlightReader, sensor: Sensor, detector: Detector, options: AnalyzeOptions) -> VisionNode:
     sigma = options.sigma or SigmaConfig.of_flight(sensor)
     surface = options.surface
@@ -144,6 +183,13 @@ def _node(reader: FlightReader, sensor: Sensor, detector: Detector, options: Ana
 def _outcomes(
     reader: FlightReader, sensor: Sensor, node: VisionNode, options: AnalyzeOptions
 ) -> Iterator[tuple[Outcome, FrameRef, int]]:
+    for outcome, ref, time_ns, _, _ in _seen(reader, sensor, node, options):
+        yield outcome, ref, time_ns
+
+
+def _seen(
+    reader: FlightReader, sensor: Sensor, node: VisionNode, options: AnalyzeOptions
+) -> Iterator[tuple[Outcome, FrameRef, int, Image, PoseBuffer]]:
     telemetry = TelemetryNode(MavlinkConfig())
     sigma = options.sigma or SigmaConfig.of_flight(sensor)
     poses = telemetry.pose_buffer(
@@ -160,7 +206,7 @@ def _outcomes(
             waiting = next(heard, None)
         frame = Frame(frame_number=ref.frame_number, time_ns=time_ns, received_ns=ref.time_ns, image=image)
         seen = node.detect(frame)
-        yield node.finish(seen, poses.pose_at(time_ns)), ref, time_ns
+        yield node.finish(seen, poses.pose_at(time_ns)), ref, time_ns, image, poses
 
 
 class _Restated:

@@ -24,6 +24,7 @@ For example:
     default_parameter=Parameter(negative=()),
 )
 app.command("sim.faults.cli:app", name="faults")
+app.command("sim.motion_imagery.cli:misb", name="misb")
 Quiet = Annotated[bool, Parameter(alias="-q", help="No progress bar.")]
 AsJson = Annotated[bool, Parameter(name="--json", help="Print the result as one JSON object.")]
 

@@ -365,11 +365,17 @@ def encode_imapb(value: float, low: float, high: float, length: int) -> bytes:
     return int(forward * (value - low) + shift + 0.5).to_bytes(length, "big")
 
 
-def encode_st0601(values: Mapping[str, float | int | str], *, vmti: bytes | None = None) -> bytes:
+def encode_st0601(
+    values: Mapping[str, float | int | str],
+    *,
+    vmti: bytes | None = None,
+    sets: Mapping[int, bytes] | None = None,
+) -> bytes:
     """A packet of ST 0601 with the named fields (`ST0601_FIELDS`), time stamp first and checksum last.
 
     Numbers outside a field's range are written as the standard's "not available" where the field has one and
-    are left out otherwise. `vmti` is the body of an ST 0903 set. Raises `InputError` on an unknown name.
+    are left out otherwise. `vmti` is the body of an ST 0903 set; `sets` are bodies of other nested sets by
+    their tag (48: security, 94: core identifier). Raises `InputError` on an unknown name.
     """
     tags = {field.name: tag for tag, field in ST0601_FIELDS.items()}
     unknown = sorted(set(values) - set(tags))
@@ -377,6 +383,7 @@ def encode_st0601(values: Mapping[str, float | int | str], *, vmti: bytes | None
         raise InputError(f"ST 0601 has no field {', '.join(unknown)}")
     coded = {tags[name]: _coded(ST0601_FIELDS[tags[name]], value) for name, value in values.items()}
     coded[65] = bytes([ST0601_VERSION])
+    coded |= sets or {}
     if vmti is not None:
         coded[_VMTI_TAG] = vmti
     body = b"".join(
@@ -422,7 +429,7 @@ def ber_oid_at(data: bytes, at: int) -> tuple[int, int]:
 
 def _coded(field: _Field, value: float | int | str) -> bytes:
     if isinstance(value, str) or field.kind == "t":
-        return str(value).encode("utf-8")[:127]
+        return str(value).encode("utf-8")[:127].decode("utf-8", "ignore").encode("utf-8")
     if field.kind == "n":
         size = field.length or max(1, (int(value).bit_length() + 7) // 8)
         return int(value).to_bytes(size, "big")

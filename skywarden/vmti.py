@@ -21,17 +21,24 @@ _SIGMA_LIMIT_M = 650.0
 _HEIGHT = (-900.0, 19_000.0)
 _LOCATION_BYTES = 22
 _MAX_PIXEL = (1 << 24) - 1
+_VOBJECT_TAG = 102
+ONTOLOGY = "skywarden"
+"""What VObject sets of ours name as the list that their classes are from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VmtiTarget:
-    """One target: its number, centre and box in pixels (column, row from 0), percent, and where it is."""
+    """One target: its number, centre and box in pixels (column, row from 0), percent, and where it is.
+
+    `label` is what it is held for; it travels as the class of a VObject set.
+    """
 
     number: int
     centre_px: tuple[int, int]
     box_px: tuple[int, int, int, int] | None = None
     confidence_percent: int | None = None
     position: Position | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +53,9 @@ class VmtiSet:
     targets: tuple[VmtiTarget, ...]
 
 
-def target_of_box(number: int, box_px: BoxPx, score: float, position: Position | None) -> VmtiTarget:
+def target_of_box(
+    number: int, box_px: BoxPx, score: float, position: Position | None, label: str | None = None
+) -> VmtiTarget:
     """A target whose box (x0, y0, x1, y1) is rounded to whole pixels; `score` 0..1 becomes percent."""
     x0, y0, x1, y1 = (min(max(round(each), 0), _MAX_PIXEL) for each in box_px)
     return VmtiTarget(
@@ -55,6 +64,7 @@ def target_of_box(number: int, box_px: BoxPx, score: float, position: Position |
         box_px=(x0, y0, x1, y1),
         confidence_percent=round(100 * score),
         position=position,
+        label=label,
     )
 
 
@@ -159,6 +169,9 @@ def _target_pack(target: VmtiTarget, width: int | None) -> bytes:
         pack += _tlv(19, _least_bytes(target.centre_px[1] + 1)) + _tlv(
             20, _least_bytes(target.centre_px[0] + 1)
         )
+    if target.label is not None:
+        vobject = _tlv(1, ONTOLOGY.encode()) + _tlv(2, target.label.encode("utf-8")[:127])
+        pack += _tlv(_VOBJECT_TAG, vobject)
     return pack
 
 
@@ -178,7 +191,13 @@ def _read_target(pack: bytes, width: int | None) -> VmtiTarget:
         box_px=box,
         confidence_percent=confidence[0] if confidence else None,
         position=decode_location(fields[17]) if 17 in fields else None,
+        label=_class_of(fields[_VOBJECT_TAG]) if _VOBJECT_TAG in fields else None,
     )
+
+
+def _class_of(vobject: bytes) -> str | None:
+    said = dict(klv.local_fields(vobject)).get(2, b"").decode("utf-8", "ignore")
+    return "".join(one for one in said if one.isprintable())[:127] or None
 
 
 def _pixel(place: tuple[int, int], width: int) -> bytes:

@@ -1,0 +1,1 @@
+"""Flights as motion imagery: H.264 with MISB metadata in MPEG-TS, for the players that analysts use."""
