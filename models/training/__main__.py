@@ -20,11 +20,19 @@ from models.training.mix import Mix
 from models.training.network import VesselNetwork
 from models.training.parcels import command as parcels
 from models.training.plants import command as plants
+from models.training.rendered.thermal import disturb_thermal, write_as_thermal
 from models.training.run import Run, Settings, averaged_weights
 from models.training.sample import Sample
 from models.training.score import figures, match, threshold_at_recall
 from models.training.sheet import contact_sheet, worst_first, write_picture
-from models.training.vessels import CLASSES, COCO_SEEDS, read_set, read_vessel_data, vessel_sources
+from models.training.vessels import (
+    CLASSES,
+    COCO_SEEDS,
+    read_set,
+    read_vessel_data,
+    thermal_sources,
+    vessel_sources,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +57,10 @@ def _train(options: argparse.Namespace) -> None:
     )  # fmt: skip
     network = VesselNetwork(options.start, CLASSES, COCO_SEEDS)
     alarms = read_alarms(options.alarms) if options.alarms is not None else []
-    mix = Mix(vessel_sources(data, oblique=options.oblique, alarms=alarms), settings.seed)
+    if options.thermal:
+        mix = Mix(thermal_sources(data, alarms), settings.seed, disturb_thermal)
+    else:
+        mix = Mix(vessel_sources(data, oblique=options.oblique, alarms=alarms), settings.seed)
     run = Run(network, mix, settings, options.folder)
     if options.from_run is not None:
         run.begin_from(options.from_run)
@@ -61,9 +72,14 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _score(options: argparse.Namespace) -> None:
-    held = {name: read_set(options.imagery, name)[1] for name in [*options.sets, "land"]}
+    part = "validate" if options.validate else "held"
+    held = {name: getattr(read_set(options.imagery, name), part) for name in [*options.sets, "land"]}
+    if options.as_thermal is not None:
+        held = {name: write_as_thermal(held[name], options.as_thermal / name) for name in options.sets} | {
+            "land": [sample for sample in held["land"] if sample.site.startswith("hituav")]
+        }
     look = _looker(options)
-    report: dict[str, Any] = {"canvas_px": [options.width, options.height]}
+    report: dict[str, Any] = {"canvas_px": [options.width, options.height], "part": part}
     judged = {}
     for name in options.sets:
         samples = _chosen(held[name], options.most)
@@ -134,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--render", type=Path, action="append", default=[], help="a rendered flight folder")
     train.add_argument("--from-run", type=Path, help="begin from the averaged weights of another run")
     train.add_argument("--alarms", type=Path, help="what `mine` wrote: these images are drawn more often")
+    train.add_argument("--thermal", action="store_true", help="the mix for thermal cameras")
     train.add_argument("--oblique", action="store_true", help="the mix for oblique views")
     train.add_argument("--steps", type=int, default=4000)
     train.add_argument("--batch", type=int, default=8)
@@ -145,6 +162,8 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
     score = _looking(commands, "score", "judge a run on what is held back", _score)
     score.add_argument("--sets", nargs="+", default=["ships", "drone", "side"])
+    score.add_argument("--validate", action="store_true", help="judge on what thresholds are chosen on")
+    score.add_argument("--as-thermal", type=Path, help="show the sets as thermal, their images kept here")
     score.add_argument("--most", type=int, default=10_000, help="images of each set")
     score.add_argument("--sheet", type=Path, help="folder for pictures of the worst images")
     mined = _looking(commands, "mine", "list false alarms on what is learnt from", _mine)

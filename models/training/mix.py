@@ -1,5 +1,6 @@
 """What a batch is drawn from: images in shares, mosaics of them, boats pasted onto other water."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import numpy as np
 from models.training.augment import Classes, Rng, View, disturb, draw_crop, mosaic
 from models.training.errors import TrainingError
 from models.training.sample import IGNORED, Boxes, Image, Sample, read_image
+
+Change = Callable[[Image, Boxes, Classes, Rng], Image]
+Air = Callable[[Image, Rng], Image]
 
 KEPT_SIDE_PX = 1400
 """Images are kept in memory with at most this long side."""
@@ -20,6 +24,7 @@ class Source:
 
     Attributes:
         pasted: samples with outlines whose objects are put onto these images (small, several), if any.
+        change: what a crop goes through before light and air, with its boxes and classes.
     """
 
     name: str
@@ -28,13 +33,17 @@ class Source:
     view: View
     pasted: tuple[Sample, ...] = ()
     pasted_px: tuple[float, float] = (0.02, 0.16)
+    change: Change | None = None
 
 
 class Mix:
     """Draws crops. The same seed and the same sources give the same crops."""
 
-    def __init__(self, sources: list[Source], seed: int) -> None:
-        """Raises `TrainingError` when a source holds no sample or the shares are no shares."""
+    def __init__(self, sources: list[Source], seed: int, air: Air = disturb) -> None:
+        """`air`: light, air and camera, for every image at last.
+
+        Raises `TrainingError` when a source holds no sample or the shares are no shares.
+        """
         for source in sources:
             if not source.samples or source.share < 0:
                 raise TrainingError(
@@ -45,7 +54,7 @@ class Mix:
             raise TrainingError("no source has a share")
         self.sources = sources
         self._shares = np.array([source.share / total for source in sources])
-        self._seed = seed
+        self._seed, self._air = seed, air
         self._images: dict[Path, tuple[Image, float]] = {}
 
     def batch(
@@ -60,7 +69,7 @@ class Mix:
                 image, boxes, classes = mosaic(parts, size_px, rng)
             else:
                 image, boxes, classes = self.crop(size_px, rng)
-            images.append(disturb(image, rng))
+            images.append(self._air(image, rng))
             truth.append((boxes, classes))
         return images, truth
 
@@ -73,7 +82,10 @@ class Mix:
         if source.pasted:
             image, boxes, classes = self._paste(image, boxes, classes, source, rng)
         lures = sample.lures * np.float32(scale)
-        return draw_crop(image, boxes, classes, size_px, source.view, rng, lures)
+        crop, boxes, classes = draw_crop(image, boxes, classes, size_px, source.view, rng, lures)
+        if source.change is not None:
+            crop = source.change(crop, boxes, classes, rng)
+        return crop, boxes, classes
 
     def _image(self, path: Path) -> tuple[Image, float]:
         kept = self._images.get(path)

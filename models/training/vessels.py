@@ -14,6 +14,7 @@ from models.training.errors import TrainingError
 from models.training.mine import FalseAlarm, around_alarms
 from models.training.mix import Source, with_objects, without_objects
 from models.training.readers import read_plain, read_render, read_voc, read_yolo
+from models.training.rendered.thermal import as_thermal
 from models.training.sample import IGNORED, Boxes, Sample
 from models.training.splits import sites_by_likeness, split_by_site
 
@@ -94,6 +95,26 @@ def vessel_sources(data: VesselData, *, oblique: bool, alarms: Sequence[FalseAla
         Source(name="roofs", samples=around_alarms(land, alarms), share=0.05, view=LAND),
     ]
     return [source for source in sources if source.samples]
+
+
+def thermal_sources(data: VesselData, alarms: Sequence[FalseAlarm] = ()) -> list[Source]:
+    """The mix for thermal cameras: day images shown as thermal, thermal renders, thermal streets.
+
+    Of the renders those count whose pictures are grey; what `alarms` says of day images is left out.
+    """
+    made = [
+        source if source.name == "render" else replace(source, change=as_thermal)
+        for source in vessel_sources(data, oblique=False)
+        if source.name != "land"
+    ]
+    streets = [sample for sample in data.learn["land"] if sample.site.startswith("hituav")]
+    fields = [sample for sample in data.learn["land"] if not sample.site.startswith("hituav")]
+    made += [
+        Source(name="streets", samples=streets, share=0.10, view=LAND),
+        Source(name="roofs", samples=around_alarms(streets, alarms), share=0.06, view=LAND),
+        Source(name="fields", samples=fields, share=0.06, view=LAND, change=as_thermal),
+    ]
+    return [source for source in made if source.samples]
 
 
 def _ships(imagery: Path) -> list[Sample]:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from models.training.augment import View, draw_crop, tilted
 from models.training.errors import TrainingError
+from models.training.mix import Mix, Source
+from models.training.rendered.thermal import as_thermal, disturb_thermal, write_as_thermal
 from models.training.rendered.worlds import PLATFORM, world
 from models.training.sample import IGNORED, Sample
 from models.training.vessels import SEEN, with_seen
@@ -91,3 +93,41 @@ def test_the_list_of_added_boxes_is_whole() -> None:
         box for files in rows.values() for told in files.values() for kind in told.values() for box in kind
     ]
     assert all(x0 < x1 and y0 < y1 for x0, y0, x1, y1 in boxes)
+
+
+@given(st.integers(0, 2**32))
+def test_a_day_picture_shown_as_thermal_is_grey_and_the_boat_stands_out(seed: int) -> None:
+    image = np.full((120, 160, 3), (90, 70, 40), dtype=np.uint8)
+    cv2.ellipse(image, (80, 60), (30, 9), 20, 0, 360, (220, 225, 230), -1)
+    rng = np.random.default_rng(seed)
+    box = np.array([[50, 45, 111, 76]], np.float32)
+    grey = as_thermal(image, box, np.array([0]), rng)
+    assert grey.dtype == np.uint8
+    assert (grey == grey[:, :, :1]).all()
+    plain = as_thermal(image, box, np.array([IGNORED]), np.random.default_rng(seed))
+    assert (grey[:40] == plain[:40]).all()
+    assert (grey != plain).any()
+    shown = disturb_thermal(grey, rng)
+    assert shown.shape == image.shape
+    assert (shown == shown[:, :, :1]).all()
+
+
+def test_a_set_shown_as_thermal_is_the_same_every_time(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.full((40, 60, 3), 99, np.uint8))
+    sample = Sample(
+        path=tmp_path / "a.jpg", boxes=np.array([[9, 9, 20, 20]], np.float32), classes=np.array([0])
+    )
+    (one,) = write_as_thermal([sample], tmp_path / "one")
+    (two,) = write_as_thermal([sample], tmp_path / "two")
+    assert one.path.read_bytes() == two.path.read_bytes()
+    assert one.boxes is sample.boxes
+
+
+def test_a_source_may_change_its_crops_and_the_mix_ends_with_its_air(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((64, 64, 3), 99, np.uint8))
+    source = Source(
+        name="a", samples=[Sample(path=tmp_path / "a.png")], share=1.0, view=View(long_side_px=(400, 401)),
+        change=lambda image, boxes, classes, rng: np.zeros_like(image),
+    )  # fmt: skip
+    images, _ = Mix([source], 1, air=lambda image, rng: image + np.uint8(7)).batch(0, 64, 2, 0.0)
+    assert [int(image.min()) for image in images] == [7, 7]
