@@ -5,12 +5,22 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
 
+from models.training.choosing.curve import learning_curve
+from models.training.choosing.eight_bit import quantise
+from models.training.choosing.temperature import (
+    calibration_error,
+    fit_temperature,
+    scores_and_hits,
+    with_temperature,
+)
+from models.training.choosing.threshold import choose, operating_points
 from models.training.errors import TrainingError
 from models.training.export import export
 from models.training.judge import Looker, false_alarms, judge
@@ -107,9 +117,59 @@ def _mine(options: argparse.Namespace) -> None:
     _print({"false_alarms": len(alarms), "images": len({alarm.path for alarm in alarms})})
 
 
+def _choose(options: argparse.Namespace) -> None:
+    """Temperature and threshold, on the sites kept for that (`--as-thermal`: shown as thermal)."""
+    parts = {name: read_set(options.imagery, name).validate for name in ("ships", "side", "land")}
+    names = options.sets
+    if options.as_thermal is not None:
+        parts["ships"] = write_as_thermal(parts["ships"], options.as_thermal / "choose-ships")
+        parts["land"] = [sample for sample in parts["land"] if sample.site.startswith("hituav")]
+    look = _looker(options)
+    judged = [one for name in names for one in judge(parts[name], look)]
+    land = judge(parts["land"], look)
+    score, hit = scores_and_hits([*judged, *land])
+    temperature = fit_temperature(score, hit)
+    report: dict[str, Any] = {"images": len(judged), "on_land": len(land), "temperature": temperature}
+    if temperature is not None:
+        mended = with_temperature(score, temperature)
+        report["calibration_error"] = [calibration_error(score, hit), calibration_error(mended, hit)]
+        judged, land = (
+            [replace(one, score=with_temperature(one.score, temperature)) for one in some]
+            for some in (judged, land)
+        )
+    points = operating_points(judged, [one.score for one in land], options.over)
+    report["chosen"] = choose(points, options.most_false).row()
+    report["points"] = [point.row() for point in points[::5]]
+    _print(report)
+
+
+def _curve(options: argparse.Namespace) -> None:
+    samples = read_set(options.imagery, "ships").held
+    stations: list[tuple[int, Path | None]] = []
+    for text in options.station:
+        crops, _, folder = text.partition(":")
+        if not crops.isdigit():
+            raise TrainingError(f"a station is CROPS:FOLDER, not {text[:80]!r}")
+        stations.append((int(crops), Path(folder) if folder else None))
+
+    def look_of(folder: Path | None) -> Looker:
+        options.folder = folder
+        return TorchLooker(_trained(options), (options.width, options.height))
+
+    rows = learning_curve(stations, samples, look_of)
+    options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    _print(rows)
+
+
+def _eight_bit(options: argparse.Namespace) -> None:
+    samples = _chosen(read_set(options.imagery, "ships").learn, options.most)
+    _print(quantise(options.onnx, options.out, samples))
+
+
 def _export(options: argparse.Namespace) -> None:
     about = {"description": options.description, "license": options.licence, "version": options.version}
-    report = export(_trained(options), (options.width, options.height), options.out, about)
+    size_px = (options.width, options.height)
+    report = export(_trained(options), size_px, options.out, about, options.temperature)
     _print({"file": str(options.out), **report})
 
 
@@ -174,6 +234,23 @@ def _parser() -> argparse.ArgumentParser:
     flown.add_argument("--description", default="vessels in aerial images")
     flown.add_argument("--licence", default="Apache-2.0")
     flown.add_argument("--version", default="1")
+    flown.add_argument("--temperature", type=float, default=1.0, help="log-odds are divided by this")
+    chosen = _looking(commands, "choose", "fit a temperature, pick a threshold", _choose)
+    chosen.add_argument("--sets", nargs="+", default=["ships", "side"])
+    chosen.add_argument("--as-thermal", type=Path, help="show the sets as thermal, their images kept here")
+    chosen.add_argument("--most-false", type=float, default=0.2, help="boxes per land image, at most")
+    chosen.add_argument(
+        "--over", type=float, default=12.0, help="vessels and boxes over so many pixels count"
+    )
+    curve = _looking(commands, "curve", "judge checkpoints that a run left on its way", _curve)
+    curve.add_argument("--station", action="append", required=True, help="CROPS:FOLDER; no folder: the start")
+    curve.add_argument("--out", type=Path, required=True)
+    bits = commands.add_parser("int8", help="quantise an exported file, to measure what that costs")
+    bits.add_argument("--onnx", type=Path, required=True)
+    bits.add_argument("--imagery", type=Path, required=True)
+    bits.add_argument("--most", type=int, default=48, help="images to calibrate on")
+    bits.add_argument("--out", type=Path, required=True)
+    bits.set_defaults(command=_eight_bit)
     parcels.add_commands(commands)
     plants.add_commands(commands)
     return parser

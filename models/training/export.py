@@ -26,13 +26,16 @@ class Flying(nn.Module):
     score, and each class's share of it.
     """
 
-    def __init__(self, network: VesselNetwork, size_px: tuple[int, int]) -> None:
+    def __init__(self, network: VesselNetwork, size_px: tuple[int, int], temperature: float = 1.0) -> None:
+        """`temperature` divides the log-odds of scores. Raises `TrainingError` for sizes that do not fit."""
         super().__init__()
+        if not 0.05 <= temperature <= 20.0:
+            raise TrainingError(f"a temperature of {temperature}; 0.05 to 20 is possible")
         if size_px[0] % MULTIPLE_PX or size_px[1] % MULTIPLE_PX:
             raise TrainingError(
                 f"an input of {size_px[0]} x {size_px[1]} px; sides are multiples of {MULTIPLE_PX}"
             )
-        self.network = network
+        self.network, self._gain = network, 1.0 / temperature
 
     def forward(self, images: Tensor) -> Tensor:
         """As the class says."""
@@ -42,19 +45,25 @@ class Flying(nn.Module):
         near, far = (chance * steps).sum(-1).split(2, dim=-1)
         centre = (far - near) * 0.5 + 0.5
         size = torch.log(torch.clamp(near + far, min=1e-3))
-        scores = logits.sigmoid()
+        scores = (logits * self._gain).sigmoid() if self._gain != 1.0 else logits.sigmoid()
         best = scores.amax(-1, keepdim=True)
         return torch.cat([centre, size, best, scores / torch.clamp(best, min=1e-9)], dim=-1)
 
 
 def export(
-    network: VesselNetwork, size_px: tuple[int, int], path: Path, about: Mapping[str, str]
+    network: VesselNetwork,
+    size_px: tuple[int, int],
+    path: Path,
+    about: Mapping[str, str],
+    temperature: float = 1.0,
 ) -> dict[str, float]:
     """Write the ONNX file for an input of width, height. Returns its size and how many nodes slimming took.
 
+    Scores are those of the network, their log-odds divided by `temperature`.
+
     Raises `TrainingError` when the file comes out over 6 MB.
     """
-    flying = Flying(network, size_px).eval()
+    flying = Flying(network, size_px, temperature).eval()
     example = torch.zeros((1, size_px[1], size_px[0], 3), dtype=torch.uint8)
     with warnings.catch_warnings():
         # The tracing exporter says that it is deprecated; the new one needs a package more.
