@@ -10,8 +10,9 @@ from ground.accounts.doorkeeper import AccountsConfig
 from ground.ais.config import AisConfig
 from ground.alerts.config import AlertsConfig
 from ground.link.thin_link import ThinLinkConfig
-from ground.store.keeper import RetentionConfig
+from ground.mavlink_out.config import MavlinkOutConfig
 from ground.tak.config import TakFeedConfig
+from ground.upkeep.keeper import RetentionConfig
 from skywarden.config import Config
 from skywarden.errors import ConfigError
 
@@ -73,6 +74,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         contacts: when tracks become one contact.
         alerts: who else is told of alerts.
         ais: receivers of AIS, and how contacts are held against what they hear.
+        mavlink_out: MAVLink ground stations that are told of contacts, each a table `[[mavlink_out]]`.
         tak: feeds to TAK clients and servers, each a table `[[tak]]`.
         retention: how long what was received is kept; without days in it nothing is erased.
     """
@@ -90,6 +92,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     contacts: ContactsConfig = ContactsConfig()
     alerts: AlertsConfig = AlertsConfig()
     ais: AisConfig = AisConfig()
+    mavlink_out: Annotated[tuple[MavlinkOutConfig, ...], Meta(max_length=8)] = ()
     tak: Annotated[tuple[TakFeedConfig, ...], Meta(max_length=8)] = ()
     retention: RetentionConfig = RetentionConfig()
 

@@ -14,9 +14,9 @@ from ground.review.log import ReviewLog, review_path
 from ground.station.memory import Foundation, Memory
 from ground.station.places import store_path
 from ground.station.radio import Radio
-from ground.store.keeper import RetentionKeeper
 from ground.store.retention import Erased, Expired
 from ground.store.seam import Store
+from ground.upkeep.keeper import RetentionKeeper
 from skywarden.clock import Clock
 from skywarden.errors import StoreError
 from skywarden.messages import TaskingReceipt

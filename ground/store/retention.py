@@ -101,6 +101,17 @@ def expire(
     return found
 
 
+def hold(db: Any, kind: HoldKind, name: str, reason: str, now_ns: int) -> None:
+    """Keep the records of this thing from now on; within the caller's transaction."""
+    db.execute("INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?)", (kind, name, reason[:500], now_ns))
+
+
+def release(db: Any, kind: HoldKind, name: str) -> bool:
+    """Hold it no longer; False when it was not held. Within the caller's transaction."""
+    db.execute("DELETE FROM holds WHERE kind = ? AND name = ?", (kind, name))
+    return bool(db.changes())
+
+
 def holds(db: Any) -> list[Hold]:
     """Everything that is held, by kind and name."""
     rows = db.execute("SELECT kind, name, reason, since_ns FROM holds ORDER BY kind, name").fetchall()

@@ -197,6 +197,19 @@ def open_for_reading(path: Path, vfs: str | None = None) -> Any:
     return db
 
 
+def open_beside(path: Path) -> Any:
+    """A second connection that writes, for a few rows beside the station whose store this is.
+
+    It never makes or changes tables. Raises `StoreError` when there is no store of this version.
+    """
+    open_for_reading(path).close()
+    with as_store_errors(path):
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        db.set_busy_timeout(10_000)
+        db.execute("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")
+    return db
+
+
 def _check_ours(db: Any, path: Path) -> int:
     version: int = db.execute("PRAGMA user_version").get
     application: int = db.execute("PRAGMA application_id").get

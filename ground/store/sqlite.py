@@ -164,13 +164,12 @@ class SqliteStore(SqliteReader):
     def hold(self, kind: HoldKind, name: str, reason: str, now_ns: int) -> None:
         """See `Store`."""
         with self._writing() as db:
-            db.execute("INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?)", (kind, name, reason[:500], now_ns))
+            retention.hold(db, kind, name, reason, now_ns)
 
     def release(self, kind: HoldKind, name: str) -> bool:
         """See `Store`."""
         with self._writing() as db:
-            db.execute("DELETE FROM holds WHERE kind = ? AND name = ?", (kind, name))
-            return bool(db.changes())
+            return retention.release(db, kind, name)
 
     def holds(self) -> list[Hold]:
         """See `Store`."""

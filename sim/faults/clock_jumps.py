@@ -15,7 +15,7 @@ from ground.accounts.doorkeeper import AccountsConfig, Doorkeeper
 from ground.accounts.roles import Role
 from ground.accounts.sessions import Identity
 from ground.link.authenticator import AllowList, enrol
-from ground.store.verify import verify_store
+from ground.upkeep.verify import verify_store
 from sim.faults.checker import Checker
 from sim.faults.nodes import START_NS, EdgeNode, GroundNode, NodeClock
 from sim.faults.result import Profile, Result

@@ -12,7 +12,7 @@ import structlog
 
 from ground.link.intake import Intake
 from ground.store.sqlite import SqliteStore
-from ground.store.verify import verify_store
+from ground.upkeep.verify import verify_store
 from sim.faults.nodes import NoContacts
 from sim.faults.result import Profile, Result
 from sim.faults.signed import NS, SignedSource

@@ -15,7 +15,7 @@ from typing import Literal
 
 import structlog
 
-from ground.store.verify import verify_store
+from ground.upkeep.verify import verify_store
 from sim.faults.checker import Checker, Verdict
 from sim.faults.nodes import EdgeNode, GroundNode
 from sim.faults.one_delivery import KEY, NS, PLATFORM

@@ -21,7 +21,7 @@ import apsw
 
 from ground.link.authenticator import enrol
 from ground.serve import authorized_dir, store_path
-from ground.store.verify import verify_store
+from ground.upkeep.verify import verify_store
 from sim.faults.checker import Checker, Verdict
 from sim.faults.result import Result
 from skywarden import evidence

@@ -9,7 +9,7 @@ import structlog
 
 from ground.link.intake import Intake
 from ground.store.sqlite import SqliteStore
-from ground.store.verify import verify_store
+from ground.upkeep.verify import verify_store
 from sim.faults.checker import Checker
 from sim.faults.nodes import EdgeNode, GroundNode, NoContacts
 from sim.faults.result import Profile, Result

@@ -20,8 +20,8 @@ import structlog
 from ground.link.intake import Intake
 from ground.store.reading import Filter, SqliteReader
 from ground.store.sqlite import SqliteStore
-from ground.store.upkeep import back_up, restore
-from ground.store.verify import verify_store
+from ground.upkeep.copies import back_up, restore
+from ground.upkeep.verify import verify_store
 from sim.faults.nodes import NoContacts
 from sim.faults.result import Profile, Result
 from sim.faults.signed import NS, SignedSource

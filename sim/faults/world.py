@@ -21,7 +21,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from ground.store.verify import verify_store
+from ground.upkeep.verify import verify_store
 from sim.faults.bugs import Bug
 from sim.faults.checker import Checker, Verdict
 from sim.faults.contents import made_chip, made_health, made_sighting

@@ -14,7 +14,7 @@ from ground.link.thin_link import ThinLinkConfig as GroundThinLinkConfig
 from ground.link.thin_link import ThinReader
 from ground.serve import start_ground
 from ground.store.reading import Filter
-from ground.store.verify import verify_store
+from ground.upkeep.verify import verify_store
 from skywarden import evidence
 from skywarden.link import keys
 from skywarden.link.thin import ThinKey, ThinSealer

@@ -9,8 +9,8 @@ from ground.fusion.book import ContactBook
 from ground.link.intake import Intake
 from ground.store.reading import Filter
 from ground.store.sqlite import SqliteStore
-from ground.store.upkeep import back_up
-from ground.store.verify import verify_store
+from ground.upkeep.copies import back_up
+from ground.upkeep.verify import verify_store
 from sim.faults.signed import NS, SignedSource
 from skywarden.evidence import EvidenceKey
 from tests.ground.scenes import BOOT, START_NS, arrival, chip, position, sighting

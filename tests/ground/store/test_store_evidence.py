@@ -15,7 +15,7 @@ from ground.store.arrivals import Arrival, ArrivedFragment, judged
 from ground.store.reading import Filter
 from ground.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 from ground.store.sqlite import SqliteStore
-from ground.store.verify import Verification, verify_store
+from ground.upkeep.verify import Verification, verify_store
 from sim.faults.signed import NS, SignedSource
 from skywarden import evidence
 from skywarden.evidence import EvidenceKey

@@ -9,11 +9,11 @@ from ground.accounts.access_log import read_events
 from ground.config import GroundConfig
 from ground.fusion.book import ContactBook
 from ground.serve import GroundHandle, start_ground
-from ground.store.keeper import RetentionConfig, RetentionKeeper
 from ground.store.reading import Filter
 from ground.store.retention import Erased, Expired
 from ground.store.sqlite import SqliteStore
-from ground.store.verify import verify_store
+from ground.upkeep.keeper import RetentionConfig, RetentionKeeper
+from ground.upkeep.verify import verify_store
 from skywarden import evidence
 from skywarden.clock import Clock, SystemClock
 from skywarden.config import load_config

@@ -1,7 +1,7 @@
 """Care of the store's file and of the databases beside it: online backup and restore.
 
 A backup is a store like any other: it can be verified, restored, or read with `--state`. What people decided
-lies beside it as `BACKUP.review` and so on (`ground.store.beside`). It holds no keys and no accounts.
+lies beside it as `BACKUP.review` and so on (`ground.upkeep.beside`). It holds no keys and no accounts.
 """
 
 import os
@@ -13,10 +13,10 @@ from typing import Any
 import apsw
 import msgspec
 
-from ground.store import beside
 from ground.store.mark import mark_path
 from ground.store.schema import as_store_errors, open_for_reading
-from ground.store.verify import Verification, verify_store
+from ground.upkeep import beside
+from ground.upkeep.verify import Verification, verify_store
 from skywarden import lockfile
 from skywarden.errors import StoreError, VerificationError
 

@@ -15,8 +15,8 @@ from ground.review.log import ReviewLog, read_entries, review_path
 from ground.store.mark import mark_path
 from ground.store.reading import Filter
 from ground.store.sqlite import SqliteStore
-from ground.store.upkeep import back_up, restore
-from ground.store.verify import verify_store
+from ground.upkeep.copies import back_up, restore
+from ground.upkeep.verify import verify_store
 from sim.faults.signed import NS, SignedSource
 from skywarden.errors import StoreError, VerificationError
 from skywarden.evidence import EvidenceKey

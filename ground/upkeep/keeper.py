@@ -21,7 +21,7 @@ from skywarden.clock import Clock
 from skywarden.config import Config
 from skywarden.errors import StoreError
 
-_log = structlog.get_logger("ground.store.keeper")
+_log = structlog.get_logger("ground.upkeep.keeper")
 
 _DAY_NS = 86_400_000_000_000
 _LEAP_NS = 60_000_000_000
