@@ -1,10 +1,11 @@
-"""Who else is told: TAK clients and servers."""
+"""Who else is told: TAK clients and servers, ground stations that speak MAVLink."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prometheus_client.core import Metric
 
+from ground.mavlink_out.worker import MavlinkOut, start_mavlink_out
 from ground.station.desks import Desks
 from ground.station.memory import Foundation, Memory
 from ground.station.radio import Radio
@@ -17,6 +18,7 @@ class Neighbours:
     """Feeds of the picture to programs of others; only what may leave goes there."""
 
     tak: TakFeeds
+    mavlink_out: tuple[MavlinkOut, ...]
 
     def metrics(self) -> Iterable[Metric]:
         """For Prometheus."""
@@ -37,4 +39,13 @@ def start_neighbours(
         base.parts.add,
     )
     radio.problems.others.append(tak.problems)
-    return Neighbours(tak=tak)
+    tellers = start_mavlink_out(
+        base.config.mavlink_out,
+        memory.store,
+        memory.picture,
+        desks.review,
+        base.clock,
+        base.parts.add,
+    )
+    radio.problems.others += [one.problems for one in tellers]
+    return Neighbours(tak=tak, mavlink_out=tuple(tellers))

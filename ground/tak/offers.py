@@ -5,6 +5,7 @@ released.
 from dataclasses import dataclass, field
 
 from ground.ais.watch import AisWatch
+from ground.picture.followed import FollowedContacts
 from ground.picture.live import LivePicture
 from ground.picture.plots import PlotShelf
 from ground.review.desk import ReviewDesk
@@ -15,12 +16,9 @@ from ground.tak.event import CotEvent
 from ground.tak.things import contact_event, platform_events, plot_event, track_event, vessel_event
 from skywarden.clock import NS_PER_S
 
-_PAGE = 1_000
-_MAX_CONTACTS = 5_000
 _MAX_PLOTS = 500
 _MAX_VESSELS = 2_000
 _VESSELS_NS = 600 * NS_PER_S
-_RELOAD_NS = 2 * NS_PER_S
 _PLOTS_NS = 5 * NS_PER_S
 
 
@@ -46,11 +44,10 @@ class StationOffers:
         ais: AisWatch | None,
     ) -> None:
         self._config = config
-        self._store, self._picture, self._review, self._ais = store, picture, review, ais
+        self._picture, self._review, self._ais = picture, review, ais
         self._shelf = PlotShelf(store)
+        self._followed = FollowedContacts(store, picture)
         self._contacts: dict[str, StoredContact] = {}
-        self._seen = -1
-        self._loaded_ns = 0
         self._plots = Offered()
         self._plots_ns = 0
 
@@ -59,7 +56,7 @@ class StationOffers:
         found = Offered()
         what = self._config.what
         if "contacts" in what or "tracks" in what:
-            self._follow(now_ns)
+            self._contacts = self._followed.at(now_ns)
         if "contacts" in what:
             self._add_contacts(found, now_ns)
         if "tracks" in what:
@@ -77,31 +74,6 @@ class StationOffers:
             vessels, _ = self._ais.vessels(None, now_ns - _VESSELS_NS, _MAX_VESSELS)
             events = (vessel_event(one) for one in vessels)
             found.events += [one for one in events if one is not None]
-        return found
-
-    def _follow(self, now_ns: int) -> None:
-        """Contacts as the live picture tells of them; all anew when it says that some are no more."""
-        changes = self._picture.changes_since(self._seen, _PAGE)
-        if changes is None:
-            if now_ns - self._loaded_ns < _RELOAD_NS:
-                return
-            self._seen, self._loaded_ns = self._picture.revision, now_ns
-            self._contacts = self._load()
-            return
-        for one in changes:
-            if isinstance(one.value, StoredContact):
-                self._contacts[one.value.contact.contact_id] = one.value
-            self._seen = one.revision
-
-    def _load(self) -> dict[str, StoredContact]:
-        found: dict[str, StoredContact] = {}
-        offset = 0
-        while offset < _MAX_CONTACTS:
-            page, matched = self._store.contacts(Filter(limit=_PAGE, offset=offset))
-            found |= {one.contact.contact_id: one for one in page}
-            offset += len(page)
-            if not page or offset >= matched:
-                break
         return found
 
     def _add_contacts(self, found: Offered, now_ns: int) -> None:

@@ -1,0 +1,1 @@
+"""What may leave, told to ground stations that speak MAVLink, such as QGroundControl."""
