@@ -1,5 +1,6 @@
 """The parcel network: a detector's backbone, a light decoder down to half the resolution, three maps."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,13 +44,21 @@ class Refine(nn.Module):
 class ParcelNetwork(nn.Module):
     """`forward`: batch (N, 3, H, W), blue first, 0 to 255, sides multiples of 32, to logits (N, 3, H, W)."""
 
-    def __init__(self, start: Path, widths: tuple[int, ...] = (24, 32, 64, 80, 96)) -> None:
-        """`start`: PicoDet-S as ONNX; `widths`: channels of the decoder from the finest grid on."""
+    def __init__(
+        self,
+        start: Path,
+        backbone: Sequence[tuple[str, int]] = BACKBONE_MAPS,
+        widths: tuple[int, ...] = (24, 32, 64, 80, 96),
+    ) -> None:
+        """`start`: a network as ONNX; `backbone`: its maps at strides of 2 to 32 px and their channels.
+
+        `widths`: channels of the decoder, from the finest grid on.
+        """
         super().__init__()
-        self.graph = GraphNetwork(start, [name for name, _ in BACKBONE_MAPS])
+        self.graph = GraphNetwork(start, [name for name, _ in backbone])
         self.maps = MAPS
         self.side_ways = nn.ModuleList(
-            nn.Conv2d(channels, width, 1) for (_, channels), width in zip(BACKBONE_MAPS, widths, strict=True)
+            nn.Conv2d(channels, width, 1) for (_, channels), width in zip(backbone, widths, strict=True)
         )
         self.narrow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
         self.refine = nn.ModuleList(

@@ -1,6 +1,7 @@
 """Training of maps: runs resume as if never stopped, losses fall, the file answers as what was trained."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,15 @@ from models.training.run import LOG, averaged_weights  # noqa: E402
 
 BACKBONE = (("r0", 4), ("r1", 4), ("r2", 4), ("r3", 4), ("r4", 4))
 RING = np.array([[20.0, 20.0], [80.0, 20.0], [80.0, 80.0], [20.0, 80.0]], dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small tensors: a second thread only waits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def small_backbone(path: Path) -> Path:
