@@ -83,7 +83,7 @@ def evaluate(
     limit
         At most so many images, evenly spaced.
     sheet
-        Write a picture of misses, false alarms and hits.
+        Write a picture of misses, false alarms and hits; of areas, outlines over the worst images.
     folder
         A further folder of models.
     provider
@@ -94,6 +94,7 @@ def evaluate(
         Print one object.
     """
     from models.catalogue import load_detector, resolve
+    from models.evaluation.area_sheet import area_sheet
     from models.evaluation.contact_sheet import contact_sheet
     from models.evaluation.pictures import write_image
     from models.evaluation.reading import read_dataset
@@ -122,7 +123,8 @@ def evaluate(
             figures["false_alarms_on_empty"] = alarms_on_empty(alarms, figures, description.threshold)
     tree = {"name": description.name, "sha256": description.sha256, **figures}
     if sheet is not None:
-        write_image(sheet, contact_sheet(looked, description.threshold))
+        areas = description.task == "segment"
+        write_image(sheet, area_sheet(looked) if areas else contact_sheet(looked, description.threshold))
     for line in looked.failed:
         sys.stderr.write(f"skywarden: {line}\n")
     _print(tree, json)
