@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from models.training.augment import View, draw_crop, tilted
 from models.training.errors import TrainingError
 from models.training.mix import Mix, Source
+from models.training.rendered.aslant import write_aslant
 from models.training.rendered.thermal import as_thermal, disturb_thermal, write_as_thermal
 from models.training.rendered.worlds import PLATFORM, world
 from models.training.sample import IGNORED, Sample
@@ -131,3 +132,15 @@ def test_a_source_may_change_its_crops_and_the_mix_ends_with_its_air(tmp_path: P
     )  # fmt: skip
     images, _ = Mix([source], 1, air=lambda image, rng: image + np.uint8(7)).batch(0, 64, 2, 0.0)
     assert [int(image.min()) for image in images] == [7, 7]
+
+
+def test_a_set_seen_aslant_holds_the_images_that_hold_something(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.full((80, 120, 3), 99, np.uint8))
+    boat = Sample(
+        path=tmp_path / "a.jpg", boxes=np.array([[50, 30, 70, 45]], np.float32), classes=np.array([0])
+    )
+    (one,) = write_aslant([boat, Sample(path=tmp_path / "a.jpg")], tmp_path / "made")
+    height, width = cv2.imread(str(one.path)).shape[:2]
+    assert (width, height < 84) == (120, True)
+    assert (one.boxes >= 0).all()
+    assert (one.boxes <= [width, height] * 2).all()
