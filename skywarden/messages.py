@@ -35,6 +35,10 @@ Surface = Literal["terrain", "sea", "level"]
 """What the ray met: a terrain model, the sea surface, or level ground at a stated height."""
 
 
+Motion = Literal["moving", "standing", "undecided"]
+"""What is known of a track: that it moves, that it does not, or neither."""
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Base of all messages; they hold no cycles, so that the garbage collector need not look at them."""
 
@@ -185,6 +189,9 @@ class Sighting(Message, frozen=True, kw_only=True, array_like=True):
     `sighting_id` is deterministic: platform, sortie, sensor, track number and frame number.
     `position_doubt` is why the platform's own position was suspect when the place was found (a reason word
     such as gnss_disagree); the covariance is widened accordingly. None: it was not, or there is no place.
+    `motion` is what its track, of which it is a look, was known to do by then: moving or standing beyond
+    doubt, or undecided; None: not told. `velocity_en_mps` is the track's velocity then, where it is moving:
+    east, north, and the covariance ee, en, nn in (m/s) squared.
     """
 
     sighting_id: Name
@@ -206,6 +213,8 @@ class Sighting(Message, frozen=True, kw_only=True, array_like=True):
     size_m: tuple[NonNegative, NonNegative] | None = None
     is_exercise: bool = False
     position_doubt: Label | None = None
+    motion: Motion | None = None
+    velocity_en_mps: tuple[Finite, Finite, NonNegative, Finite, NonNegative] | None = None
 
 
 class Chip(Message, frozen=True, kw_only=True, array_like=True):

@@ -17,7 +17,8 @@ class Book:
 
     `memory` (N,) of `MEMORY`, `z` (N, 4 + K, 5 + K) as `edge.track.motion` has it, `surprise` (N, 2), `sides`
     (N, 7) and `showing` (N, 9) as `edge.track.boxes` has them, and `label_scores` (N, L) are views; write
-    into them, and take them anew after `begin` and `drop`. `memory` is kept as bytes: numpy moves records field by field.
+    into them, and take them anew after `begin` and `drop`. `memory` is kept as bytes: numpy moves records
+    field by field.
     """
 
     def __init__(self, sources: int, labels: int) -> None:

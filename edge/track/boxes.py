@@ -132,14 +132,15 @@ def remember_showings(showing: FloatArray, boxes: Boxes) -> tuple[FloatArray, Fl
     """Take looks (M,) at the same showings into their memory (M, `SHOWING_COLUMNS`).
 
     Answers with how much farther their free edges are from their middles than in the beginning (M, 2), in
-    metres east and north; and with the variances of their middles (M, 2), in squares of half a side, for the
-    sides beside the cut that have changed meanwhile.
+    metres east and north; and with the variances of their middles (M, 2), in squares of half a side, beside
+    the cut: for what these sides have changed meanwhile, and because what lies along the image's edge may
+    show another stretch of itself each time.
     """
     farther: FloatArray = boxes.to_free_edge_m - showing[:, 2:4]
-    change = np.where(boxes.free != 0, 0.0, showing[:, 4:6] - boxes.log_side)
     showing[:, 6:] = boxes.cut_m2.T
-    np.expm1(change, out=change)
-    return farther, change * change
+    change = np.expm1(showing[:, 4:6] - boxes.log_side)
+    stretch = 2.0 * LOOSE_SHARE * np.exp(boxes.log_side.max(axis=1, keepdims=True) - boxes.log_side)
+    return farther, np.where(boxes.free != 0, 0.0, change * change + stretch * stretch)
 
 
 def remember_sides(remembered: FloatArray, boxes: Boxes) -> tuple[FloatArray, FloatArray]:

@@ -30,6 +30,7 @@ MEMORY = np.dtype(
         ("status", np.int8),
         ("was_confirmed", np.bool_),
         ("is_moving", np.bool_),
+        ("is_standing", np.bool_),
         ("is_steady", np.bool_),
         ("is_partial", np.bool_),
     ],
@@ -52,6 +53,7 @@ _TOLD = [
     "look_count",
     "detection_index",
     "is_moving",
+    "is_standing",
 ]
 
 
@@ -63,6 +65,7 @@ class TrackState(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         look_count: matches in all.
         detection_index: the detection of this frame that belongs to it, `None` on a miss.
         is_moving: that it moves explains what was seen much better than that it stands.
+        is_standing: that it stands explains it much better.
         was_confirmed: it has been confirmed once (a dropped track may have died tentative).
         covariance_m2, velocity_covariance_m2ps2: shape (2, 2) in (east, north).
     """
@@ -84,6 +87,14 @@ class TrackState(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     north_mps: float
     velocity_covariance_m2ps2: FloatArray
     is_moving: bool
+    is_standing: bool = False
+
+    @property
+    def motion(self) -> messages.Motion:
+        """What is known of its motion, in one word."""
+        if self.is_moving:
+            return "moving"
+        return "standing" if self.is_standing else "undecided"
 
     @property
     def speed_mps(self) -> float:
@@ -140,7 +151,7 @@ class Tracks:
         for row, numbers, place, rate in zip(
             columns[0].tolist(), columns[1].tolist(), *columns[2:], strict=True
         ):
-            number, status, was, first_ns, last_ns, label, score, looks, index, moves = row
+            number, status, was, first_ns, last_ns, label, score, looks, index, moves, stands = row
             yield TrackState(
                 number=number,
                 status=STATUSES[status],
@@ -159,4 +170,5 @@ class Tracks:
                 north_mps=numbers[3],
                 velocity_covariance_m2ps2=rate,
                 is_moving=moves,
+                is_standing=stands,
             )

@@ -22,7 +22,7 @@ IndexArray = npt.NDArray[np.intp]
 MAX_TRACKS = 4096
 _SCORE_MEMORY = 0.7
 _SAME_PLACE_M = 0.02
-_LOOKS_TO_MOVE = np.array([4, 6])
+_LOOKS_TO_MOVE = np.array([4, 8])
 """Steady looks that make a track moving: at the whole thing, and at an edge of it."""
 _BY_FALSE = np.array([TENTATIVE, DROPPED], dtype=np.int8)
 _BY_HIT = np.array([COASTING, CONFIRMED], dtype=np.int8)
@@ -590,8 +590,11 @@ class Tracker:
             is_moving &= was_moving | memory["is_steady"]
         speed2 = z[:, 2:4, 0] ** 2
         is_moving &= speed2[:, 0] + speed2[:, 1] > self._config.min_speed_mps**2
-        is_moving &= memory["steady_looks"] >= _LOOKS_TO_MOVE[memory["is_partial"].view(np.int8)]
+        is_known = memory["steady_looks"] >= _LOOKS_TO_MOVE[memory["is_partial"].view(np.int8)]
+        is_moving &= is_known
         memory["is_moving"] = is_moving
+        is_known &= odds < -self._odds_to_move[0]
+        memory["is_standing"] = is_known
 
     def _report(self, time_ns: int, is_any_dropped: bool) -> Tracks:
         book = self._book

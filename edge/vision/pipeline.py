@@ -266,7 +266,7 @@ class VisionNode:
                 continue
             if not self._log.wants(state.number, seen.frame.time_ns, circles[index]):
                 continue
-            look = self._look(seen, index, f"t{state.number}", locations, pose)
+            look = _with_motion(self._look(seen, index, f"t{state.number}", locations, pose), state)
             logged = self._log.look(state.number, look, is_confirmed=state.status == "confirmed")
             out.extend(logged)
             if logged and self._chip_due(state, seen.frame.time_ns):
@@ -520,6 +520,15 @@ class VisionNode:
 
     def _pixel_sigma(self, batch: DetectionBatch, pose: CameraPose, camera: CameraModel) -> FloatArray:
         return box_sigma_px(batch.box_px, pose, camera, self._settings.pixel_sigma_px)
+
+
+def _with_motion(look: messages.Sighting, state: TrackState) -> messages.Sighting:
+    """The look, with what its track is known to do."""
+    if not state.is_moving:
+        return msgspec.structs.replace(look, motion=state.motion)
+    (ee, en), (_, nn) = state.velocity_covariance_m2ps2.tolist()
+    velocity = (state.east_mps, state.north_mps, ee, en, nn)
+    return msgspec.structs.replace(look, motion="moving", velocity_en_mps=velocity)
 
 
 def _first(batch: DetectionBatch, count: int) -> DetectionBatch:

@@ -31,7 +31,7 @@ _LEAST_MOVING = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placed:
-    """Where a contact was at `at_ns`; course and speed when it moves beyond doubt (95 %)."""
+    """Where a contact was at `at_ns`; course and speed when it moves beyond doubt."""
 
     at_ns: int
     position: Position
@@ -48,15 +48,18 @@ def placed(tracks: Sequence[FusionTrack], config: ContactsConfig) -> Placed | No
     at_ns = max(track.newest.time_ns for track in with_place)
     if any(track.is_static for track in with_place):
         found = _fitted([track.looks() for track in with_place], at_ns, config, is_static=True)
-        return _told(found, at_ns, is_static=True)
-    window_ns = round(config.window_s * NS_PER_S)
-    recent = [track.looks(at_ns - window_ns) for track in with_place]
-    found = _fitted([looks for looks in recent if looks], at_ns, config, is_static=False)
-    if not _moves(found):
-        stood = _stood(with_place, at_ns, config)
-        if stood is not None:
-            return _told(stood, at_ns, is_static=True)
-    return _told(found, at_ns, is_static=False)
+        return _placed(found, at_ns, None)
+    begin_ns = at_ns - round(config.window_s * NS_PER_S)
+    by_track = [(track, track.looks(begin_ns)) for track in with_place]
+    recent = [(track, looks) for track, looks in by_track if looks]
+    found = _fitted([looks for _, looks in recent], at_ns, config, is_static=False)
+    tracks = [track for track, _ in recent]
+    if _moves(found, tracks):
+        return _placed(found, at_ns, _velocity(found, tracks), is_moving=True)
+    stood = _stood(with_place, at_ns, config)
+    if stood is not None:
+        return _placed(stood, at_ns, None)
+    return _placed(found, at_ns, _velocity(found, []))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +112,50 @@ def _is_fitting(found: Estimate) -> bool:
     return found.misfit <= freedom * (1.0 - cube + _STANDING_SIGMAS * math.sqrt(cube)) ** 3
 
 
-def _moves(found: _Fit) -> bool:
+def _moves(found: _Fit, tracks: Sequence[FusionTrack]) -> bool:
+    """Whether the thing moves: by what its platforms say of these tracks of late, or by its places.
+
+    A platform judges by every look and by what its boxes show, the ground by some places. So the ground goes
+    by the platforms' words where all have one; where these contradict one another, the places decide.
+    """
+    words = {None if track.told is None else track.told.motion for track in tracks}
+    if None in words or {"moving", "standing"} <= words:
+        return _seems_to_move(found)
+    return "moving" in words
+
+
+def _seems_to_move(found: _Fit) -> bool:
+    """By the places alone, with 95 % certainty."""
     if found.look_count < _LEAST_MOVING:
         return False
     spread = found.covariance[2:, 2:] + np.eye(2) * _SPEED_FLOOR_MPS**2
     return mahalanobis(found.state[2:], spread) >= _SPEED_GATE
 
 
-def _told(found: _Fit, at_ns: int, *, is_static: bool) -> Placed:
+def _velocity(found: _Fit, tracks: Sequence[FusionTrack]) -> tuple[float, float, float, float, float]:
+    """East, north, and covariance ee, en, nn: of the fit, or what its only platform says.
+
+    The platform knows it from all looks, of which the ground has some: so its word replaces the fit and is
+    never averaged with it. Of several platforms the fit knows best what they share.
+    """
+    told = [track.told for track in tracks if track.told and track.told.velocity_en_mps]
+    if told and len({track.platform_id for track in tracks}) == 1:
+        newest = max(told, key=lambda one: one[:2]).velocity_en_mps
+        assert newest is not None
+        return newest
+    east, north = found.state[2:].tolist()
+    (ee, en), (_, nn) = found.covariance[2:, 2:].tolist()
+    return east, north, ee, en, nn
+
+
+def _placed(
+    found: _Fit,
+    at_ns: int,
+    velocity: tuple[float, float, float, float, float] | None,
+    *,
+    is_moving: bool = False,
+) -> Placed:
+    """`velocity` is `None` for what stands; course and speed are told only where it `is_moving`."""
     latitude_deg, longitude_deg = found.plane.geodetic(float(found.state[0]), float(found.state[1]))
     covariance, look = found.covariance, found.nearest
     ee, en, nn = float(covariance[0, 0]), float(covariance[0, 1]), float(covariance[1, 1])
@@ -129,25 +168,16 @@ def _told(found: _Fit, at_ns: int, *, is_static: bool) -> Placed:
         le90_m=float(le90_m(look.uu)),
         surface=look.surface,
     )
-    if is_static:
-        return Placed(
-            at_ns=at_ns,
-            position=position,
-            course_deg=None,
-            speed_mps=None,
-            velocity_covariance_en_m2ps2=None,
-        )
-    east, north = float(found.state[2]), float(found.state[3])
-    is_moving = _moves(found)
-    floor = _SPEED_FLOOR_MPS**2
+    course_deg = speed_mps = spread = None
+    if velocity is not None:
+        east, north, vel_ee, vel_en, vel_nn = velocity
+        spread = (vel_ee + _SPEED_FLOOR_MPS**2, vel_en, vel_nn + _SPEED_FLOOR_MPS**2)
+        if is_moving:
+            course_deg, speed_mps = math.degrees(math.atan2(east, north)) % 360.0, math.hypot(east, north)
     return Placed(
         at_ns=at_ns,
         position=position,
-        course_deg=math.degrees(math.atan2(east, north)) % 360.0 if is_moving else None,
-        speed_mps=math.hypot(east, north) if is_moving else None,
-        velocity_covariance_en_m2ps2=(
-            float(covariance[2, 2]) + floor,
-            float(covariance[2, 3]),
-            float(covariance[3, 3]) + floor,
-        ),
+        course_deg=course_deg,
+        speed_mps=speed_mps,
+        velocity_covariance_en_m2ps2=spread,
     )

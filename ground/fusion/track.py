@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 from ground.config import ContactsConfig
 from ground.fusion.estimate import NS_PER_S, Estimate, estimate
 from ground.fusion.labels import GENERIC_LABELS, STATIC_LABELS
 from ground.fusion.looks import Look, look_of
 from ground.fusion.plane import wrapped_deg
-from skywarden.messages import Label, Sighting
+from skywarden.messages import Label, Motion, Sighting
 
 SLOT_NS = 2 * NS_PER_S
 """Of looks so close together the best one stands for all: what they do not share is the least part."""
@@ -19,6 +20,15 @@ SLOT_NS = 2 * NS_PER_S
 MAX_SLOTS = 900
 PAIR_LOOKS = 16
 _MAX_ESTIMATES = 16
+
+
+class Told(NamedTuple):
+    """What a platform said of its track's motion with one look; the newest is the greatest."""
+
+    time_ns: int
+    sighting_id: str
+    motion: Motion
+    velocity_en_mps: tuple[float, float, float, float, float] | None
 
 
 @dataclass(slots=True)
@@ -39,6 +49,8 @@ class FusionTrack:
     best_score: tuple[float, str, str] = (0.0, "", "")
     is_exercise: bool = False
     unplaced: Sighting | None = None
+    told: Told | None = None
+    """What its platform knew of its motion at the newest look that says so."""
     box: tuple[float, float, float, float] | None = None
     """West, south, east, north; west is not wrapped, so that a box may cross 180 degrees."""
     _slots: dict[int, Look] = field(default_factory=dict)
@@ -82,6 +94,8 @@ class FusionTrack:
         self._name()
         self.best_score = max(self.best_score, (sighting.score, sighting.sighting_id, sighting.model_id))
         self.is_exercise = self.is_exercise or sighting.is_exercise
+        if sighting.motion is not None:
+            self._note_told(sighting, sighting.motion)
         if sighting.position is None:
             self._note_unplaced(sighting)
         else:
@@ -131,6 +145,11 @@ class FusionTrack:
         if self.is_static != (self.label in STATIC_LABELS):
             self.is_static = not self.is_static
             self._estimates.clear()
+
+    def _note_told(self, sighting: Sighting, motion: Motion) -> None:
+        told = Told(sighting.time_ns, sighting.sighting_id, motion, sighting.velocity_en_mps)
+        if self.told is None or told[:2] > self.told[:2]:
+            self.told = told
 
     def _note_unplaced(self, sighting: Sighting) -> None:
         before = self.unplaced

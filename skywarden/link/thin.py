@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from skywarden.errors import LinkError, WireError
-from skywarden.messages import Bearing, Position, Sighting, Surface
+from skywarden.messages import Bearing, Motion, Position, Sighting, Surface
 from skywarden.wire import decode, encode
 
 PAYLOAD_TYPE = 0x8577
@@ -43,6 +43,8 @@ _BEARING = struct.Struct(">HhH")
 _PLATFORM_PLACE = struct.Struct(">iih")
 _SURFACES: tuple[Surface, ...] = get_args(Surface)
 _HAS_POSITION, _HAS_BEARING, _HAS_PLATFORM, _IS_EXERCISE, _SHORT_IDS = 1, 2, 4, 8, 16
+_MOTION_BIT = 5
+_MOTIONS: tuple[Motion | None, ...] = (None, "undecided", "standing", "moving")
 _NAME_OF_MODEL = "thin"
 _PLATFORM_SIGN = "~"
 
@@ -125,6 +127,7 @@ def pack(sighting: Sighting) -> bytes:
         | _HAS_PLATFORM * (platform is not None)
         | _IS_EXERCISE * sighting.is_exercise
         | _SHORT_IDS * is_short
+        | _MOTIONS.index(sighting.motion) << _MOTION_BIT
     )
     score = round(sighting.score * 255)
     box = [max(0, min(65_535, round(value * 4))) for value in sighting.box_px]
@@ -190,6 +193,7 @@ def unpack(platform_id: str, content: bytes) -> Sighting:
         "position_doubt": (reason or None) if position is not None else None,
         "platform_position": platform,
         "is_exercise": bool(flags & _IS_EXERCISE),
+        "motion": _MOTIONS[flags >> _MOTION_BIT & 3],
     }
     return _checked(values)
 

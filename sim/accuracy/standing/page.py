@@ -6,12 +6,13 @@ from pathlib import Path
 import msgspec
 
 from sim.accuracy.section import Section
-from sim.accuracy.standing.told import MIN_SPEED_MPS, ToldTrack, fly
+from sim.accuracy.standing.shown import ShownContact, shown_contacts
+from sim.accuracy.standing.told import MIN_SPEED_MPS, ToldTrack, fly, told_tracks
 from sim.scenario.description import load_scenario
 from sim.scenario.runner import render_flight
 
 SCENARIO = "coast-and-hill"
-WORLDS = (("hill-1", (31, 32, 33)), ("coast-1", (31, 32)))
+WORLDS = (("hill-1", (41, 42, 43)), ("coast-1", (41, 42)))
 SECONDS = 50.0
 FPS = 2.0
 MIN_LOOKS = 10
@@ -32,11 +33,24 @@ def section(data: Path, scratch: Path) -> Section:
         "| platform | what | tracks | called moving at any time | at the end | largest speed m/s |",
         "|---|---|---|---|---|---|",
     ]
+    contacts: list[str] = []
     for platform, seeds_ in WORLDS:
-        found = [track for seed in seeds_ for track in fly(rendered(platform, seed, scratch))]
-        text += _rows(platform, found)
+        flights = [fly(rendered(platform, seed, scratch)) for seed in seeds_]
+        text += _rows(platform, [track for flight in flights for track in told_tracks(*flight)])
+        for with_words in (False, True):
+            shown = [one for flight in flights for one in shown_contacts(*flight, with_words=with_words)]
+            contacts += _contact_rows(platform, shown, with_words=with_words)
+    text += ["", CONTACTS, *contacts]
     title = "Standing and moving with a detector's boxes"
     return Section(title=title, text="\n".join(text))
+
+
+CONTACTS = (
+    "The same sightings at the station, frame by frame: contacts shown with a course. Each sighting says "
+    "what its track is known to do; *places alone* is without that, as for platforms that do not say so.\n\n"
+    "| platform | judged by | what | contacts | with a course at any time | at the end | speed over the true "
+    "one |\n|---|---|---|---|---|---|---|"
+)
 
 
 def rendered(platform_id: str, seed: int, folder: Path) -> Path:
@@ -58,6 +72,26 @@ def _rows(platform: str, found: Sequence[ToldTrack]) -> list[str]:
         often = [t for t in under_way if t.looks >= MIN_LOOKS]
         rows.append(_row(platform, f"under way, {MIN_LOOKS} looks and more", often))
         rows.append(_row(platform, "not named by truth", [t for t in found if t.thing is None]))
+    return rows
+
+
+def _contact_rows(platform: str, shown: Sequence[ShownContact], *, with_words: bool) -> list[str]:
+    is_land, judged = platform.startswith("hill"), "the platform's words" if with_words else "places alone"
+    kinds = {
+        "standing": [one for one in shown if one.true_speed_mps < MIN_SPEED_MPS and (is_land or one.thing)]
+    }
+    if not is_land:
+        under_way = [one for one in shown if one.true_speed_mps >= MIN_SPEED_MPS and one.looks >= MIN_LOOKS]
+        kinds[f"under way, {MIN_LOOKS} looks and more"] = under_way
+    rows = []
+    for what, found in kinds.items():
+        ever = sum(one.was_moving for one in found)
+        end = [one for one in found if one.speed_mps is not None]
+        shares = sorted(
+            (one.speed_mps or 0.0) / one.true_speed_mps for one in end if one.true_speed_mps > 0.0
+        )
+        range_ = f"{shares[0]:.2f} to {shares[-1]:.2f}" if shares else ""
+        rows.append(f"| {platform} | {judged} | {what} | {len(found)} | {ever} | {len(end)} | {range_} |")
     return rows
 
 

@@ -87,12 +87,12 @@ def thing_at(frame: FrameTruth, box_px: Box) -> ObjectTruth | None:
     return min(over, key=_area_px2, default=None)
 
 
-def fly(flight: Path) -> list[ToldTrack]:
-    """The tracks of a rendered flight with the anomaly detector at its own threshold."""
+def fly(flight: Path) -> tuple[list[Outcome], list[FrameTruth]]:
+    """What a rendered flight came to with the anomaly detector at its own threshold, and its truth."""
     options = AnalyzeOptions(surface=load_terrain(flight / TERRAIN_NAME))
     lines = (flight / TRUTH_JSONL).read_bytes().splitlines()
     truth = [msgspec.json.decode(line, type=FrameTruth) for line in lines]
-    return told_tracks(outcomes(flight, options), truth)
+    return list(outcomes(flight, options)), truth
 
 
 def _is_in(box: Box, x: float, y: float) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.geolocation.locate import Locations, Locator, position_message
-from edge.track import Tracker, TrackerConfig, measurements_of
+from edge.track import Tracker, TrackerConfig, TrackState, measurements_of
 from edge.track.plane import LocalPlane
 from edge.vision.sightings import SightingLog
 from sim.accuracy.truth.short_flight import CAMERA, FOCAL_PX, Errors, ErrorSet, draw_errors
@@ -235,9 +235,18 @@ class _Watch:
                 bearing=None,
                 no_position_reason=None,
                 platform_position=(pose.latitude_deg, pose.longitude_deg, pose.alt_hae_m),
+                motion=state.motion,
+                velocity_en_mps=_velocity(state),
             )
             found += self.log.look(state.number, look, is_confirmed=state.status == "confirmed")
         return found
+
+
+def _velocity(state: TrackState) -> tuple[float, float, float, float, float] | None:
+    if not state.is_moving:
+        return None
+    (ee, en), (_, nn) = state.velocity_covariance_m2ps2.tolist()
+    return (state.east_mps, state.north_mps, ee, en, nn)
 
 
 class _Wander:

@@ -38,7 +38,7 @@ def _boxes(rows: Sequence[tuple[float, float, bool | Free]]) -> Boxes:
     half = np.zeros((len(rows), 2, 2))
     half[:, 0, 0], half[:, 1, 1] = sides[:, 0] / 2, sides[:, 1] / 2
     free = np.array([_free(row[2]) for row in rows], dtype=np.int8).reshape(-1, 2)
-    return Boxes(half, np.log(sides), free, ~free.any(axis=1))
+    return Boxes(half, np.log(sides), free, (free == 0).all(axis=1))
 
 
 def _seen(boxes: Sequence[Box], *, cut_sigma: float = 0.5) -> Measurements:
@@ -144,7 +144,7 @@ def test_a_ship_that_the_edge_always_cuts_has_the_speed_of_its_free_side() -> No
     assert not any(states[0].is_moving for states in told[:5])
     last = told[-1][0]
     assert last.is_moving
-    assert (last.east_mps, last.north_mps) == pytest.approx((5.0, 0.0), abs=0.3)
+    assert (last.east_mps, last.north_mps) == pytest.approx((5.0, 0.0), abs=0.5)
     assert last.covariance_m2[1, 1] > (CUT_SHARE * 60.0) ** 2, "its middle is as unknown as it was"
 
 
@@ -209,7 +209,7 @@ def test_a_showing_is_the_same_while_one_edge_is_free_and_the_side_beside_it_kee
     assert not same(60.0, 4.0, WHOLE)
     farther, variance = remember_showings(begun, _boxes([(66.0, 10.0, (0, -1))]))
     assert farther[0] == pytest.approx([0.0, -3.0])
-    assert variance[0] == pytest.approx([(6.0 / 66.0) ** 2, 0.0])
+    assert variance[0] == pytest.approx([(6.0 / 66.0) ** 2 + (2.0 * LOOSE_SHARE) ** 2, 0.0])
 
 
 def test_what_stood_and_was_out_of_sight_is_judged_by_its_new_looks_alone() -> None:

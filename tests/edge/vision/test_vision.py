@@ -73,6 +73,22 @@ def test_sightings_come_with_the_confirmation_and_bring_the_looks_held_before() 
         assert sighting.model_id == ScriptedDetector.model_id
 
 
+def test_sightings_say_what_their_track_is_known_to_do() -> None:
+    def telling(step_px: float) -> list[Sighting]:
+        eyes = node(lambda number: [box(120.0 + step_px * number, 140.0)])
+        return told(fly(eyes, [frame(number) for number in range(40)]), Sighting)
+
+    still, moving = telling(0.0), telling(10.0)
+    assert still[0].motion == moving[0].motion == "undecided"
+    assert still[-1].motion == "standing"
+    assert still[-1].velocity_en_mps is None
+    assert moving[-1].motion == "moving"
+    assert moving[-1].velocity_en_mps is not None
+    east, north, ee, _, nn = moving[-1].velocity_en_mps
+    assert abs(north) < 0.3 * east
+    assert min(ee, nn) > 0.0
+
+
 def test_one_chip_shows_the_object_and_the_next_comes_after_the_interval() -> None:
     eyes = node(lambda _: [box(320.0, 140.0)], settings(chip_interval_s=2.0))
     frames = [frame(number) for number in range(30)]

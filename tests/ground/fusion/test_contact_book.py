@@ -11,7 +11,7 @@ from ground.config import ContactsConfig
 from ground.fusion.book import ContactBook
 from ground.fusion.contact import Contact, ContactEvent
 from ground.fusion.rulings import Ruling, Rulings
-from skywarden.messages import Position, Sighting
+from skywarden.messages import Motion, Position, Sighting
 from tests.ground.scenes import METRE_DEG, position, sighting
 
 
@@ -336,3 +336,49 @@ def test_contacts_across_the_antimeridian_join() -> None:
     fused = next(iter(found.values())).position
     assert fused is not None
     assert abs(abs(fused.longitude_deg) - 180.0) < 3 * METRE_DEG
+
+
+def _walk(track: str, platform: str, mps: float, motion: Motion | None, **told: object) -> list[Sighting]:
+    """Twenty looks in ten seconds at something that goes east."""
+    looks = [
+        sighting(track, n, at_s=n / 2, place=position(mps * n / 2, 0.0, 3.0), platform=platform)
+        for n in range(20)
+    ]
+    return [msgspec.structs.replace(look, motion=motion, **told) for look in looks]
+
+
+def test_a_contact_has_a_course_only_where_its_platform_says_that_it_moves() -> None:
+    for motion, has_course in ((None, True), ("moving", True), ("standing", False), ("undecided", False)):
+        (contact,) = _contacts(_walk("a-1", "a", 4.0, motion)).values()  # type: ignore[arg-type]
+        assert (contact.speed_mps is not None) is has_course, motion
+
+
+def test_the_velocity_of_the_only_platform_replaces_the_one_of_its_places() -> None:
+    velocity = (3.0, 4.0, 0.01, 0.002, 0.02)
+    (contact,) = _contacts(_walk("a-1", "a", 4.0, "moving", velocity_en_mps=velocity)).values()
+    assert contact.speed_mps == pytest.approx(5.0)
+    assert contact.course_deg == pytest.approx(math.degrees(math.atan2(3.0, 4.0)))
+    spread = contact.velocity_covariance_en_m2ps2
+    assert spread is not None
+    assert spread == pytest.approx((0.05, 0.002, 0.06)), "and what no fit is trusted to know better"
+
+
+def test_of_two_platforms_the_places_together_give_the_velocity() -> None:
+    velocity = (3.0, 4.0, 0.01, 0.002, 0.02)
+    looks = _walk("a-1", "a", 4.0, "moving", velocity_en_mps=velocity) + _walk("b-1", "b", 4.0, "undecided")
+    (contact,) = _contacts(looks).values()
+    assert contact.platform_ids == ("a", "b")
+    assert contact.speed_mps == pytest.approx(4.0, abs=0.5)
+
+
+def test_where_platforms_contradict_one_another_the_places_decide() -> None:
+    for mps, has_course in ((4.0, True), (0.0, False)):
+        (contact,) = _contacts(_walk("a-1", "a", mps, "moving") + _walk("b-1", "b", mps, "standing")).values()
+        assert (contact.speed_mps is not None) is has_course
+
+
+def test_the_newest_word_on_a_track_counts_whatever_the_order() -> None:
+    looks = _walk("a-1", "a", 4.0, "undecided")[:10] + _walk("a-1", "a", 4.0, "moving")[10:]
+    for given in (looks, looks[::-1]):
+        (contact,) = _contacts(given, step=3).values()
+        assert contact.speed_mps == pytest.approx(4.0, abs=0.5)

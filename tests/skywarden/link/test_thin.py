@@ -21,7 +21,7 @@ from skywarden.link.thin import (
     pack,
     unpack,
 )
-from skywarden.messages import Bearing, Position, Sighting
+from skywarden.messages import Bearing, Motion, Position, Sighting
 from skywarden.wire import encode
 
 _STATION, _PLATFORM = keys.new_key_pair(), keys.new_key_pair()
@@ -97,6 +97,11 @@ def test_doubt_of_the_place_is_kept() -> None:
     assert unpack("uav07", pack(_sighting(_place(), position_doubt="gnss_disagree"))).position_doubt == (
         "gnss_disagree"
     )
+
+
+@pytest.mark.parametrize("motion", [None, "undecided", "standing", "moving"])
+def test_what_the_track_is_known_to_do_is_kept(motion: Motion | None) -> None:
+    assert unpack("uav07", pack(_sighting(_place(), motion=motion))).motion == motion
 
 
 @given(st.floats(-90, 90), st.floats(-180, 180), st.floats(0, 1e10), st.floats(-0.999, 0.999), st.booleans())
