@@ -103,7 +103,26 @@ def areas(maps: dict[str, F32], threshold: float, rules: SegmentDescription) -> 
     grown = np.asarray(cv2.watershed(relief, markers), dtype=np.int32)
     grown = _without_ridges(grown)
     grown[(grown == outside) | (inside == 0)] = 0
-    return grown
+    return _given_back(grown, inside)
+
+
+def _given_back(numbers: I32, inside: npt.NDArray[np.uint8]) -> I32:
+    """Cells of the inside that the outside has flooded, up to the crest of the boundary, to the nearest area.
+
+    The crest runs along the middle of a painted boundary, the field reaches its outer side: without this
+    every field loses its headland.
+    """
+    lost = (numbers == 0) & (inside > 0)
+    if not lost.any() or not (numbers > 0).any():
+        return numbers
+    _, nearest = cv2.distanceTransformWithLabels(
+        (numbers == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    # Labels of cells are numbers of zero cells in an order of OpenCV's own: read it off those cells.
+    owner = np.zeros(int(nearest.max()) + 1, dtype=np.int32)
+    known = numbers > 0
+    owner[nearest[known]] = numbers[known]
+    return np.where(lost, owner[nearest], numbers).astype(np.int32)
 
 
 def _without_ridges(numbers: I32) -> I32:

@@ -90,3 +90,17 @@ def test_small_areas_and_padding_are_dropped() -> None:
     assert len(look(field(10, 10, 14, 14), min_area_px=4.0)) == 1
     assert len(look(np.zeros((SIZE, SIZE), dtype=np.float32))) == 0
     assert len(look(np.full((SIZE, SIZE), np.nan, dtype=np.float32))) == 0
+
+
+def test_a_field_keeps_its_headland_where_a_boundary_is_painted_over_its_rim() -> None:
+    inside = field(20, 20, 76, 76)
+    rim = np.zeros_like(inside)
+    rim[17:79, 17:79] = 0.5
+    rim[18:78, 18:78] = 0.95
+    rim[23:73, 23:73] = 0.0
+    rim[20:76, 46:51] = 0.9
+    batch = look(inside, rim)
+    assert len(batch) == 2
+    assert sum(area(shape) for shape in batch.shapes) == pytest.approx(56 * 56 * 4, rel=0.05)
+    assert batch.box_px[:, 0].min() == pytest.approx(2 * 20 - 0.5, abs=0.8)
+    assert batch.box_px[:, 2].max() == pytest.approx(2 * 76 - 0.5, abs=0.8)
