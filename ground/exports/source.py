@@ -17,7 +17,7 @@ from ground.review.release import each_released_contact, each_released_sighting,
 from ground.store.reading import Filter, StoredContact, StoredSighting, StoreReader
 from skywarden.ais.reports import PositionReport
 from skywarden.errors import InputError
-from skywarden.messages import Chip
+from skywarden.messages import Chip, Plot
 
 _PAGE = 1_000
 _AIS_PAGE = 5_000
@@ -58,6 +58,19 @@ class ExportSource:
             for stored, state in found:
                 if wanted.fits(stored.sighting.label, state):
                     yield stored, state
+
+    def plot(self, plot_id: str) -> Plot | None:
+        """A plot as it is known by now."""
+        shelf = PlotShelf(self.store)
+        offset = 0
+        while True:
+            page, matched = shelf.find(Filter(limit=_PAGE, offset=offset))
+            for one in page:
+                if one.plot_id == plot_id:
+                    return one
+            offset += _PAGE
+            if offset >= matched:
+                return None
 
     def chip(self, chip_id: str) -> Chip | None:
         """An image that goes along."""

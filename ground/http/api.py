@@ -28,6 +28,8 @@ from ground.ais.watch import AisWatch
 from ground.alerts.alert import LoggedAlert
 from ground.alerts.desk import AlertDesk
 from ground.config import ContactsConfig
+from ground.exports.source import ExportSource
+from ground.features.routes import add_feature_routes
 from ground.fusion.history import ContactHistory
 from ground.fusion.rulings import Ruling
 from ground.fusion.site_shelf import SiteShelf
@@ -35,7 +37,7 @@ from ground.http import views
 from ground.http.ais_routes import add_ais_routes
 from ground.http.alert_routes import add_alert_routes, add_fusion_routes, add_site_routes, view_alert
 from ground.http.chip_routes import add_chip_routes
-from ground.http.export_routes import add_export_routes
+from ground.http.export_routes import add_export_routes, add_file_routes
 from ground.http.gate import Caller, Gate, needs, open_to_all, require_permissions
 from ground.http.layers import find_layers
 from ground.http.plot_routes import add_plot_routes
@@ -50,7 +52,7 @@ from ground.review.desk import ReviewDesk
 from ground.store.reading import Filter, StoreCounts, StoredContact, StoredSighting, StoreReader
 from skywarden import __version__
 from skywarden.clock import Clock
-from skywarden.errors import InputError, SkywardenError, StoreError
+from skywarden.errors import InputError, SkywardenError, StoreError, UsageError
 from skywarden.times import rfc3339
 
 CONTENT_SECURITY_POLICY = (
@@ -85,6 +87,7 @@ class Station:
     clock: Clock
     problems: Callable[[], list[str]]
     metrics: Callable[[], bytes]
+    state_dir: Path
     layers_dir: Path
     console_dir: Path
     allowed_hosts: frozenset[str] | None
@@ -186,7 +189,7 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     _add_picture_routes(app, station, questions, stream)
     _add_contact_routes(app, station, questions)
     _add_sighting_routes(app, station, questions)
-    add_export_routes(app, station.store, station.review)
+    _add_exports(app, station)
     add_plot_routes(app, station.store, station.review)
     add_review_routes(app, station.review, station.store, station.clock)
     add_ais_routes(app, station.ais, station.store, station.clock)
@@ -201,6 +204,17 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     app.add_middleware(Gate, web=app, doorkeeper=station.doorkeeper, cookie_name=station.cookie.name)
     app.add_middleware(_Guard, allowed_hosts=station.allowed_hosts)
     return app, stream
+
+
+def _add_exports(app: FastAPI, station: Station) -> None:
+    """What leaves for other programs."""
+
+    def source() -> ExportSource:
+        return ExportSource(store=station.store, book=station.review.book(), state_dir=station.state_dir)
+
+    add_export_routes(app, station.store, station.review)
+    add_file_routes(app, source, station.clock)
+    add_feature_routes(app, source, station.clock)
 
 
 def _add_error_handlers(app: FastAPI) -> None:
@@ -218,7 +232,8 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(SkywardenError)
     def ours(_: Request, error: SkywardenError) -> Response:
-        status = 503 if isinstance(error, StoreError) else 400 if isinstance(error, InputError) else 500
+        is_asked_wrongly = isinstance(error, InputError | UsageError)
+        status = 503 if isinstance(error, StoreError) else 400 if is_asked_wrongly else 500
         return JSONResponse({"error": str(error)}, status)
 
 
@@ -501,7 +516,7 @@ class _Guard:
         return host.lower() in self._allowed_hosts
 
 
-_DATA = ("/api/", "/openapi.json", "/metrics", "/readyz")
+_DATA = ("/api/", "/ogc", "/openapi.json", "/metrics", "/readyz")
 _HEADERS = [
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),

@@ -5,6 +5,7 @@ not. The gate stands before routing and validation, so that a stranger learns no
 """
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections import OrderedDict
@@ -262,11 +263,27 @@ class Gate:
         address = scope["client"][0] if scope.get("client") else "unknown"
         bearer = None
         if (authorization := headers.get("authorization")) is not None:
-            scheme, _, value = authorization.partition(" ")
-            bearer = value.strip()[:200] if scheme.lower() == "bearer" else ""
+            bearer = _key_in(authorization, is_read=scope["method"] in _SAFE)
         cookie = _cookie(headers.get("cookie"), self._cookie_name)
         who = self._keeper.identify(cookie=cookie, bearer=bearer)
         return Caller(who, address, cookie, bearer)
+
+
+def _key_in(authorization: str, *, is_read: bool) -> str:
+    """The key of a bearer token; for reading also the password of HTTP Basic: more a GIS may not know.
+
+    A browser that keeps Basic's password sends it for pages of others too, so nothing can be changed by it.
+    """
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()[:200]
+    if scheme.lower() != "basic" or not is_read or len(value) > 1_000:
+        return ""
+    try:
+        _, _, password = base64.b64decode(value.strip(), validate=True).decode("ascii").partition(":")
+    except (ValueError, UnicodeDecodeError):
+        return ""
+    return password[:200]
 
 
 def _single(scope: Scope) -> Mapping[str, str]:

@@ -104,6 +104,7 @@ def _station(
             base.clock,
             others=(neighbours.metrics,),
         ).text,
+        state_dir=base.state_dir,
         layers_dir=config.layers_dir(),
         console_dir=config.console_dir(),
         allowed_hosts=_LOOPBACK_NAMES if is_loopback(host_and_port(config.http, "http")[0]) else None,
