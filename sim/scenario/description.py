@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
+from sim.scenario.land.noise import generator
 from sim.scenario.land.shapes import outline_of
 from sim.scenario.tables.faults import Fault
 from sim.scenario.tables.fleet import AisReceiver, Vessel
@@ -36,6 +38,8 @@ class Scenario(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0, le=2**32)] = 1
     start_unix_s: Annotated[int, Meta(ge=946_684_800, le=4_000_000_000)]
     duration_s: Annotated[float, Meta(gt=0.0, le=21_600.0)] = 120.0
+    vary_m: Annotated[float, Meta(ge=0.0, le=500.0)] = 0.0
+    """How far another seed than the file's moves vessels at the start; it also turns sun and wind a bit."""
     place: Place
     light: Light = Light()
     weather: Weather = Weather()
@@ -55,6 +59,11 @@ class Scenario(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def start_ns(self) -> int:
         """When the scenario begins, UTC nanoseconds."""
         return self.start_unix_s * 1_000_000_000
+
+    @property
+    def land_seed(self) -> int:
+        """What coast, relief and plants are drawn by."""
+        return self.seed if self.land.seed is None else self.land.seed
 
     def platform(self, platform_id: str) -> Platform:
         """The platform of that id; raises `ConfigError` when the scenario has none."""
@@ -109,7 +118,31 @@ def load_scenario(name_or_path: str | Path, *, seed: int | None = None) -> Scena
             found = _checked(load_config(Scenario, builtin, prefix="SCENARIO", environ={}), builtin)
     else:
         found = _checked(load_config(Scenario, path, prefix="SCENARIO", environ={}), path)
-    return found if seed is None else msgspec.structs.replace(found, seed=seed)
+    return found if seed is None or seed == found.seed else varied(found, seed)
+
+
+def varied(scenario: Scenario, seed: int) -> Scenario:
+    """The scenario by another seed: the same story with other errors, noise and draws.
+
+    Where it has `vary_m`, vessels that are not tied to a place begin elsewhere, and light and wind differ.
+    """
+    rng = generator(seed, "varied", scenario.name)
+    share = min(scenario.vary_m / 50.0, 1.0)
+    moved = []
+    for vessel in scenario.vessels:
+        shift = np.clip(rng.normal(0.0, scenario.vary_m / 2.0, 2), -scenario.vary_m, scenario.vary_m)
+        is_tied = vessel.speed_mps == 0.0 and not vessel.steps
+        at = vessel.at if is_tied else (vessel.at[0] + float(shift[0]), vessel.at[1] + float(shift[1]))
+        moved.append(msgspec.structs.replace(vessel, at=at))
+    sun, wind = (float(value) * share for value in rng.normal(0.0, 1.0, 2))
+    light, sea = scenario.light, scenario.sea
+    return msgspec.structs.replace(
+        scenario,
+        seed=seed,
+        vessels=tuple(moved),
+        light=msgspec.structs.replace(light, sun_azimuth_deg=(light.sun_azimuth_deg + 12.0 * sun) % 360.0),
+        sea=msgspec.structs.replace(sea, wind_mps=min(max(sea.wind_mps * (1.0 + 0.08 * wind), 0.5), 25.0)),
+    )
 
 
 def _is_there(piece: Plot | Parcel, season_id: str) -> bool:

@@ -1,26 +1,31 @@
 """Flies a scenario's platforms and records them as flight folders with truth."""
 
+import hashlib
 import multiprocessing
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import cv2
+import msgspec
 
 from sim.scenario.description import Scenario
+from sim.scenario.flown.items import AisItem, FrameItem, Injector, Item, TelemetryItem, injected
+from sim.scenario.flown.looks import LOOKS_JSONL, LookMaker
+from sim.scenario.flown.streams import ais_items, frame_count, frame_items, in_order, telemetry_items
 from sim.scenario.layers import write_terrain
 from sim.scenario.platform import PlatformTruth
 from sim.scenario.render import Renderer
 from sim.scenario.tables.flying import Platform
-from sim.scenario.telemetry import TelemetryMaker
 from sim.scenario.truth import TRUTH_GEOJSON, TRUTH_JSONL, TruthMaker, encode_lines, truth_geojson
 from sim.scenario.world import World
 from skywarden.errors import FlightError, SkywardenError, UsageError
-from skywarden.flight.schema import ClockNote, FixedMount, GimbalMount, Sensor, SensorSigma
+from skywarden.flight.schema import MANIFEST, ClockNote, FixedMount, GimbalMount, Sensor, SensorSigma
 from skywarden.flight.writer import FlightWriter
 
 Progress = Callable[[int, int, str], None]
+InjectorsFor = Callable[[Scenario, Platform], Sequence[Injector]]
 
 TERRAIN_NAME = "terrain.npz"
 MAX_SECONDS = 6 * 3600.0
@@ -42,12 +47,16 @@ def render_flight(
     progress: Progress | None = None,
     world: World | None = None,
     threads: int = 1,
+    with_frames: bool = True,
+    injectors: Sequence[Injector] = (),
 ) -> Path:
     """Record `seconds` of one platform's flight, `fps` pictures a second, into the new folder `out`.
 
-    The folder holds telemetry, JPEG frames, camera model, `truth.jsonl`, `truth.geojson` and `terrain.npz`.
-    The same scenario gives the same bytes. Returns `out`. Raises `UsageError` on a nonsense length or rate,
-    `FlightError` when `out` is not empty or the disk refuses.
+    The folder holds telemetry, frames (JPEG, or 16-bit PNG of a thermal camera), camera model, AIS where
+    anybody sends it, `truth.jsonl`, `truth.geojson` and `terrain.npz`. Without frames it holds `looks.jsonl`
+    instead: detections drawn from truth. `injectors` change everything but the truth. The same scenario gives
+    the same bytes. Returns `out`. Raises `UsageError` on a nonsense length or rate, `FlightError` when `out`
+    is not empty or the disk refuses.
     """
     if not (0.0 < seconds <= MAX_SECONDS and 0.05 <= fps <= 60.0):
         raise UsageError(
@@ -55,7 +64,7 @@ def render_flight(
         )
     platform = scenario.platform(platform_id)
     world = world or World(scenario)
-    truth = PlatformTruth(scenario, platform)
+    truth = PlatformTruth(scenario, platform, world=world)
     with FlightWriter(
         out,
         sortie_id=sortie_id(scenario, platform_id),
@@ -69,16 +78,75 @@ def render_flight(
             if note
         ),
     ) as writer:
-        for arrived_ns, frame in TelemetryMaker(world, truth).messages(seconds):
-            writer.append_telemetry(arrived_ns, frame)
-        _add_pictures(writer, world, truth, seconds, fps, progress, threads)
-        writer.add_file(TRUTH_GEOJSON, truth_geojson(world, seconds))
+        recorder = _Recorder(writer, platform)
+        streams = [ais_items(world, seconds), telemetry_items(world, truth, seconds)]
+        if with_frames:
+            frames = frame_items(world, truth, Renderer(world, truth, threads=threads), seconds, fps)
+            streams.append(_counted(frames, frame_count(seconds, fps), platform.id, progress))
+        for item in injected(in_order(*streams), injectors):
+            recorder.take(item)
+        _add_truth(writer, world, truth, seconds, fps, with_frames=with_frames)
         tile = out.with_name(out.name + ".terrain.part.npz")
         try:
             writer.add_file(TERRAIN_NAME, write_terrain(world, tile))
         finally:
             tile.unlink(missing_ok=True)
     return out
+
+
+class _Recorder:
+    """Puts items into a flight as they come."""
+
+    def __init__(self, writer: FlightWriter, platform: Platform) -> None:
+        self._writer = writer
+        self._options = [cv2.IMWRITE_JPEG_QUALITY, platform.camera.jpeg_quality]
+
+    def take(self, item: Item) -> None:
+        """Record one item; raises `FlightError` when it cannot be."""
+        match item:
+            case TelemetryItem():
+                self._writer.append_telemetry(item.time_ns, item.raw)
+            case AisItem():
+                self._writer.append_ais(item.line.decode("ascii", "replace"))
+            case FrameItem():
+                data = item.data if item.data is not None else self._encoded(item)
+                self._writer.add_frame(
+                    item.sensor_id, item.frame_number, item.time_ns, data, suffix=item.suffix
+                )
+
+    def _encoded(self, item: FrameItem) -> bytes:
+        options = self._options if item.suffix == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 1]
+        is_encoded, data = cv2.imencode(item.suffix, item.pixels(), options)
+        if not is_encoded:
+            raise FlightError(f"{self._writer.path}: frame {item.frame_number} could not be encoded")
+        return data.tobytes()
+
+
+def _counted(items: Iterator[Item], total: int, name: str, progress: Progress | None) -> Iterator[Item]:
+    """The same items, told as each one is done with."""
+    for done, item in enumerate(items, 1):
+        yield item
+        if progress is not None:
+            progress(done, total, name)
+
+
+def _add_truth(
+    writer: FlightWriter, world: World, truth: PlatformTruth, seconds: float, fps: float, *, with_frames: bool
+) -> None:
+    """What is true of every frame, and, where none was drawn, what a detector would have said."""
+    camera = truth.platform.camera
+    maker = TruthMaker(world, truth)
+    told = [maker.frame(number, number / fps) for number in range(frame_count(seconds, fps))]
+    writer.add_file(TRUTH_JSONL, encode_lines(told))
+    writer.add_file(TRUTH_GEOJSON, truth_geojson(world, seconds))
+    if with_frames:
+        return
+    scenario = world.scenario
+    looks = LookMaker(scenario.seed, truth.platform.id, truth.camera_model, scenario.sea)
+    lag_ns = round(camera.frame_lag_s * 1e9)
+    encoder = msgspec.json.Encoder()
+    lines = [encoder.encode(looks.looks(frame, frame.time_ns + lag_ns)) + b"\n" for frame in told]
+    writer.add_file(LOOKS_JSONL, b"".join(lines))
 
 
 def render_flights(
@@ -88,10 +156,13 @@ def render_flights(
     seconds: float,
     fps: float,
     progress: Progress | None = None,
+    with_frames: bool = True,
+    injectors_for: InjectorsFor | None = None,
 ) -> dict[str, Path]:
     """Record every platform at once, a process each, into `folder`/PLATFORM; answers where.
 
-    Raises the first error of a process; folders of flights that were cut off are removed.
+    `injectors_for` (a function of a module) gives each platform its faults. Raises the first error of a
+    process; folders of flights that were cut off are removed.
     """
     context = multiprocessing.get_context("spawn")
     paths = {platform.id: folder / platform.id for platform in scenario.platforms}
@@ -100,7 +171,7 @@ def render_flights(
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(
             target=_render_in_process,
-            args=(theirs, scenario, platform_id, path, seconds, fps),
+            args=(theirs, scenario, platform_id, path, seconds, fps, with_frames, injectors_for),
             name=f"render-{platform_id}",
             daemon=True,
         )
@@ -123,6 +194,14 @@ def render_flights(
     return paths
 
 
+def flights_hash(flights: dict[str, Path]) -> str:
+    """One SHA-256 over the manifests of several flights: the same bytes everywhere give the same hash."""
+    digest = hashlib.sha256()
+    for platform_id, path in sorted(flights.items()):
+        digest.update(platform_id.encode() + b"\0" + (path / MANIFEST).read_bytes())
+    return digest.hexdigest()
+
+
 def _follow(
     running: dict[Connection, tuple[str, multiprocessing.process.BaseProcess]],
     scenario: Scenario,
@@ -131,7 +210,7 @@ def _follow(
     progress: Progress | None,
 ) -> None:
     """Listen to the processes until all are done; raises what one of them tells."""
-    total = len(scenario.platforms) * _count(seconds, fps)
+    total = len(scenario.platforms) * frame_count(seconds, fps)
     done = {platform.id: 0 for platform in scenario.platforms}
     while running:
         for ready in wait(list(running), timeout=1.0):
@@ -156,7 +235,14 @@ def _follow(
 
 
 def _render_in_process(
-    pipe: Connection, scenario: Scenario, platform_id: str, path: Path, seconds: float, fps: float
+    pipe: Connection,
+    scenario: Scenario,
+    platform_id: str,
+    path: Path,
+    seconds: float,
+    fps: float,
+    with_frames: bool,
+    injectors_for: InjectorsFor | None,
 ) -> None:
     """The body of one rendering process; speaks words over the pipe: `done N`, `end`, `error SENTENCE`."""
     cv2.setNumThreads(1)
@@ -166,7 +252,17 @@ def _render_in_process(
             pipe.send_bytes(f"done {done}".encode())
 
     try:
-        render_flight(scenario, platform_id, path, seconds=seconds, fps=fps, progress=tell)
+        platform = scenario.platform(platform_id)
+        render_flight(
+            scenario,
+            platform_id,
+            path,
+            seconds=seconds,
+            fps=fps,
+            progress=tell,
+            with_frames=with_frames,
+            injectors=() if injectors_for is None else injectors_for(scenario, platform),
+        )
         pipe.send_bytes(b"end")
     except SkywardenError as error:
         pipe.send_bytes(f"error {error}".encode()[:4000])
@@ -174,46 +270,21 @@ def _render_in_process(
         pipe.close()
 
 
-def _add_pictures(
-    writer: FlightWriter,
-    world: World,
-    truth: PlatformTruth,
-    seconds: float,
-    fps: float,
-    progress: Progress | None,
-    threads: int,
-) -> None:
-    platform = truth.platform
-    renderer, truth_maker = Renderer(world, truth, threads=threads), TruthMaker(world, truth)
-    options = [cv2.IMWRITE_JPEG_QUALITY, platform.camera.jpeg_quality]
-    lag_ns = round(platform.camera.frame_lag_s * 1e9)
-    told = []
-    total = _count(seconds, fps)
-    for number in range(total):
-        time_s = number / fps
-        is_encoded, jpeg = cv2.imencode(".jpg", renderer.frame(number, time_s), options)
-        if not is_encoded:
-            raise FlightError(f"{writer.path}: frame {number} could not be encoded as JPEG")
-        frame_truth = truth_maker.frame(number, time_s)
-        writer.add_frame(platform.camera.sensor_id, number, frame_truth.time_ns + lag_ns, jpeg.tobytes())
-        told.append(frame_truth)
-        if progress is not None:
-            progress(number + 1, total, platform.id)
-    writer.add_file(TRUTH_JSONL, encode_lines(told))
-
-
 def sensor_of(platform: Platform, truth: PlatformTruth) -> Sensor:
     """How a flight folder describes the platform's camera, its error budget included."""
     camera, errors, sigmas = platform.camera, platform.errors, truth.sigmas
+    # Older autopilots speak for their gimbal themselves, under their own component number.
+    is_mount = camera.sweep is not None and camera.sweep.convention.startswith("mount")
     return Sensor(
         sensor_id=camera.sensor_id,
+        kind=camera.kind,
         width_px=camera.width_px,
         height_px=camera.height_px,
         camera=truth.camera_model.to_jsonable(),
         camera_note="exact: the camera of a rendered scenario",
         mount=FixedMount(pitch_deg=-90.0)
         if camera.sweep is None
-        else GimbalMount(gimbal_device_id=_GIMBAL_DEVICE),
+        else GimbalMount(gimbal_device_id=None if is_mount else _GIMBAL_DEVICE),
         frame_lag_s=camera.frame_lag_s,
         frame_lag_sigma_s=errors.time_offset_s,
         sigma=SensorSigma(
@@ -228,7 +299,3 @@ def sensor_of(platform: Platform, truth: PlatformTruth) -> Sensor:
             surface_m=errors.surface_m,
         ),
     )
-
-
-def _count(seconds: float, fps: float) -> int:
-    return max(int(seconds * fps), 1)

@@ -157,7 +157,7 @@ class World:
     def _inland(self) -> FloatImage:
         """Roughly the distance to the shore, positive on land."""
         land = self.scenario.land
-        rng = generator(self.scenario.seed, "coast")
+        rng = generator(self.scenario.land_seed, "coast")
         phases = rng.uniform(0.0, 2.0 * math.pi, 4)
         ragged = smooth_noise(rng, self.rows, self.columns, 90.0 / CELL_M, 3) * np.float32(4.0)
         if self._dem_msl_m is None:
@@ -227,7 +227,7 @@ class World:
     def _elevation(self) -> FloatImage:
         """Metres above mean sea level; the sea floor is negative."""
         land = self.scenario.land
-        rng = generator(self.scenario.seed, "relief")
+        rng = generator(self.scenario.land_seed, "relief")
         inland = self.inland_m
         floor = np.minimum(inland, 0.0) * 0.035
         if self._dem_msl_m is not None:

@@ -45,6 +45,8 @@ class Canvas:
 
     def grain(self, rng: np.random.Generator) -> None:
         """Fine unevenness of land, in two bands: tufts of metres and grains of a texel or two."""
+        if not (self.shore > 128).any():
+            return
         size = 1024
         bands = ((0.035, 2.0, 4.0), (0.04, 3.0, 9.0), (0.05, 8.0, 30.0), (0.05, 25.0, 120.0))
         strength = np.float32(0.25 if self.palette.is_thermal else 1.0)
@@ -88,7 +90,7 @@ class Canvas:
         area = self._area(plot.outline, 3.0)
         if area is None:
             return
-        rng = generator(self.world.scenario.seed, "plot", plot.id)
+        rng = generator(self.world.scenario.land_seed, "plot", plot.id)
         piece = Piece(self.palette, self.texel_m, area.inside(rng), rng)
         painted = piece.rows(plot.row_azimuth_deg, plot.row_spacing_m, plot.growth)
         area.blend(painted, piece.inside)
@@ -98,7 +100,7 @@ class Canvas:
         area = self._area(parcel.outline, 3.0)
         if area is None:
             return
-        rng = generator(self.world.scenario.seed, "parcel", parcel.id)
+        rng = generator(self.world.scenario.land_seed, "parcel", parcel.id)
         piece = Piece(self.palette, self.texel_m, area.inside(rng), rng)
         area.blend(piece.used(parcel.use, parcel.row_azimuth_deg, parcel.growth), piece.inside)
 
@@ -134,9 +136,9 @@ class Canvas:
 
     def trees(self, forest: FloatImage, scrub: FloatImage, inland: FloatImage) -> None:
         """Crowns with shadows: dense in forest, a few elsewhere, none on plots, roads or sand."""
-        rng = generator(self.world.scenario.seed, "trees", f"{self.west:.0f}:{self.south:.0f}")
+        rng = generator(self.world.scenario.land_seed, "trees", f"{self.west:.0f}:{self.south:.0f}")
         height, width = self.colour.shape[:2]
-        spacing_m = 4.6 if self.texel_m <= 0.36 else 9.0
+        spacing_m = 4.6 if self.texel_m <= 0.36 else 6.4 if self.texel_m <= 0.55 else 9.0
         count = int(width * height * self.texel_m**2 / spacing_m**2)
         x, y = rng.uniform(0.0, width - 1.0, count), rng.uniform(0.0, height - 1.0, count)
         chance, size = rng.uniform(0.0, 1.0, count), rng.uniform(0.0, 1.0, count)

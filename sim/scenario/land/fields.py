@@ -71,6 +71,7 @@ class Piece:
             case "maize":
                 stripes = smoothstep(0.2, 0.8, self._ridge(azimuth_deg, 0.9))
                 green = mixed(palette.straw, palette.maize, np.full_like(rough, growth))
+                green *= (1.0 + (0.01 if palette.is_thermal else 0.05) * rough)[..., None]
                 return over(green, palette.soil, (0.35 * (1.0 - growth) + 0.12) * stripes)
             case "orchard":
                 ground = mixed(palette.green_grass, palette.dry_grass, smoothstep(-1.0, 1.0, rough))

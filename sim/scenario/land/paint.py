@@ -57,7 +57,7 @@ def paint_ground(
         warped = cv2.warpAffine(image, matrix, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(warped, np.uint8)
 
-    rng = generator(world.scenario.seed, "grain")
+    rng = generator(world.scenario.land_seed, "grain")
     colour = drawn_out(macro.colour)
     shore = drawn_out(macro.shore)
     canvas = Canvas(world, palette, colour, shore, west, south, texel_m)
@@ -67,7 +67,8 @@ def paint_ground(
     canvas.roads()
     for plot in world.scenario.plots:
         canvas.plot(plot)
-    canvas.trees(macro.forest, macro.scrub, macro.inland)
+    if float(macro.inland.max()) > 0.0:
+        canvas.trees(macro.forest, macro.scrub, macro.inland)
     levels = [np.dstack([canvas.colour, canvas.sea_weight()])]
     while min(levels[-1].shape[:2]) > 64 and len(levels) < 6:
         levels.append(np.asarray(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)))
@@ -90,7 +91,7 @@ class _Macro:
         x = np.float32(west) + np.float32(MACRO_M) * np.arange(columns, dtype=np.float32)
         y = np.float32(south) + np.float32(MACRO_M) * np.arange(rows, dtype=np.float32)
         grid_x, grid_y = np.meshgrid(x, y)
-        rng = generator(world.scenario.seed, "cover")
+        rng = generator(world.scenario.land_seed, "cover")
         shape = (world.rows, world.columns)
         broad, patch, fine = (smooth_noise(rng, *shape, size / CELL_M, 4) for size in (360.0, 90.0, 28.0))
 
@@ -135,6 +136,10 @@ class _Macro:
         )
         water *= (1.0 + 0.05 * broad)[..., None]
         painted = np.where((inland > 0.0)[..., None], land, water)
+        if palette.is_thermal:  # a level is 0.08 K: without this, calm water would show its steps
+            painted += generator(world.scenario.land_seed, "dither").uniform(0.0, 1.0, painted.shape[:2])[
+                ..., None
+            ]
         self.colour: ByteImage = np.clip(painted, 0, 255).astype(np.uint8)
         self.shore: ByteImage = np.clip(128.0 + 2.0 * inland, 0, 255).astype(np.uint8)
         self.inland = inland

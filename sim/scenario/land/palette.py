@@ -13,8 +13,8 @@ from sim.scenario.tables.place import Sea
 
 Bgr = tuple[float, float, float]
 
-COLDEST_K = 275.15
-KELVIN_PER_LEVEL = 36.0 / 255.0
+COLDEST_K = 279.15
+KELVIN_PER_LEVEL = 20.0 / 255.0
 
 
 def level_of(celsius: float) -> float:
@@ -106,7 +106,7 @@ def thermal_palette() -> Palette:
 def thermal_of(colour: tuple[float, ...]) -> Bgr:
     """The grey level of a painted solid: black engines are hot, dark hulls warm, pale roofs cold."""
     brightness = float(np.mean(colour[:3]))
-    celsius = 33.0 if brightness < 45.0 else 21.5 - 11.0 * min(brightness / 230.0, 1.0)
+    celsius = 26.0 if brightness < 45.0 else 21.5 - 10.0 * min(brightness / 230.0, 1.0)
     level = level_of(celsius)
     return (level, level, level)
 

@@ -1,6 +1,7 @@
 """Turns painted water into a sea: mirrored sky, sun glint, lit slopes, white caps, surf and wakes."""
 
 import math
+from statistics import NormalDist
 
 import cv2
 import numpy as np
@@ -11,6 +12,9 @@ from sim.scenario.land.sea import Wake, WaveField, WaveTile, surf
 from sim.scenario.optics.look import Look
 from sim.scenario.sight import View
 from sim.scenario.tables.place import Sea
+
+_HEIGHTS_SIGMA = math.hypot(1.0, 1.5)
+"""Of the sum of short and long waves that decides where a crest breaks."""
 
 
 class Water:
@@ -30,11 +34,9 @@ class Water:
             )
             for length, share, name in shares
         ]
-        # Rarer in light wind, by eye.
-        self._cap_threshold = max(5.0 + 0.8 * (5.5 - sea.wind_mps), 2.5) + 1.5 * (
-            1.0 - min(sea.whitecaps, 2.0)
-        )
-        self._cap_gain = 0.45 if sea.whitecaps > 0.0 else 0.0
+        # Share of the sea under white caps (Monahan and O'Muircheartaigh, J. Phys. Oceanogr. 10, 1980).
+        share = min(max(3.84e-6 * sea.wind_mps**3.41 * sea.whitecaps, 1e-9), 0.2)
+        self._cap_threshold = _HEIGHTS_SIGMA * NormalDist().inv_cdf(1.0 - share)
         self._rest_variance = variance * (1.0 - sum(share for _, share, _ in shares))
 
     def tiles(self, time_s: float) -> list[WaveTile]:
@@ -119,10 +121,10 @@ class Water:
         caps = far_height * np.float32(1.5)
         caps += near_height
         caps -= np.float32(self._cap_threshold)
-        caps *= np.float32(self._cap_gain)
-        np.clip(caps, 0.0, 0.4, out=caps)
+        caps *= np.float32(0.55)
+        np.clip(caps, 0.0, 0.55, out=caps)
         if float(caps.max()) > 0.0:
-            caps *= np.clip(np.float32(0.5) + np.float32(0.8) * roughness, 0.0, 1.0)
+            caps *= np.clip(np.float32(0.4) + np.float32(1.1) * roughness, 0.0, 1.0)
         return caps
 
     def _glint(

@@ -11,7 +11,7 @@ from sim.scenario.tables.place import Light, Weather
 
 _TILE_PX = 256
 _TILE_M = 3_600.0
-_DARKEST = 0.42
+_DARKEST = 0.32
 
 
 class Clouds:
@@ -28,7 +28,7 @@ class Clouds:
         field = band_tile(generator(seed, "clouds"), _TILE_PX, 26.0, 128.0)
         field = field + np.float32(0.35) * band_tile(generator(seed, "cloud edges"), _TILE_PX, 7.0, 26.0)
         limit = float(np.quantile(field, 1.0 - weather.cloud_cover))
-        cover = np.clip((field - limit + 0.25) / 0.5, 0.0, 1.0)
+        cover = np.clip((field - limit + 0.35) / 0.8, 0.0, 1.0)
         shade = np.asarray(1.0 - depth * cover * cover * (3.0 - 2.0 * cover), np.float32)
         self._tile = np.asarray(cv2.copyMakeBorder(shade, 0, 1, 0, 1, cv2.BORDER_WRAP), np.float32)
 

@@ -60,6 +60,8 @@ class Land(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     forest_cover: Share = 0.45
     greenness: Annotated[float, Meta(ge=-1.0, le=1.0)] = 0.0
     relief_m: Annotated[float, Meta(ge=0.0, le=200.0)] = 5.0
+    seed: Annotated[int, Meta(ge=0, le=2**32)] | None = None
+    """Draws coast, relief and plants; without it the scenario's own seed does."""
 
 
 ShapeKind = Literal["blob", "rectangle", "circle", "ring-sector", "l", "strip", "kidney"]
