@@ -17,7 +17,7 @@ from ground.exports.tables import TABLES, Column
 from ground.features.collections import COLLECTIONS, Collection, FeatureShelf
 from ground.http.gate import needs
 from ground.http.questions import parse_bbox, parse_time
-from ground.http.views import ErrorView
+from ground.http.views import ErrorView, View
 from ground.review.release import CONFIRMED_NOTICE, UNREVIEWED_NOTICE
 from ground.store.reading import BBox, Filter
 from skywarden.clock import Clock
@@ -36,11 +36,54 @@ _KINDS = {"text": "string", "real": "number", "integer": "integer", "time": "str
 _ROOT = "/ogc"
 _JSON = "application/json"
 _GEOJSON = "application/geo+json"
+_SCHEMA = "application/schema+json"
 _REFUSED: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorView, "description": "There is no such collection or feature."}
 }
 _CollectionId = Annotated[str, Path(max_length=64)]
 _Json = Annotated[str | None, Query(pattern="^json$", description="the only format there is")]
+
+
+class LinkView(View):
+    """A link of the standard."""
+
+    href: str
+    rel: str
+    type: str
+    title: str
+
+
+class LandingView(View):
+    """Where to begin."""
+
+    title: str
+    description: str
+    links: list[LinkView]
+
+
+class ConformanceView(View):
+    """Requirements classes that are met."""
+
+    conformsTo: list[str]  # noqa: N815 - the standard's word
+
+
+class CollectionView(View):
+    """One collection; its extent is not worked out: the whole earth, any time."""
+
+    id: str
+    title: str
+    description: str
+    itemType: str  # noqa: N815 - the standard's word
+    extent: dict[str, Any]
+    crs: list[str]
+    links: list[LinkView]
+
+
+class CollectionsView(View):
+    """All collections."""
+
+    links: list[LinkView]
+    collections: list[CollectionView]
 
 
 def add_feature_routes(app: FastAPI, source: Callable[[], ExportSource], clock: Clock) -> None:
@@ -51,7 +94,7 @@ def add_feature_routes(app: FastAPI, source: Callable[[], ExportSource], clock: 
 
 
 def _add_pages(app: FastAPI) -> None:
-    @app.get(_ROOT, tags=["features"], response_class=JSONResponse)
+    @app.get(_ROOT, tags=["features"], response_model=LandingView)
     @app.get(f"{_ROOT}/", include_in_schema=False)
     @needs(Permission.EXPORT)
     def landing(request: Request, f: _Json = None) -> Response:
@@ -75,7 +118,7 @@ def _add_pages(app: FastAPI) -> None:
             }
         )
 
-    @app.get(f"{_ROOT}/conformance", tags=["features"], response_class=JSONResponse)
+    @app.get(f"{_ROOT}/conformance", tags=["features"], response_model=ConformanceView)
     @needs(Permission.EXPORT)
     def conformance(f: _Json = None) -> Response:
         """Which requirements classes are met."""
@@ -93,7 +136,7 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _add_collections(app: FastAPI) -> None:
-    @app.get(f"{_ROOT}/collections", tags=["features"], response_class=JSONResponse)
+    @app.get(f"{_ROOT}/collections", tags=["features"], response_model=CollectionsView)
     @needs(Permission.EXPORT)
     def collections(request: Request, f: _Json = None) -> Response:
         """All collections."""
@@ -108,7 +151,7 @@ def _add_collections(app: FastAPI) -> None:
     @app.get(
         f"{_ROOT}/collections/{{collection_id}}",
         tags=["features"],
-        response_class=JSONResponse,
+        response_model=CollectionView,
         responses=_REFUSED,
     )
     @needs(Permission.EXPORT)
@@ -119,8 +162,8 @@ def _add_collections(app: FastAPI) -> None:
     @app.get(
         f"{_ROOT}/collections/{{collection_id}}/queryables",
         tags=["features"],
-        response_class=JSONResponse,
-        responses=_REFUSED,
+        response_class=Response,
+        responses={**_REFUSED, 200: {"content": {_SCHEMA: {}}, "description": "The schema."}},
     )
     @needs(Permission.EXPORT)
     def queryables(request: Request, collection_id: _CollectionId, f: _Json = None) -> Response:
@@ -134,7 +177,7 @@ def _add_collections(app: FastAPI) -> None:
                 "title": one.title,
                 "properties": {column.name: _schema(column) for column in TABLES[one.layer]},
             },
-            media_type="application/schema+json",
+            media_type=_SCHEMA,
         )
 
 
@@ -142,7 +185,7 @@ def _add_items(app: FastAPI, source: Callable[[], ExportSource], clock: Clock) -
     @app.get(
         f"{_ROOT}/collections/{{collection_id}}/items",
         tags=["features"],
-        response_class=JSONResponse,
+        response_class=Response,
         responses={**_REFUSED, 200: {"content": {_GEOJSON: {}}, "description": "A page of features."}},
     )
     @needs(Permission.EXPORT)
@@ -192,7 +235,7 @@ def _add_items(app: FastAPI, source: Callable[[], ExportSource], clock: Clock) -
     @app.get(
         f"{_ROOT}/collections/{{collection_id}}/items/{{feature_id}}",
         tags=["features"],
-        response_class=JSONResponse,
+        response_class=Response,
         responses={**_REFUSED, 200: {"content": {_GEOJSON: {}}, "description": "One feature."}},
     )
     @needs(Permission.EXPORT)
@@ -262,7 +305,7 @@ def _described(root: str, one: Collection) -> dict[str, Any]:
             _link(
                 f"{place}/queryables",
                 "http://www.opengis.net/def/rel/ogc/1.0/queryables",
-                "application/schema+json",
+                _SCHEMA,
                 "the properties",
             ),
         ],
