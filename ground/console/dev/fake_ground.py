@@ -17,6 +17,7 @@ import threading
 import time
 import zlib
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ground.console.dev.fake_review import FakeReview
+from ground.console.dev.fake_watch import FakeWatch, verdict
 
 Json = dict[str, Any]
 LonLat = list[float]
@@ -175,7 +177,14 @@ class FakeGround:
     """Invented platforms, tracks and contacts that move with the clock; `tick` moves them once."""
 
     def __init__(
-        self, *, contacts: int = 12, is_exercise: bool = False, hostile: bool = False, seed: int = 1
+        self,
+        *,
+        contacts: int = 12,
+        is_exercise: bool = False,
+        hostile: bool = False,
+        seed: int = 1,
+        vessels: int = 9,
+        watch: bool = True,
     ) -> None:
         self._source = random.Random(seed)
         self._lock = threading.RLock()
@@ -194,8 +203,12 @@ class FakeGround:
         self._movers: dict[str, tuple[float, float, float, float]] = {}
         self._silent: set[str] = set()
         self.notices: list[str] = []
+        self.histories: dict[str, Json] = {}
         self.review = FakeReview(self.contacts, lambda: stamp(time.time()))
         self._fill(contacts, hostile)
+        self.watch = FakeWatch(self.contacts, at, stamp, vessels)
+        if watch:
+            self.watch.fill(self._started)
         self.tick(publish=False)
 
     # -- invention ---------------------------------------------------------------------------------
@@ -621,34 +634,45 @@ class FakeGround:
     def answer(self, path: str, query: dict[str, list[str]]) -> Json | None:
         """The JSON body for a path below /api/v1/, or None when there is none."""
         with self._lock:
-            if path == "status":
-                return self.status()
-            if path == "platforms":
-                return {"items": list(self.platforms.values())}
-            if path == "tracks":
-                return {"items": list(self.tracks.values())}
-            if path == "layers":
-                return {"items": _LAYERS}
-            if path == "layers/coast.geojson":
-                return coast()
+            simple: dict[str, Callable[[], Json]] = {
+                "status": self.status,
+                "platforms": lambda: {"items": list(self.platforms.values())},
+                "tracks": lambda: {"items": list(self.tracks.values())},
+                "layers": lambda: {"items": _LAYERS},
+                "layers/coast.geojson": coast,
+                "taskings": lambda: {"items": []},
+                "plots": lambda: _PLOTS,
+            }
+            if path in simple:
+                return simple[path]()
             if path == "contacts":
                 limit, offset = int(query.get("limit", ["100"])[0]), int(query.get("offset", ["0"])[0])
                 newest = sorted(self.contacts.values(), key=lambda item: str(item["last_seen"]), reverse=True)
                 page = newest[offset : offset + limit]
                 return {"items": page, "number_matched": len(newest), "number_returned": len(page)}
-            if path == "taskings":
-                return {"items": []}
-            if path.startswith("contacts/") and path.endswith("/ais"):
-                return _AIS
-            if path == "plots":
-                return _PLOTS
-            if path.startswith("contacts/") and path.endswith("/review"):
-                key = path.removeprefix("contacts/").removesuffix("/review")
-                return self.review.view(key) if key in self.contacts else None
+            found = self.watch.answer(path, query, time.time(), self._started) or self._beside(path)
+            if found is not None:
+                return found
             contact = self.contacts.get(path.removeprefix("contacts/"))
             if contact is not None:
                 return {**contact, "sightings": self.sightings[contact["contact_id"]][:200]}
             return None
+
+    def _beside(self, path: str) -> Json | None:
+        """What is asked about one contact or one chip beside itself."""
+        folder, _, rest = path.partition("/")
+        key, _, what = rest.partition("/")
+        if folder == "chips" and what == "box":
+            return _BOX
+        if folder != "contacts":
+            return None
+        if what == "history":
+            return self.histories.get(key, _NOTHING)
+        if key not in self.contacts:
+            return None
+        if what == "ais":
+            return verdict(self.watch.word_of(key))
+        return self.review.view(key) if what == "review" else None
 
     def post(self, path: str, given: Json) -> tuple[int, Json]:
         """Status and body for a POST below /api/v1/; what changed is told to everybody."""
@@ -661,10 +685,40 @@ class FakeGround:
                     "text": "",
                     "asked_by": "maria",
                 }
+            if path.startswith("alerts/"):
+                return self._act_on_alert(path, given)
             status, body, changed = self.review.post(path, given)
             for key in changed:
                 self._tell("contact", self.contacts[key])
             return status, body
+
+    def _act_on_alert(self, path: str, given: Json) -> tuple[int, Json]:
+        _, alert_id, deed = path.split("/")
+        kind = {"acknowledge": "acknowledged", "escalate": "escalated", "comments": "commented"}[deed]
+        status, body = self.watch.act(alert_id, kind, "maria", given.get("text", ""), time.time())
+        if status == 200:
+            self._tell("alert", body)
+        return status, body
+
+    def fire(self, contact_id: str, rule_id: str, zone_id: str | None) -> Json:
+        """A rule holds now; everybody is told."""
+        with self._lock:
+            alert = self.watch.fire(contact_id, rule_id, zone_id, time.time())
+            self._tell("alert", alert)
+            return alert
+
+    def acknowledge_as(self, account: str, alert_id: str) -> None:
+        """Somebody else takes note, and this page does not hear of it yet."""
+        with self._lock:
+            self.watch.act(alert_id, "acknowledged", account, "", time.time())
+
+    def merge(self, gone: str, heir: str) -> None:
+        """Two contacts turn out to be one."""
+        with self._lock:
+            event = {"kind": "merged", "time": stamp(time.time()), "before": [gone, heir], "after": [heir]}
+            self.histories[gone] = {"contact_ids": [heir], "events": [event]}
+            self.remove_contact(gone)
+            self._tell("resync", {})
 
     def decide_as(self, account: str, contact_id: str, decision: str, *, tells: bool = True) -> None:
         """Somebody else decides; `tells` whether this page hears of it at once."""
@@ -681,11 +735,13 @@ class FakeGround:
         return None if kind is None else _cached_chip(kind, seed)
 
 
-_AIS: Json = {
-    "verdict": "silent",
-    "probabilities": {"silent": 0.71, "matched": 0.08, "unheard": 0.21},
-    "reasons": ["No AIS was heard for this vessel within 2 km in 10 minutes; others as far away were heard."],
-    "candidates": [{"mmsi": 224000001, "name": "MARIA DEL MAR", "distance_m": 3100.0}],
+_NOTHING: Json = {"contact_ids": [], "events": []}
+_BOX: Json = {
+    "chip_id": "chip",
+    "sighting_id": "sighting",
+    "width_px": 160,
+    "height_px": 120,
+    "box_in_chip_px": [48.0, 38.0, 112.0, 82.0],
 }
 _UNREVIEWED: Json = {
     "review": "unreviewed",
@@ -777,8 +833,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.is_signed_in = True
         self._session()
 
+    def do_PUT(self) -> None:
+        """Keeps a zone or a rule."""
+        given = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        path = unquote(urlsplit(self.path).path).removeprefix("/api/v1/")
+        status, body = self.server.ground.watch.put(path, given)
+        self._send(status, json.dumps(body).encode(), "application/json")
+
     def do_DELETE(self) -> None:
-        """Signs out."""
+        """Drops a zone or a rule; signs out."""
+        path = unquote(urlsplit(self.path).path).removeprefix("/api/v1/")
+        if path != "session":
+            status, body = self.server.ground.watch.delete(path)
+            self._send(status, b"" if status == 204 else json.dumps(body).encode(), "application/json")
+            return
         self.server.is_signed_in = False
         self._session()
 
@@ -921,11 +989,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A fake ground station for looking at the console.")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--contacts", type=int, default=12)
+    parser.add_argument("--vessels", type=int, default=9)
     parser.add_argument("--exercise", action="store_true")
     parser.add_argument("--hostile", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    ground = FakeGround(contacts=options.contacts, is_exercise=options.exercise, hostile=options.hostile)
+    ground = FakeGround(
+        contacts=options.contacts,
+        is_exercise=options.exercise,
+        hostile=options.hostile,
+        vessels=options.vessels,
+    )
     server = Server(ground, options.port)
     server.start()
     logging.getLogger("fake_ground").info("The console is at %s (Ctrl-C ends it)", server.address)

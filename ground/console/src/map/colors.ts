@@ -13,6 +13,9 @@ const NAMES = {
   contactFill: '--map-contact-fill',
   track: '--track',
   accent: '--accent',
+  bad: '--bad',
+  zone: '--zone',
+  ais: '--ais',
 } as const;
 
 export type MapColors = Record<keyof typeof NAMES, string>;

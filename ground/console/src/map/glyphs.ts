@@ -1,5 +1,5 @@
 // Shapes, shared by the map's icons, the lists and the legend. Every meaning has its own outline, so that colour is never alone.
-export type Glyph = 'hull' | 'plot' | 'diamond' | 'ring' | 'aircraft' | 'aircraft-unknown' | 'track';
+export type Glyph = 'hull' | 'plot' | 'diamond' | 'ring' | 'aircraft' | 'aircraft-unknown' | 'track' | 'ais-vessel' | 'ais-still';
 
 /** Outlines in a box of 24 by 24. */
 export const OUTLINES: Record<Glyph, string> = {
@@ -10,6 +10,9 @@ export const OUTLINES: Record<Glyph, string> = {
   ring: 'M12 4A8 8 0 1 1 12 20A8 8 0 1 1 12 4Z',
   aircraft: 'M12 2.2L20 20.6L12 16.4L4 20.6Z',
   'aircraft-unknown': 'M12 4.5A7.5 7.5 0 1 1 12 19.5A7.5 7.5 0 1 1 12 4.5Z',
+  // A hull from above, bow ahead: on AIS the heading is told.
+  'ais-vessel': 'M12 2.5L17.2 9V20.5H6.8V9Z',
+  'ais-still': 'M12 6.5L17.5 12L12 17.5L6.5 12Z',
   track: 'M12 7A5 5 0 1 1 12 17A5 5 0 1 1 12 7Z',
 };
 

@@ -29,6 +29,7 @@ function contactPaints(colors: MapColors): Record<string, Paint> {
 function allPaints(colors: MapColors): Record<string, Paint> {
   const aircraft = { stroke: colors.halo, width: 1.6, halo: 1, scale: 1.25 };
   const stale = { stroke: colors.muted, fill: colors.halo, width: 2, scale: 1.2, dash: [3, 2.4] };
+  const ais = { stroke: colors.ais, fill: colors.halo, width: 2, scale: 0.82 } as const;
   const track = { glyph: 'track', stroke: colors.track, width: 2.4, scale: 0.92 } as const;
   return {
     ...contactPaints(colors),
@@ -36,6 +37,12 @@ function allPaints(colors: MapColors): Record<string, Paint> {
     'aircraft-unknown': { ...aircraft, glyph: 'aircraft-unknown', fill: colors.platform, dot: true },
     'aircraft-stale': { ...stale, glyph: 'aircraft' },
     'aircraft-unknown-stale': { ...stale, glyph: 'aircraft-unknown', dot: true },
+    'ais-vessel': { ...ais, glyph: 'ais-vessel' },
+    'ais-vessel-flag': { ...ais, glyph: 'ais-vessel', dot: true },
+    'ais-still': { ...ais, glyph: 'ais-still' },
+    'ais-still-flag': { ...ais, glyph: 'ais-still', dot: true },
+    'ais-station': { ...ais, glyph: 'track', dot: true },
+    'silent-ring': { glyph: 'ring', stroke: colors.contact, fill: 'rgba(0, 0, 0, 0)', width: 1.5, halo: 1, scale: 1.95, dash: [3.4, 2.6] },
     'track-tentative': { ...track, fill: colors.halo, dash: [2.2, 2], width: 2 },
     'track-confirmed': { ...track, fill: colors.track },
     'track-coasting': { ...track, fill: colors.halo },

@@ -1,6 +1,7 @@
 // Puts the picture onto a MapLibre map: at most ten times a second, and only what changed.
 import type { GeoJSONSource, Map as MapLibre } from 'maplibre-gl';
 import type { Contact, Platform, Plot, Track } from '../api/types';
+import { ais } from '../ais/ais.svelte';
 import { text } from '../text';
 import { age } from '../format/time';
 import { STALE_S, type Kind, type Picture } from '../state/picture.svelte';
@@ -200,6 +201,14 @@ export class Painter {
     if (selection?.kind === 'track') {
       const track = this.picture.tracks.get(selection.id);
       return track?.position ? [ring(lonLatOf(track.position))] : [];
+    }
+    if (selection?.kind === 'ais') {
+      const vessel = ais.byMmsi(selection.id);
+      return vessel?.place ? [ring(vessel.place)] : [];
+    }
+    if (selection?.kind === 'plot') {
+      const plot = this.#plots.find((one) => one.plot_id === selection.id);
+      return plot ? [plotFeature(plot)] : [];
     }
     const platform = selection ? this.picture.platforms.get(selection.id) : undefined;
     const at = platform ? platformPoint(platform) : null;

@@ -2,11 +2,16 @@
 import type { LayerSpecification, SourceSpecification, StyleSpecification } from 'maplibre-gl';
 import type { MapLayer } from '../api/types';
 import type { Overlay } from '../state/preferences.svelte';
+import { AIS_LAYERS, aisMarkLayers, aisTrackLayers, PLACE_LAYERS, placeLayers } from '../ais/style';
+import { draftLayers, ZONE_LAYERS, zoneSurfaceLayers } from '../zones/style';
 import type { MapColors } from './colors';
 
 /** Sources that the page fills; `lineMetrics` lets trails fade. */
 export const SOURCES = [
   'graticule',
+  'zones',
+  'zonechosen',
+  'places',
   'plots',
   'footprints',
   'uncertainty',
@@ -15,10 +20,14 @@ export const SOURCES = [
   'tracklines',
   'vectors',
   'sightlines',
+  'aistracks',
+  'ais',
+  'silent',
   'tracks',
   'contacts',
   'platforms',
   'selected',
+  'draft',
 ] as const;
 export type SourceName = (typeof SOURCES)[number];
 
@@ -30,10 +39,13 @@ export const OVERLAY_LAYERS: Record<Overlay, string[]> = {
   uncertainty: ['uncertainty-fill', 'uncertainty-line'],
   tracks: ['track-trail', 'track-vector', 'track-mark'],
   graticule: ['graticule'],
-  labels: ['contact-label', 'wedge-label', 'track-label', 'platform-label'],
+  zones: ZONE_LAYERS,
+  ais: AIS_LAYERS,
+  places: PLACE_LAYERS,
+  labels: ['contact-label', 'wedge-label', 'track-label', 'platform-label', 'zone-label', 'ais-label'],
 };
 
-export const CLICKABLE = ['contact-mark', 'wedge-fill', 'track-mark', 'platform-mark'];
+export const CLICKABLE = ['contact-mark', 'wedge-fill', 'track-mark', 'platform-mark', 'ais-mark', 'plot-fill'];
 
 const FONT = ['Inter Variable', 'system-ui', 'sans-serif'];
 const EMPTY: GeoJSON.FeatureCollection = { type: 'FeatureCollection', features: [] };
@@ -157,6 +169,8 @@ function surfaceLayers(colors: MapColors): LayerSpecification[] {
   const platformOrMuted = ['case', stale, colors.muted, colors.platform] as never;
   return [
     { id: 'graticule', type: 'line', source: 'graticule', paint: { 'line-color': colors.grid, 'line-width': 1 } },
+    ...zoneSurfaceLayers(colors),
+    ...placeLayers(colors),
     {
       id: 'plot-fill',
       type: 'fill',
@@ -226,6 +240,7 @@ function motionLayers(colors: MapColors): LayerSpecification[] {
   const contactOrTrack = ['case', ['boolean', ['get', 'contact'], false], colors.contact, colors.track] as never;
   const round = { 'line-cap': 'round', 'line-join': 'round' } as const;
   return [
+    ...aisTrackLayers(colors),
     {
       id: 'trail',
       type: 'line',
@@ -321,6 +336,7 @@ function markLayers(colors: MapColors): LayerSpecification[] {
         'circle-stroke-width': 2.5,
       },
     },
+    ...aisMarkLayers(colors, enlargement(), FONT),
     {
       id: 'track-mark',
       type: 'symbol',
@@ -365,6 +381,7 @@ function labelLayers(colors: MapColors): LayerSpecification[] {
   return [
     { ...label('track-label', 'tracks', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 0.9, 'text-size': 11 * enlargement() }), minzoom: 14 } as LayerSpecification,
     { ...label('plot-label', 'plots', ['get', 'label'], colors, { 'text-size': 11 * enlargement() }), minzoom: 13 } as LayerSpecification,
+    label('zone-label', 'zones', ['get', 'label'], colors, { 'text-size': 11 * enlargement(), 'text-max-width': 10 }),
     label('wedge-label', 'wedges', ['get', 'label'], colors, { 'symbol-placement': 'line', 'text-offset': [0, -0.8] }),
     label('contact-label', 'contacts', ['get', 'label'], colors, { ...besides, 'text-radial-offset': 1.6 }),
   ];
@@ -391,6 +408,7 @@ export function buildStyle(layers: MapLayer[], colors: MapColors, isDark: boolea
       ...shapes.flatMap((layer) => nameLayers(layer, colors)),
       ...labelLayers(colors),
       ...markLayers(colors),
+      ...draftLayers(colors, enlargement()),
     ],
   };
 }

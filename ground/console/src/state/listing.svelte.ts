@@ -1,5 +1,6 @@
 // Which contacts the list shows, and in which order. The map is never filtered: what is hidden would be forgotten.
 import type { Contact } from '../api/types';
+import { ais } from '../ais/ais.svelte';
 import { picture } from './picture.svelte';
 import { preferences, type Sort } from './preferences.svelte';
 import { view } from './view.svelte';
@@ -22,11 +23,20 @@ export function matches(contact: Contact, search: string): boolean {
 
 class Listing {
   labels = $derived([...new Set(picture.contactList.map((contact) => contact.label))].sort());
+  /** How many of each verdict of AIS there are; empty for a station that knows none. */
+  verdicts = $derived.by(() => {
+    const found = new Map<string, number>();
+    for (const contact of picture.contactList) {
+      const verdict = ais.ofContact(contact.contact_id)?.verdict;
+      if (verdict) found.set(verdict, (found.get(verdict) ?? 0) + 1);
+    }
+    return found;
+  });
   contacts = $derived.by(() => {
-    const { search, label } = view;
+    const { search, label, verdict } = view;
     const order = ORDERS[preferences.sort];
     return picture.contactList
-      .filter((contact) => (label === '' || contact.label === label) && matches(contact, search))
+      .filter((contact) => (label === '' || contact.label === label) && (verdict === '' || ais.ofContact(contact.contact_id)?.verdict === verdict) && matches(contact, search))
       .sort((a, b) => order(a, b) || (a.contact_id < b.contact_id ? -1 : 1));
   });
 

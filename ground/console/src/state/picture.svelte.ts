@@ -36,6 +36,8 @@ export class Picture {
   #timer: ReturnType<typeof setTimeout> | null = null;
   #watchers = new Set<(kinds: Set<Kind>) => void>();
   #sightingWatchers = new Set<(sighting: Sighting) => void>();
+  #others = new Map<string, (body: unknown) => void>();
+  #reloadWatchers = new Set<() => void>();
 
   /** The ground's UTC now in UNIX ms, carried on by this machine's monotonic clock. */
   nowMs(): number {
@@ -51,6 +53,18 @@ export class Picture {
   /** Seconds since a new pose of `platform` came; null when it has none. */
   poseAge(platform: Platform, monotonicMs: number): number | null {
     return platform.pose === null ? null : Math.max(0, monotonicMs - platform.pose_arrived_ms) / 1000;
+  }
+
+  /** Hands events of another name to whoever keeps such things; one listener for each name. */
+  on(name: string, tell: (body: unknown) => void): () => void {
+    this.#others.set(name, tell);
+    return () => this.#others.delete(name);
+  }
+
+  /** Calls back whenever the whole picture was loaded: what else is kept must be loaded too. */
+  onReload(tell: () => void): () => void {
+    this.#reloadWatchers.add(tell);
+    return () => this.#reloadWatchers.delete(tell);
   }
 
   watchSightings(tell: (sighting: Sighting) => void): () => void {
@@ -84,6 +98,7 @@ export class Picture {
     this.refused = snapshot.refused;
     this.heard();
     this.#changed('platforms', 'contacts', 'tracks');
+    for (const tell of this.#reloadWatchers) tell();
   }
 
   /** Takes one event of the live feed; true when the whole picture must be loaded again. */
@@ -101,6 +116,7 @@ export class Picture {
     if (event.name === 'track') return this.#takeTrack(body);
     if (event.name === 'sighting') return this.#takeSighting(body);
     if (event.name === 'status') return this.#takeStatus(body);
+    this.#others.get(event.name)?.(body);
     return false;
   }
 

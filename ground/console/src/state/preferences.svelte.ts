@@ -3,9 +3,9 @@ const KEY = 'skywarden.preferences';
 
 export type Theme = 'system' | 'light' | 'dark' | 'night';
 export type Sort = 'newest' | 'lastSeen' | 'strongest' | 'precise';
-export type Overlay = 'plots' | 'footprints' | 'trails' | 'uncertainty' | 'tracks' | 'graticule' | 'labels';
+export type Overlay = 'plots' | 'footprints' | 'trails' | 'uncertainty' | 'tracks' | 'graticule' | 'labels' | 'zones' | 'ais' | 'places';
 
-const OVERLAYS: readonly Overlay[] = ['plots', 'footprints', 'trails', 'uncertainty', 'tracks', 'graticule', 'labels'];
+const OVERLAYS: readonly Overlay[] = ['plots', 'footprints', 'trails', 'uncertainty', 'tracks', 'graticule', 'labels', 'zones', 'ais', 'places'];
 
 class Preferences {
   theme = $state<Theme>('system');
@@ -19,6 +19,9 @@ class Preferences {
     tracks: true,
     graticule: true,
     labels: true,
+    zones: true,
+    ais: true,
+    places: false,
   });
   hiddenLayers = $state<string[]>([]);
   #systemDark = $state(false);
@@ -65,7 +68,7 @@ class Preferences {
     if (sort === 'newest' || sort === 'lastSeen' || sort === 'strongest' || sort === 'precise') this.sort = sort;
     this.dmsCursor = kept['dmsCursor'] === true;
     const overlays = kept['overlays'] as Record<string, unknown> | undefined;
-    for (const name of OVERLAYS) if (overlays?.[name] === false) this.overlays[name] = false;
+    for (const name of OVERLAYS) if (typeof overlays?.[name] === 'boolean') this.overlays[name] = overlays[name];
     if (Array.isArray(kept['hiddenLayers'])) this.hiddenLayers = kept['hiddenLayers'].filter((name) => typeof name === 'string');
   }
 }

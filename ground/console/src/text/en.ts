@@ -1,4 +1,6 @@
 // Every English sentence of the console. Words follow docs/glossary: platform, contact, sighting, track, CE90.
+import { watchEn } from './watch.en';
+
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
 export const en = {
@@ -82,7 +84,7 @@ export const en = {
   theme: { label: 'Theme', system: 'Theme: as the system', light: 'Theme: light', dark: 'Theme: dark', night: 'Theme: night, red' },
   utc: 'Time of the ground station, UTC',
 
-  tabs: { contacts: 'Contacts', platforms: 'Platforms' },
+  tabs: { contacts: 'Contacts', platforms: 'Platforms', alerts: 'Alerts', ais: 'AIS' },
   sheet: { handle: 'Change the height of the panel' },
 
   counters: {
@@ -435,12 +437,14 @@ export const en = {
       ['J / K', 'next, previous contact'],
       ['Esc', 'close the detail'],
       ['/', 'search contacts'],
-      ['1 / 2', 'contacts, platforms'],
+      ...watchEn.keys,
       ['F', 'show everything'],
       ['L', 'layers and legend'],
       ['Arrows, + \u2212', 'move and zoom the map when it has the focus'],
     ] as [string, string][],
   },
+
+  watch: watchEn,
 
   about: { licences: 'Licences', version: (version: string): string => `Ground ${version}` },
 };

@@ -1,5 +1,6 @@
 // Cada frase de la consola en español. Las palabras siguen docs/glossary; el molde es en.ts.
 import type { Texts } from './index';
+import { watchEs } from './watch.es';
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
@@ -83,7 +84,7 @@ export const es: Texts = {
   theme: { label: 'Tema', system: 'Tema: como el sistema', light: 'Tema: claro', dark: 'Tema: oscuro', night: 'Tema: noche, rojo' },
   utc: 'Hora de la estación de tierra, UTC',
 
-  tabs: { contacts: 'Contactos', platforms: 'Plataformas' },
+  tabs: { contacts: 'Contactos', platforms: 'Plataformas', alerts: 'Alertas', ais: 'AIS' },
   sheet: { handle: 'Cambiar la altura del panel' },
 
   counters: {
@@ -433,12 +434,14 @@ export const es: Texts = {
       ['J / K', 'contacto siguiente, anterior'],
       ['Esc', 'cerrar el detalle'],
       ['/', 'buscar contactos'],
-      ['1 / 2', 'contactos, plataformas'],
+      ...watchEs.keys,
       ['F', 'mostrar todo'],
       ['L', 'capas y leyenda'],
       ['Flechas, + \u2212', 'mover y acercar el mapa cuando tiene el foco'],
     ],
   },
+
+  watch: watchEs,
 
   about: { licences: 'Licencias', version: (version) => `Tierra ${version}` },
 };
