@@ -48,6 +48,7 @@ from ground.http.stream import LiveStream
 from ground.http.tasking_routes import add_tasking_routes
 from ground.link.tasking import TaskingDesk
 from ground.picture.live import LivePicture, PlatformState, Thing, TrackState
+from ground.report.routes import add_report_routes
 from ground.review.desk import ReviewDesk
 from ground.store.reading import Filter, StoreCounts, StoredContact, StoredSighting, StoreReader
 from skywarden import __version__
@@ -191,6 +192,7 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     _add_sighting_routes(app, station, questions)
     _add_exports(app, station)
     add_plot_routes(app, station.store, station.review)
+    add_report_routes(app, station.store, station.review, station.ais, station.alerts, station.clock)
     add_review_routes(app, station.review, station.store, station.clock)
     add_ais_routes(app, station.ais, station.store, station.clock)
     add_chip_routes(app, station.store)

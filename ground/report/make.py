@@ -1,0 +1,73 @@
+"""A report from a station's files, running or not."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from ground.ais.config import AisConfig
+from ground.ais.store import AisStore, ais_path
+from ground.ais.verdict import Verdict
+from ground.ais.watch import AisWatch
+from ground.alerts.alert import LoggedAlert
+from ground.alerts.log import AlertLog
+from ground.alerts.start import alerts_path
+from ground.fusion.contact import Contact
+from ground.report.facts import ReportFacts, gather
+from ground.review.book import ReviewBook
+from ground.review.log import read_entries, review_path
+from ground.station.places import store_path
+from ground.store.reading import SqliteReader
+from skywarden.clock import SystemClock
+from skywarden.errors import StoreError
+
+MAX_ALERTS = 2_000
+
+
+def facts_of_files(
+    state_dir: Path, ais: AisConfig, *, since_ns: int, until_ns: int, made_ns: int, with_unreviewed: bool
+) -> ReportFacts:
+    """What the files of a station tell of a span. Raises `StoreError`."""
+    if not store_path(state_dir).is_file():
+        raise StoreError(f"{store_path(state_dir)} is not there; name the station's folder with --state")
+    with ExitStack() as stack:
+        reader = SqliteReader(store_path(state_dir))
+        stack.callback(reader.close)
+        book = ReviewBook(read_entries(review_path(state_dir)))
+        watch = stack.enter_context(_ais(state_dir, ais))
+
+        def judge(contact: Contact, beside: list[Contact]) -> Verdict | None:
+            return watch.verdict(contact, beside) if watch is not None else None
+
+        return gather(
+            reader,
+            book,
+            since_ns=since_ns,
+            until_ns=until_ns,
+            made_ns=made_ns,
+            with_unreviewed=with_unreviewed,
+            judge=judge,
+            alerts=_alerts(state_dir),
+        )
+
+
+@contextmanager
+def _ais(state_dir: Path, config: AisConfig) -> Iterator[AisWatch | None]:
+    """AIS as it was kept; nothing is listened to. `None` where a station never kept any."""
+    if not ais_path(state_dir).is_file():
+        yield None
+        return
+    store = AisStore(ais_path(state_dir))
+    try:
+        yield AisWatch(config, store, SystemClock())
+    finally:
+        store.close()
+
+
+def _alerts(state_dir: Path) -> list[LoggedAlert]:
+    if not alerts_path(state_dir).is_file():
+        return []
+    log = AlertLog(alerts_path(state_dir))
+    try:
+        return log.newest(MAX_ALERTS)[::-1]
+    finally:
+        log.close()

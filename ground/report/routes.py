@@ -1,0 +1,70 @@
+"""The report over the API: /api/v1/report."""
+
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, Query
+from fastapi.responses import Response
+
+from ground.accounts.roles import Permission
+from ground.ais.verdict import Verdict
+from ground.ais.watch import AisWatch
+from ground.alerts.desk import AlertDesk
+from ground.fusion.contact import Contact
+from ground.http.gate import needs
+from ground.http.questions import parse_time
+from ground.report.facts import gather
+from ground.report.make import MAX_ALERTS
+from ground.report.page import render
+from ground.review.desk import ReviewDesk
+from ground.store.reading import StoreReader
+from skywarden.clock import Clock
+from skywarden.errors import InputError
+from skywarden.times import basic_utc
+
+_Time = Annotated[str, Query(max_length=40, description="RFC 3339, such as 2026-11-21T18:00:00Z")]
+
+
+def add_report_routes(
+    app: FastAPI, store: StoreReader, review: ReviewDesk, ais: AisWatch, alerts: AlertDesk, clock: Clock
+) -> None:
+    """The one route."""
+
+    def judge(contact: Contact, beside: list[Contact]) -> Verdict | None:
+        return ais.verdict(contact, beside)
+
+    @app.get(
+        "/api/v1/report",
+        response_class=Response,
+        responses={200: {"content": {"text/html": {}}, "description": "One page that holds all it shows."}},
+        tags=["export"],
+    )
+    @needs(Permission.EXPORT)
+    def report(
+        since: _Time,
+        until: Annotated[str | None, Query(max_length=40, description="now when absent")] = None,
+        language: Literal["en", "es"] = "en",
+        unreviewed: Annotated[
+            bool, Query(description="also what nobody has confirmed; the page and its name say so")
+        ] = False,
+    ) -> Response:
+        """The report of a span: map, course of events, contacts with pictures, open questions."""
+        now_ns = clock.utc_ns()
+        since_ns, until_ns = parse_time(since), parse_time(until) if until is not None else now_ns
+        if since_ns >= until_ns:
+            raise InputError(f"nothing lies between {since} and {until or 'now'}")
+        facts = gather(
+            store,
+            review.book(),
+            since_ns=since_ns,
+            until_ns=until_ns,
+            made_ns=now_ns,
+            with_unreviewed=unreviewed,
+            judge=judge,
+            alerts=alerts.log.newest(MAX_ALERTS)[::-1],
+        )
+        name = f"{'UNREVIEWED-' if unreviewed else ''}report-{basic_utc(since_ns)}.html"
+        return Response(
+            render(facts, language),
+            media_type="text/html; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+        )
