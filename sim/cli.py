@@ -20,10 +20,12 @@ For example:
     skywarden sim import DJI_0001.MP4 --out flight --hfov-deg 73
     skywarden sim replay flight --mavlink udpout:127.0.0.1:14550 --frames ./inbox --as-live
     skywarden sim render coast-and-hill --platform coast-1 --out flight --seconds 60
+    skywarden sim scenario fishing-fleet --seed 7 --out run
 """,
     default_parameter=Parameter(negative=()),
 )
 app.command("sim.faults.cli:app", name="faults")
+app.command("sim.scenario.cli:app", name="scenario")
 app.command("sim.motion_imagery.cli:misb", name="misb")
 Quiet = Annotated[bool, Parameter(alias="-q", help="No progress bar.")]
 AsJson = Annotated[bool, Parameter(name="--json", help="Print the result as one JSON object.")]
@@ -418,7 +420,7 @@ def render(
     Parameters
     ----------
     scenario
-        Name of a built-in scenario (coast-and-hill), or the path of a TOML file.
+        Name of a built-in scenario (`skywarden sim scenario list`), or the path of a TOML file.
     platform_id
         Which platform of the scenario flies.
     out

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,15 +59,15 @@ class ClosedPath:
                     float(end[0]), float(end[1]), float(heading_in[j]), curvature, float(turn[j] / curvature)
                 )
                 self._legs.append(arc)
-        self._starts = np.concatenate([[0.0], np.cumsum([leg.length_m for leg in self._legs])])
-        self.length_m = float(self._starts[-1])
+        self._starts = [0.0, *itertools.accumulate(leg.length_m for leg in self._legs)]
+        self.length_m = self._starts[-1]
 
     def at(self, distance_m: float) -> tuple[float, float, float, float]:
         """Grid x, y (metres), heading (radians) and curvature (1/m, right positive) after `distance_m`."""
         distance_m %= self.length_m
-        i = min(int(np.searchsorted(self._starts, distance_m, side="right")) - 1, len(self._legs) - 1)
+        i = min(bisect_right(self._starts, distance_m) - 1, len(self._legs) - 1)
         leg = self._legs[i]
-        return (*leg.at(distance_m - float(self._starts[i])), leg.curvature_1pm)
+        return (*leg.at(distance_m - self._starts[i]), leg.curvature_1pm)
 
 
 def rounded(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,29 @@ class _Wobble:
         return float(self._amplitude * np.sin(self._omega * time_s + self._phase).sum())
 
 
+class _LocalGeoid:
+    """The geoid round a flight plan: bilinear between posts of the exact one, to 0.1 mm."""
+
+    def __init__(self, grid: Grid, platform: Platform) -> None:
+        plan = np.array(platform.plan)
+        low, high = plan.min(axis=0) - 300.0, plan.max(axis=0) + 300.0
+        self._low, self._step = low, float(np.max(high - low)) / 16.0
+        posts = self._step * np.arange(18)
+        x, y = np.meshgrid(low[0] + posts, low[1] + posts)
+        latitude, longitude = grid.geodetic(x, y)
+        self._posts = undulation_m(latitude.ravel(), longitude.ravel()).reshape(x.shape)
+
+    def at(self, x_m: float, y_m: float) -> float:
+        """Undulation in metres at a grid point."""
+        column = min(max((x_m - float(self._low[0])) / self._step, 0.0), 16.999)
+        row = min(max((y_m - float(self._low[1])) / self._step, 0.0), 16.999)
+        i, j = int(row), int(column)
+        u, v = column - j, row - i
+        lower = self._posts[i, j] * (1.0 - u) + self._posts[i, j + 1] * u
+        upper = self._posts[i + 1, j] * (1.0 - u) + self._posts[i + 1, j + 1] * u
+        return float(lower * (1.0 - v) + upper * v)
+
+
 class PlatformTruth:
     """One platform of a scenario; every method is a pure function of `time_s` since the scenario began."""
 
@@ -78,6 +102,8 @@ class PlatformTruth:
         self._scenario, self._world = scenario, world
         self.grid = Grid.at(scenario.place.latitude_deg, scenario.place.longitude_deg)
         self.path = ClosedPath(platform.plan, platform.turn_radius_m)
+        self._geoid = _LocalGeoid(self.grid, platform)
+        self._remembered = lru_cache(maxsize=32)(self._state)
         camera = platform.camera
         model = CameraModel.from_hfov(camera.width_px, camera.height_px, camera.hfov_deg)
         if camera.distortion:
@@ -143,12 +169,15 @@ class PlatformTruth:
 
     def at(self, time_s: float) -> PlatformState:
         """Where the platform is and how it lies."""
+        return self._remembered(time_s)
+
+    def _state(self, time_s: float) -> PlatformState:
         speed = self.platform.speed_mps
         x, y, course, _ = self.path.at(speed * time_s)
         bank = math.atan(speed**2 * self._curvature(time_s) / GRAVITY_MPS2) * self._bank_share
         latitude, longitude = self.grid.geodetic(x, y)
         alt_msl_m = self.platform.alt_msl_m + self._rise.at(time_s)
-        undulation = float(undulation_m(np.array([float(latitude)]), np.array([float(longitude)]))[0])
+        undulation = self._geoid.at(x, y)
         return PlatformState(
             x_m=x,
             y_m=y,

@@ -2,8 +2,8 @@
 
 For campaigns of many hours, where drawing pictures would cost a hundred times more. The chance to find a
 thing grows with its size in pixels and with how much of it shows; boxes jitter; decoys are taken for the
-real thing at times; whitecaps, glint and bushes give false answers at a rate. What this is worth is measured against
-rendered frames, never assumed.
+real thing at times; whitecaps, glint and bushes give false answers at a rate. What this is worth is
+measured against rendered frames, never assumed.
 """
 
 import math
