@@ -13,6 +13,7 @@ HALF_M = 450.0
 """Vessels lie within this of the middle, east and west, and as far south of the coast as twice that."""
 PLATFORM = "eye-1"
 _KINDS = ("skiff", "go_fast", "fishing", "ship")
+_DAY_CAMERA = "width_px = 960\nheight_px = 720"
 _LENGTHS_M = {"skiff": 6.0, "go_fast": 12.0, "fishing": 18.0, "ship": 80.0}
 
 
@@ -25,8 +26,10 @@ class _Vessel:
     turn_dps: float = 0.0
 
 
-def world(seed: int) -> str:
+def world(seed: int, *, is_thermal: bool = False) -> str:
     """A scenario as TOML: one platform, `eye-1`, over drawn sea, coast, weather and vessels.
+
+    `is_thermal` gives it a thermal camera (640 x 512, 16-bit counts) instead of one for the day.
 
     Every third is seen from straight above, every third from well above, every third from low and aslant; one
     in four has a row of moored boats beside the coast, and one in eight no vessel at all.
@@ -62,7 +65,12 @@ def world(seed: int) -> str:
         f"forest_cover = {rng.uniform(0.1, 0.8):.2f}",
     ]
     lines += _huts(rng) + [line for number, one in enumerate(vessels) for line in _told(one, number, rng)]
-    return "\n".join(lines + _platform(seed % 3, rng)) + "\n"
+    text = "\n".join(lines + _platform(seed % 3, rng)) + "\n"
+    return text.replace(_DAY_CAMERA, _thermal_camera(rng)) if is_thermal else text
+
+
+def _thermal_camera(rng: Rng) -> str:
+    return f'kind = "thermal"\nwidth_px = 640\nheight_px = 512\nnetd_k = {rng.uniform(0.03, 0.15):.3f}'
 
 
 def _at_sea(rng: Rng, count: int) -> list[_Vessel]:
@@ -151,8 +159,7 @@ def _platform(way: int, rng: Rng) -> list[str]:
         f"look_area = [{-HALF_M - 300}, {-2 * HALF_M - 250}, {HALF_M + 300}, 450.0]",
         "texel_m = 0.5",
         "[platforms.camera]",
-        "width_px = 960",
-        "height_px = 720",
+        _DAY_CAMERA,
         f"hfov_deg = {rng.uniform(38, 75):.1f}",
         f"noise_sigma = {rng.uniform(0.5, 4.0):.1f}",
         f"jpeg_quality = {int(rng.integers(60, 96))}",

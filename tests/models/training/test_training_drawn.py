@@ -29,6 +29,12 @@ def test_a_drawn_world_is_a_scenario_that_the_simulator_takes(seed: int, tmp_pat
     assert (len(scenario.vessels) == 0) == (seed % 8 == 7)
 
 
+def test_a_drawn_world_can_be_seen_by_a_thermal_camera(tmp_path: Path) -> None:
+    (tmp_path / "world.toml").write_text(world(5, is_thermal=True))
+    camera = load_scenario(tmp_path / "world.toml").platform(PLATFORM).camera
+    assert (camera.kind, camera.width_px, camera.height_px) == ("thermal", 640, 512)
+
+
 def test_the_same_seed_draws_the_same_world_and_another_seed_another() -> None:
     assert world(3) == world(3)
     assert world(3) != world(6)
