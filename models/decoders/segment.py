@@ -18,6 +18,8 @@ I32 = npt.NDArray[np.int32]
 
 _MAX_AREAS = 20_000
 _FINER = 3
+_LEAST_SEED = 0.25
+"""Of the least area: a smaller seed beside a larger one in the same inside is noise, not a field."""
 
 
 class SegmentDecoder:
@@ -50,7 +52,7 @@ class SegmentDecoder:
         columns = min(maps.shape[2], round(placement.placed_size_px[0] / cell[0]))
         rows = min(maps.shape[1], round(placement.placed_size_px[1] / cell[1]))
         by_name = {name: one[:rows, :columns] for name, one in by_name.items()}
-        numbers = areas(by_name, self._threshold, self._rules)
+        numbers = areas(by_name, self._threshold, self._rules, cell[0] * cell[1])
         return self._batch(numbers, by_name["interior"], cell, placement)
 
     def _batch(
@@ -71,8 +73,10 @@ class SegmentDecoder:
         return _best(found, box, score, self._labels, placement, self._rules.max_boxes)
 
 
-def areas(maps: dict[str, F32], threshold: float, rules: SegmentDescription) -> I32:
-    """Which area each cell belongs to (h, w), 0 for none.
+def areas(
+    maps: dict[str, F32], threshold: float, rules: SegmentDescription, cell_area_px: float = 1.0
+) -> I32:
+    """Which area each cell of so many pixels belongs to (h, w), 0 for none.
 
     Seeds are told apart by boundary and distance; each grows over the rest of the inside, lowest boundary
     first (Meyer 1992, watershed).
@@ -86,10 +90,10 @@ def areas(maps: dict[str, F32], threshold: float, rules: SegmentDescription) -> 
         reach = maps["distance"] / rules.distance_px
         seed &= (reach >= rules.seed_distance).astype(np.uint8)
         barrier = 1.0 - np.clip(reach, 0.0, 1.0) if barrier is None else barrier
-    _, whole = cv2.connectedComponents(inside, connectivity=4)
+    whole = np.asarray(cv2.connectedComponents(inside, connectivity=4)[1], dtype=np.int32)
     if barrier is None:
-        return np.asarray(whole, dtype=np.int32)
-    count, seeds = cv2.connectedComponents(seed, connectivity=4)
+        return whole
+    count, seeds = _seeds(seed, whole, _LEAST_SEED * rules.min_area_px / cell_area_px)
     # An inside without any seed is an area of its own: thin ones have no middle.
     seeded = np.zeros(int(whole.max()) + 1, dtype=bool)
     seeded[np.unique(whole[seeds > 0])] = True
@@ -104,6 +108,17 @@ def areas(maps: dict[str, F32], threshold: float, rules: SegmentDescription) -> 
     grown = _without_ridges(grown)
     grown[(grown == outside) | (inside == 0)] = 0
     return _given_back(grown, inside)
+
+
+def _seeds(seed: npt.NDArray[np.uint8], whole: I32, least: float) -> tuple[int, I32]:
+    """Connected seeds, numbered; specks are left out wherever their inside has a seed of a useful size."""
+    count, seeds, stats, _ = cv2.connectedComponentsWithStats(seed, connectivity=4)
+    useful = stats[:, cv2.CC_STAT_AREA] >= least
+    useful[0] = False
+    has_useful = np.zeros(int(whole.max()) + 1, dtype=bool)
+    has_useful[np.unique(whole[useful[seeds]])] = True
+    speck = (seeds > 0) & ~useful[seeds] & has_useful[whole]
+    return int(count), np.where(speck, 0, seeds).astype(np.int32)
 
 
 def _given_back(numbers: I32, inside: npt.NDArray[np.uint8]) -> I32:
