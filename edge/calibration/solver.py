@@ -220,6 +220,26 @@ def _estimate(
     )
 
 
+def best_sigmas(looks: Looks, config: SolverConfig | None = None) -> dict[str, float]:
+    """One sigma of every open parameter, readable units, that no estimate from such looks can go below.
+
+    The Cramer-Rao bound with the priors as knowledge (van Trees 1968, 2.4), if errors are as stated: from the
+    geometry of the looks alone, whatever they show, so it can be asked before a flight. Raises as `estimate`.
+    """
+    config = config or SolverConfig()
+    open_ = np.array([PARAMETERS.index(name) for name in PARAMETERS if name in config.prior_sigmas])
+    if not len(looks) or not len(open_):
+        raise InputError("no looks, or no parameter is open: nothing to tell the best sigmas of")
+    system = _System(looks, config, open_)
+    _, jacobian, _, _ = system.linear(np.zeros(system.count))
+    flat = jacobian.reshape(-1, system.count)
+    covariance = np.linalg.inv(flat.T @ flat + np.diag(system.information))
+    whole = np.zeros(len(PARAMETERS))
+    whole[open_] = np.sqrt(np.diagonal(covariance))[: len(open_)]
+    readable = readable_units(whole)
+    return {PARAMETERS[i]: float(readable[i]) for i in open_}
+
+
 def _prior(config: SolverConfig) -> FloatArray:
     """Prior sigmas, shape (P,), internal units; 0 where a parameter is closed."""
     return internal_units([config.prior_sigmas.get(name, 0.0) for name in PARAMETERS])

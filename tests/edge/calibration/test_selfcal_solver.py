@@ -17,7 +17,16 @@ from edge.calibration.looks import (
     internal_units,
     slopes,
 )
-from edge.calibration.solver import SolverConfig, estimate, find_lies, is_significant, one_sided, prove
+from edge.calibration.solver import (
+    PRIOR_SIGMAS,
+    SolverConfig,
+    best_sigmas,
+    estimate,
+    find_lies,
+    is_significant,
+    one_sided,
+    prove,
+)
 from sim.accuracy.truth.ais_flights import CAMERA, ORIGIN, AisFlight, SimulatedFlight, simulate
 from sim.calibrate import folds_and_blocks
 from skywarden.errors import InputError
@@ -307,3 +316,16 @@ def test_looks_to_one_side_are_called_that(honest: SimulatedFlight) -> None:
     reason = one_sided(simulate(narrow).looks)
     assert reason is not None
     assert "all looks are from one side: they span" in reason
+
+
+def test_no_estimate_is_surer_than_the_bound_and_an_honest_flight_comes_near_it(
+    honest: SimulatedFlight,
+) -> None:
+    found, best = estimate(honest.looks), best_sigmas(honest.looks)
+    assert set(best) == set(found.names)
+    for name in found.names:
+        assert 0.99 * best[name] < found.sigma(name) < 1.35 * best[name], name
+    level = best_sigmas(honest.looks, SolverConfig(prior_sigmas=PRIOR_SIGMAS | {"down_m": 0.3}))
+    assert level["boresight_pitch_deg"] < 0.7 * best["boresight_pitch_deg"]
+    with pytest.raises(InputError):
+        best_sigmas(honest.looks.of(np.zeros(len(honest.looks), dtype=bool)))
