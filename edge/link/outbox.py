@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import apsw
+import numpy as np
 import structlog
 
 from edge.clock_watch import ClockWatch
@@ -247,36 +248,27 @@ class Outbox:
 
         At least one record is returned when there is any, even when it alone is over `limit_bytes`.
         """
-        chosen: list[PendingRecord] = []
+        chosen: dict[int, PendingRecord] = {}
         total = 0
         with self._lock, outbox_schema.as_store_errors(self._path):
-            picked: list[int] = []
-            for seq, size in self._in_order(fresh_from):
-                if seq in skip or seq in picked:
+            for seq, size, topic, priority, time_ns, body, mono_ns, clock in self._in_order(skip, fresh_from):
+                if seq in chosen:
                     continue
-                if picked and total + size > limit_bytes:
+                if chosen and total + size > limit_bytes:
                     break
-                picked.append(seq)
-                total += size
-                if total >= limit_bytes or len(picked) >= limit_records:
-                    break
-            for seq in picked:
-                row = self._db.execute(
-                    "SELECT topic, priority, time_ns, body, mono_ns, clock FROM records WHERE seq = ?", (seq,)
-                ).get
-                topic, priority, time_ns, body, mono_ns, clock = row
-                chosen.append(
-                    PendingRecord(
-                        seq=seq,
-                        topic=topic,
-                        priority=priority,
-                        time_ns=time_ns,
-                        body=body,
-                        mono_ns=mono_ns,
-                        clock=clock,
-                    )
+                chosen[seq] = PendingRecord(
+                    seq=seq,
+                    topic=topic,
+                    priority=priority,
+                    time_ns=time_ns,
+                    body=body,
+                    mono_ns=mono_ns,
+                    clock=clock,
                 )
-        return chosen
+                total += size
+                if total >= limit_bytes or len(chosen) >= limit_records:
+                    break
+        return list(chosen.values())
 
     def acknowledge(self, ack: Ack, head: Head | None = None) -> int:
         """Delete what the ground says it has committed; the number of records deleted.
@@ -297,7 +289,7 @@ class Outbox:
             is_news = self._opened_seq is not None or any(self._any_between(*one) for one in ranges)
             if not is_news:
                 return 0
-            with self._transaction() as db:
+            with self._transaction(is_promise=False) as db:
                 count = sum(self._forget(db, first, last) for first, last in ranges)
                 confirmed = max(self._confirmed_seq, head.seq if head is not None else 0)
                 db.execute("UPDATE meta SET confirmed_seq = ?, opened_seq = NULL", (confirmed,))
@@ -438,19 +430,23 @@ class Outbox:
     def _write_head(self, db: Any) -> None:
         db.execute("UPDATE meta SET next_seq = ?, chain = ?", (self._next_seq, self._chain))
 
-    def _in_order(self, fresh_from: int | None) -> Iterator[tuple[int, int]]:
-        """(seq, size) in the order of worth; what is fresh comes twice, which the caller skips."""
+    def _in_order(self, skip: Collection[int], fresh_from: int | None) -> Iterator[tuple[Any, ...]]:
+        """Rows without those of `skip` in the order of worth; what is fresh comes twice."""
+        skipped = np.fromiter(skip, dtype=np.int64, count=len(skip)) if skip else np.zeros(1, dtype=np.int64)
+        select = (
+            "SELECT seq, size, topic, priority, time_ns, body, mono_ns, clock FROM records "
+            "WHERE seq NOT IN (SELECT value FROM carray(?)) AND"
+        )
         yield from self._db.execute(
-            "SELECT seq, size FROM records WHERE priority = 0 ORDER BY rank_ms DESC, seq DESC"
+            f"{select} priority = 0 ORDER BY rank_ms DESC, seq DESC", (apsw.carray(skipped),)
         )
         if fresh_from is not None:
             yield from self._db.execute(
-                "SELECT seq, size FROM records WHERE seq >= ? AND priority BETWEEN 1 AND ? "
-                "ORDER BY priority, seq DESC",
-                (fresh_from, _FRESH_PRIORITY),
+                f"{select} seq >= ? AND priority BETWEEN 1 AND ? ORDER BY priority, seq DESC",
+                (apsw.carray(skipped), fresh_from, _FRESH_PRIORITY),
             )
         yield from self._db.execute(
-            "SELECT seq, size FROM records WHERE priority > 0 ORDER BY priority, rank_ms DESC, seq DESC"
+            f"{select} priority > 0 ORDER BY priority, rank_ms DESC, seq DESC", (apsw.carray(skipped),)
         )
 
     def _forget(self, db: Any, first: int, last: int) -> int:
@@ -623,7 +619,25 @@ class Outbox:
         return found is not None
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[Any]:
+    def _transaction(self, *, is_promise: bool = True) -> Iterator[Any]:
+        """Committed at the end; on disk by then unless it `is_promise` to nobody.
+
+        What was forgotten on the ground's word may come back with a power cut: it is sent once more and is a
+        duplicate there. The next promise brings it to the disk.
+        """
+        if is_promise:
+            with self._plain_transaction() as db:
+                yield db
+            return
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            with self._plain_transaction() as db:
+                yield db
+        finally:
+            self._db.execute("PRAGMA synchronous = FULL")
+
+    @contextlib.contextmanager
+    def _plain_transaction(self) -> Iterator[Any]:
         before = (self._next_seq, self._chain, self._boot_id, self._confirmed_seq, self._opened_seq)
         try:
             with outbox_schema.as_store_errors(self._path):

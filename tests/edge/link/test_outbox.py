@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.link.outbox import Outbox
+from sim.faults.power import watched_connections
 from skywarden.errors import StoreError, WireError
 from skywarden.link.protocol import END_OF_SEQ
 from skywarden.messages import Ack
@@ -38,6 +39,18 @@ def test_numbers_run_from_one_without_gaps_also_after_opening_again(tmp_path: Pa
     assert len(bytes.fromhex(boot_id)) == 16
     assert again.append("sighting", 13, b"d") == 4
     again.close()
+
+
+def test_what_is_forgotten_waits_for_no_disk_and_promises_do(tmp_path: Path) -> None:
+    with watched_connections() as seen:
+        outbox = _outbox(tmp_path)
+        for number in range(1, 4):
+            outbox.append("sighting", number, b"a")
+            outbox.acknowledge(_ack(outbox, number))
+        assert outbox.state().held == 0
+        outbox.close()
+    assert len(seen) >= 3
+    assert set(seen) == {2}
 
 
 def test_a_refused_entry_uses_up_no_number(tmp_path: Path) -> None:
