@@ -122,13 +122,13 @@ def _graticule(view: Projection) -> Markup:
     for number in range(math.ceil(south / step), math.floor(north / step) + 1):
         _, y = view.px((number * step, view.longitude_deg))
         parts.append(tag("line", x1=0, y1=y, x2=WIDTH, y2=y))
-        if 24 < y < HEIGHT - 14:
+        if 30 < y < HEIGHT - 8:
             parts.append(tag("text", angle_text(number * step, "NS", step), x=6, y=y - 4))
     for number in range(math.ceil(west / across), math.floor(east / across) + 1):
         x, _ = view.px((view.latitude_deg, number * across))
         parts.append(tag("line", x1=x, y1=0, x2=x, y2=HEIGHT))
         if 60 < x < WIDTH - 90:
-            parts.append(tag("text", angle_text(_turn(number * across), "EW", across), x=x + 4, y=HEIGHT - 6))
+            parts.append(tag("text", angle_text(_turn(number * across), "EW", across), x=x + 4, y=14))
     return tag("g", *parts, class_="graticule")
 
 
@@ -143,18 +143,24 @@ def _plot(rings: Sequence[Iterable[Iterable[float]]], state: str, view: Projecti
 def _ways(facts: ReportFacts, view: Projection) -> Iterable[Markup]:
     for number, platform in enumerate(facts.platforms):
         colour = PLATFORM_COLOURS[number % len(PLATFORM_COLOURS)]
+        last: tuple[str, LatLon] | None = None
         for span in platform.spans:
             places = [(lat, lon) for _, lat, lon in span.path]
-            if len(places) > 1:
-                yield tag("polyline", points=_points(places, view), stroke=colour, class_="way")
-            if places:
-                x, y = view.px(places[-1])
-                yield tag(
-                    "g",
-                    tag("circle", cx=x, cy=y, r=4, fill=colour),
-                    tag("text", platform.platform_id, x=x + 7, y=y + 4, fill=colour),
-                    class_="platform",
-                )
+            if not places:
+                continue
+            if last is not None and last[0] == span.sortie_id:
+                between = _points((last[1], places[0]), view)
+                yield tag("polyline", points=between, stroke=colour, class_="way between")
+            yield tag("polyline", points=_points(places, view), stroke=colour, class_="way")
+            last = span.sortie_id, places[-1]
+        if last is not None:
+            x, y = view.px(last[1])
+            yield tag(
+                "g",
+                tag("circle", cx=x, cy=y, r=4.5, fill=colour),
+                tag("text", platform.platform_id, x=x + 8, y=y + 4, fill=colour),
+                class_="platform",
+            )
 
 
 def _contacts(contacts: Sequence[ContactFacts], view: Projection) -> Markup:
@@ -249,7 +255,7 @@ def _scale_bar(view: Projection) -> Markup:
 
 
 def _north(words: Words) -> Markup:
-    x, y = WIDTH - 34, 30
+    x, y = WIDTH - 34, 34
     return joined(
         tag("path", d=f"M{x},{y - 16}L{x + 7},{y + 8}L{x},{y + 3}L{x - 7},{y + 8}Z", class_="north"),
         tag("text", words("north"), x=x, y=y + 22, class_="north-text"),

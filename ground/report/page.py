@@ -135,7 +135,7 @@ def _card(number: int, one: ContactFacts, words: Words) -> Markup:
     rows += [
         (words("moves"), _motion(contact.course_deg, contact.speed_mps, words)),
         (
-            words("by"),
+            words("seen_by"),
             f"{', '.join(contact.platform_ids)}; {contact.sighting_count} {words('looks').lower()}, "
             f"{words('score')} {contact.score:.2f}, {words('model')} {contact.model_id}",
         ),
@@ -205,7 +205,7 @@ def _sureness(place: Position, words: Words) -> str:
 def _motion(course_deg: float | None, speed_mps: float | None, words: Words) -> str:
     if course_deg is None or speed_mps is None:
         return words("no_motion")
-    return f"{course_deg % 360.0:03.0f}°, {speed_mps:.1f} m/s ({speed_mps * _KNOTS:.1f} kn)"
+    return f"{round(course_deg) % 360:03d}°, {speed_mps:.1f} m/s ({speed_mps * _KNOTS:.1f} kn)"
 
 
 def _verdict(verdict: Verdict | None, words: Words) -> Markup:
@@ -290,11 +290,13 @@ def _platform_table(facts: ReportFacts, words: Words) -> Markup:
     rows = []
     for number, platform in enumerate(facts.platforms):
         colour = PLATFORM_COLOURS[number % len(PLATFORM_COLOURS)]
-        for span in platform.spans:
+        for sortie_id in dict.fromkeys(span.sortie_id for span in platform.spans):
+            spans = [span for span in platform.spans if span.sortie_id == sortie_id]
             name = joined(
                 tag("i", class_="key", style=f"background:{colour};margin-left:0"), platform.platform_id
             )
-            rows.append((name, span.sortie_id, _span(span.first_ns, span.last_ns), str(span.looks)))
+            when = _span(spans[0].first_ns, spans[-1].last_ns)
+            rows.append((name, sortie_id, when, str(sum(span.looks for span in spans))))
     if not rows:
         return _note(words("nothing"))
     return _table([words("platforms"), words("sortie"), words("on_task"), words("looks")], rows)

@@ -30,6 +30,7 @@ svg text{font-family:inherit}
 .plot{fill:#7aa13a;fill-opacity:.35;stroke:#4d6b1f;stroke-width:1.4}
 .plot.unreviewed,.plot.more{fill-opacity:.12;stroke-dasharray:5 3}
 .way{fill:none;stroke-width:1.7;stroke-linejoin:round;opacity:.85}
+.way.between{stroke-width:1;stroke-dasharray:2 5;opacity:.6}
 .platform text{font-size:12px;font-weight:600;paint-order:stroke;stroke:#eef4f6;stroke-width:3px}
 .ellipse{fill:#0b6e4f;fill-opacity:.16;stroke:#0b6e4f;stroke-width:1.3}
 .ellipse.unreviewed,.ellipse.more{fill:#9a6700;fill-opacity:.1;stroke:#9a6700;stroke-dasharray:4 3}

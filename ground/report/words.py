@@ -31,9 +31,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "map": ("Map", "Mapa"),
     "map_text": (
         "Ellipses hold the true place in 90 % of cases and are drawn to scale; numbers are those of the "
-        "list below. Lines are where platforms were when they saw something.",
+        "list below. Lines are where platforms were when they saw something, dashes join them.",
         "Las elipses contienen el lugar verdadero en el 90 % de los casos y están a escala; los números "
-        "son los de la lista. Las líneas muestran dónde estaban las plataformas cuando vieron algo.",
+        "son los de la lista. Las líneas muestran dónde estaban las plataformas cuando vieron "
+        "algo; los puntos las unen.",
     ),
     "no_place": (
         "Nothing in this span has a place to draw.",
@@ -53,6 +54,7 @@ _WORDS: dict[str, tuple[str, str]] = {
         "sin movimiento fuera de duda",
     ),
     "by": ("by", "por"),
+    "seen_by": ("Seen by", "Visto por"),
     "score": ("score", "puntuación"),
     "model": ("model", "modelo"),
     "decision": ("Decision", "Decisión"),
@@ -93,46 +95,48 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "open": ("Open questions", "Cuestiones abiertas"),
     "open_unreviewed": (
-        "{count} contacts of this span have not been reviewed by anybody{shown}.",
-        "{count} contactos de este periodo no han sido revisados por nadie{shown}.",
+        "Contacts that nobody has reviewed{shown}: {count}.",
+        "Contactos que nadie ha revisado{shown}: {count}.",
     ),
-    "not_shown": (" and are not shown", " y no se muestran"),
+    "not_shown": (
+        " (not shown here)",
+        " (no se muestran aquí)",
+    ),
     "open_more": (
-        "{count} contacts wait for more: somebody asked for another look.",
-        "{count} contactos esperan más: alguien pidió otra observación.",
+        "Contacts of which somebody asked for another look: {count}.",
+        "Contactos de los que alguien pidió otra observación: {count}.",
     ),
     "open_alerts": (
-        "{count} alerts about what is shown have not been acknowledged.",
-        "{count} alertas sobre lo que se muestra no han sido atendidas.",
+        "Alerts about what is shown that nobody has acknowledged: {count}.",
+        "Alertas sobre lo que se muestra sin atender: {count}.",
     ),
     "open_place": (
-        "{count} of the contacts shown have a bearing and no position.",
-        "{count} de los contactos mostrados tienen demora pero no posición.",
+        "Contacts shown that have no position: {count}.",
+        "Contactos mostrados sin posición: {count}.",
     ),
     "open_ais": (
-        "For {count} of the contacts shown AIS decides nothing (could not be heard, several fit, too vague).",
-        "Para {count} de los contactos mostrados el AIS no decide nada (no se podía oír, varios encajan, "
-        "muy vago).",
+        "Contacts about which AIS decides nothing (could not be heard, several fit, too vague): {count}.",
+        "Contactos de los que el AIS no decide nada (no se podía oír, varios encajan, muy vago): {count}.",
     ),
     "open_plots": (
-        "{count} plots have been seen in part only: their areas are of that part.",
-        "{count} parcelas se han visto solo en parte: su superficie es la de esa parte.",
+        "Plots seen in part only, whose areas are of that part: {count}.",
+        "Parcelas vistas solo en parte, con la superficie de esa parte: {count}.",
     ),
     "open_none": ("None that the station knows of.", "Ninguna que la estación conozca."),
     "refused": ("What is not in here", "Lo que no figura aquí"),
     "refused_rejected": (
-        "{count} contacts were rejected by people and are not shown.",
-        "{count} contactos fueron rechazados por personas y no se muestran.",
+        "Contacts that people rejected, not shown: {count}.",
+        "Contactos rechazados por personas, no se muestran: {count}.",
     ),
     "refused_quarantine": (
-        "{count} records lie in quarantine at the station (all times): not signed as enrolled, damaged or "
-        "twice.",
-        "{count} registros están en cuarentena en la estación (de siempre): sin firma válida, dañados o "
-        "repetidos.",
+        "Records in quarantine at the station, of all times (not signed as enrolled, damaged or "
+        "twice): {count}.",
+        "Registros en cuarentena en la estación, de siempre (sin firma válida, dañados o "
+        "repetidos): {count}.",
     ),
     "refused_room": (
-        "{count} more contacts found no room in this report; choose a shorter span.",
-        "{count} contactos más no cupieron en este informe; elija un periodo más corto.",
+        "Contacts that found no room in this report (choose a shorter span): {count}.",
+        "Contactos que no cupieron en este informe (elija un periodo más corto): {count}.",
     ),
     "refused_looks": (
         "More looks than could be read: the platforms' lines begin late.",
