@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sim.faults.load import processor_s
 from sim.faults.processes import EdgeProcess, Processes
 from sim.faults.result import Profile, Result
 from skywarden.errors import PeerUnavailableError
@@ -84,9 +85,11 @@ class _Silence:
         for edge in self.cast.edges:
             edge.say("go")
         self.cast.start_ground()
-        began_s = time.monotonic()
+        ground = self.cast.ground
+        assert ground is not None
+        began_s, before_s = time.monotonic(), processor_s(ground.pid)
         self._until(lambda: all("drained" in edge.told for edge in self.cast.edges))
-        took_s = time.monotonic() - began_s
+        took_s, station_s = time.monotonic() - began_s, processor_s(ground.pid) - before_s
         told = [edge.told for edge in self.cast.edges]
         alerts = [float(one["alert"][0]) for one in told]
         total = sum(int(one["drained"][1]) for one in told)
@@ -98,6 +101,9 @@ class _Silence:
         else:
             result.observe("drain, records a second, all together", total / slowest_s)
         result.observe("station start to everything drained, s", took_s)
+        aboard_s = sum(float(one["drained"][5]) for one in told)
+        result.observe("processor a record: aboard, us", aboard_s / total * 1e6)
+        result.observe("processor a record: station, contacts and all, us", station_s / total * 1e6)
         peak_mib = max(int(one["drained"][2]) for one in told) / 1024
         result.expect_at_most("peak resident memory of an edge, MiB", peak_mib, _MAX_RSS_MIB)
         before = max(int(one["drained"][3]) for one in told)

@@ -4,7 +4,7 @@ Usage: python -m sim.faults.outage_edge FOLDER PLATFORM GROUND GROUND_KEY RECORD
 It records until so many are held (going on where a killed one ended), says `queued COUNT BYTES`, waits for a
 line on its input and for the link, records one alert, says `alert SECONDS BEFORE_IT` when the ground has it
 (so many of the backlog were there first), and at the end `drained SECONDS COUNT PEAK_RSS_KIB BYTES_BEFORE
-BYTES_AFTER`. `durable BOOT SEQ HASH` is what it was promised.
+BYTES_AFTER PROCESSOR_SECONDS`. `durable BOOT SEQ HASH` is what it was promised.
 """
 
 import random
@@ -44,16 +44,16 @@ def main(folder: Path, platform_id: str, ground: str, ground_key: str, records: 
     sys.stdin.readline()
     while not downlink.state().is_up:
         time.sleep(0.005)
-    began_s = time.monotonic()
+    began_s, processor_s = time.monotonic(), time.process_time()
     (seq,) = _record(outbox, [_sighting(platform_id, "alert", rng)])
     while outbox.holds(outbox.boot_id, seq):
         time.sleep(0.005)
     say("alert", time.monotonic() - began_s, downlink.state().records_acknowledged)
     while outbox.state().held:
         time.sleep(0.01)
-    drained_s = time.monotonic() - began_s
+    drained_s, processor_s = time.monotonic() - began_s, time.process_time() - processor_s
     outbox.tidy()
-    say("drained", drained_s, records + 1, _peak_rss_kib(), size_before, _size(folder))
+    say("drained", drained_s, records + 1, _peak_rss_kib(), size_before, _size(folder), processor_s)
     downlink.stop()
     outbox.close()
 
