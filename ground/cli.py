@@ -13,6 +13,7 @@ from ground.ais import cli as ais_cli
 from ground.alerts import cli as alerts_cli
 from ground.exports import cli as exports_cli
 from ground.link import invite_cli
+from ground.plans import cli as plans_cli
 from ground.report import cli as report_cli
 from ground.review import cli as review_cli
 from ground.station.options import USUAL, StationFiles
@@ -50,6 +51,7 @@ app.command(accounts_cli.access_log, name="access-log")
 app.command(alerts_cli.zones)
 app.command(alerts_cli.alerts)
 app.command(review_cli.review)
+app.command(plans_cli.plan)
 app.command(report_cli.report)
 for _command in (
     upkeep_cli.verify,

@@ -48,6 +48,7 @@ from ground.http.stream import LiveStream
 from ground.http.tasking_routes import add_tasking_routes
 from ground.link.tasking import TaskingDesk
 from ground.picture.live import LivePicture, PlatformState, Thing, TrackState
+from ground.plans.routes import add_plan_routes
 from ground.report.routes import add_report_routes
 from ground.review.desk import ReviewDesk
 from ground.store.reading import Filter, StoreCounts, StoredContact, StoredSighting, StoreReader
@@ -217,6 +218,7 @@ def _add_exports(app: FastAPI, station: Station) -> None:
     add_export_routes(app, station.store, station.review)
     add_file_routes(app, source, station.clock)
     add_feature_routes(app, source, station.clock)
+    add_plan_routes(app, source, station.alerts.log.zones)
 
 
 def _add_error_handlers(app: FastAPI) -> None:

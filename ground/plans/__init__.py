@@ -1,0 +1,1 @@
+"""Plans for another look: proposals in QGroundControl's format, for a pilot to read, change, load or drop."""
