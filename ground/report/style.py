@@ -61,7 +61,8 @@ place-items:center;color:var(--soft);font-size:13px;align-self:start}
 .number{display:inline-grid;place-items:center;min-width:24px;height:24px;border-radius:12px;padding:0 6px;
 background:var(--confirmed);color:#fff;font-size:13px;font-weight:700}
 .unreviewed .number,.more .number{background:#fff;color:#7a5200;border:1.5px solid #9a6700}
-.state{font-size:12.5px;font-weight:600;padding:1px 9px;border-radius:10px;background:#e3f1ec;color:#0a5a41}
+.state{white-space:nowrap;font-size:12.5px;font-weight:600;padding:1px 9px;border-radius:10px;
+background:#e3f1ec;color:#0a5a41}
 .state.unreviewed,.state.more{background:#fbf0d5;color:#7a5200}
 .id{color:var(--soft);font-size:13px;font-weight:400}
 .facts{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:8px 0 0}
@@ -85,5 +86,6 @@ code{font:12px/1.5 ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywh
 @page{size:A4;margin:14mm 13mm 16mm}
 @media print{body{background:#fff;font-size:10.5pt}main{max-width:none;padding:0}h2{break-after:avoid}
 .map,.timeline{break-inside:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-.card{grid-template-columns:128px 1fr}}
+.card{grid-template-columns:128px 1fr}.tiles{grid-template-columns:repeat(6,1fr);gap:8px}
+.tiles>div{padding:6px 9px}.tiles dd{font-size:20px}}
 """

@@ -5,7 +5,7 @@ back, merged into another) is taken off the maps of those who have it, three tim
 lost.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from ground.tak.event import CotEvent, CotPoint
@@ -21,6 +21,7 @@ _MAX_REMEMBERED = 50_000
 
 @dataclass(slots=True)
 class _Sent:
+    offer: CotEvent
     content: tuple[object, ...]
     kind: str
     point: CotPoint
@@ -58,23 +59,21 @@ class Feed:
         self._grow_allowance(now_ns)
         offered = {one.uid: one for one in offers}
         self._notice_gone(offered, held, now_ns)
-        found: list[tuple[int, int, CotEvent, Callable[[], None]]] = []
-        for uid, gone in self._gone.items():
-            if now_ns >= gone.next_ns:
-                event = gone_event(uid, gone.kind, gone.point, now_ns)
-                found.append((0, gone.next_ns, event, self._noting_gone(uid, now_ns)))
+        found: list[tuple[int, int, str, CotEvent | None]] = [
+            (0, gone.next_ns, uid, None) for uid, gone in self._gone.items() if now_ns >= gone.next_ns
+        ]
         for one in offers:
             rank = self._rank(one, now_ns)
             if rank is not None:
-                said = self._stamped(one, now_ns)
-                found.append((*rank, said, self._noting(said, one.content)))
-        found.sort(key=lambda each: (each[0], each[1], each[2].uid))
+                found.append((*rank, one.uid, one))
+        found.sort(key=lambda each: each[:3])
         count = min(len(found), int(self._allowance))
         self._allowance -= count
         self.waiting = len(found) - count
-        for *_, note in found[:count]:
-            note()
-        return [each[2] for each in found[:count]]
+        return [
+            self._say_gone(uid, now_ns) if one is None else self._say(one, now_ns)
+            for _, _, uid, one in found[:count]
+        ]
 
     def _grow_allowance(self, now_ns: int) -> None:
         """At most a second's worth is saved up."""
@@ -92,8 +91,10 @@ class Feed:
             return 1, -one.start_ns
         if now_ns - sent.said_ns < self._interval_ns:
             return None
-        if sent.content != one.content:
-            return 2, sent.said_ns
+        if sent.offer is not one:
+            if sent.content != one.content:
+                return 2, sent.said_ns
+            sent.offer = one
         is_repeat = now_ns - sent.said_ns >= self._repeat_ns and now_ns < sent.stale_ns
         return (3, sent.said_ns) if is_repeat else None
 
@@ -110,15 +111,14 @@ class Feed:
             stale_ns = max(one.stale_ns, now_ns + MIN_VALID_NS)
         return replace(one, time_ns=max(now_ns, one.start_ns), stale_ns=stale_ns)
 
-    def _noting(self, said: CotEvent, content: tuple[object, ...]) -> Callable[[], None]:
-        def note() -> None:
-            self._gone.pop(said.uid, None)
-            self._sent.pop(said.uid, None)
-            self._sent[said.uid] = _Sent(content, said.type, said.point, said.time_ns, said.stale_ns)
-            while len(self._sent) > _MAX_REMEMBERED:
-                del self._sent[next(iter(self._sent))]
-
-        return note
+    def _say(self, offer: CotEvent, now_ns: int) -> CotEvent:
+        said = self._stamped(offer, now_ns)
+        self._gone.pop(said.uid, None)
+        self._sent.pop(said.uid, None)
+        self._sent[said.uid] = _Sent(offer, offer.content, said.type, said.point, said.time_ns, said.stale_ns)
+        while len(self._sent) > _MAX_REMEMBERED:
+            del self._sent[next(iter(self._sent))]
+        return said
 
     def _notice_gone(self, offered: Collection[str], held: Collection[str], now_ns: int) -> None:
         for uid in [name for name in self._sent if name not in offered and name not in held]:
@@ -128,15 +128,13 @@ class Feed:
         for uid in [name for name in self._gone if name in offered]:
             del self._gone[uid]
 
-    def _noting_gone(self, uid: str, now_ns: int) -> Callable[[], None]:
-        def note() -> None:
-            gone = self._gone[uid]
-            gone.left -= 1
-            gone.next_ns = now_ns + _GONE_EVERY_NS
-            if gone.left <= 0:
-                del self._gone[uid]
-
-        return note
+    def _say_gone(self, uid: str, now_ns: int) -> CotEvent:
+        gone = self._gone[uid]
+        gone.left -= 1
+        gone.next_ns = now_ns + _GONE_EVERY_NS
+        if gone.left <= 0:
+            del self._gone[uid]
+        return gone_event(uid, gone.kind, gone.point, now_ns)
 
 
 def _is_brief(one: CotEvent) -> bool:

@@ -32,6 +32,17 @@ class Offered:
     held: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A contact as it was judged last; held: a track joined that nobody has judged, the old word stands."""
+
+    stored: StoredContact
+    event: CotEvent | None
+    newest_ns: int
+    is_released: bool
+    is_held: bool
+
+
 class StationOffers:
     """Asks the station's parts once a turn. Raises `StoreError` when the store does not answer."""
 
@@ -50,6 +61,8 @@ class StationOffers:
         self._contacts: dict[str, StoredContact] = {}
         self._plots = Offered()
         self._plots_ns = 0
+        self._made: dict[str, _Made] = {}
+        self._version = -1
 
     def at(self, now_ns: int) -> Offered:
         """Everything that may be said at `now_ns` (UTC)."""
@@ -77,20 +90,36 @@ class StationOffers:
         return found
 
     def _add_contacts(self, found: Offered, now_ns: int) -> None:
+        """Made anew only for what changed, or when somebody said something: there may be thousands."""
+        newest = self._review.newest(1)
+        version = newest[0].number if newest else 0
+        if version != self._version:
+            self._version, self._made = version, {}
         since_ns = now_ns - round(self._config.keep_s * NS_PER_S)
-        for stored in self._contacts.values():
-            contact = stored.contact
-            review = self._review.of_contact(contact.track_ids)
-            decided_ns = review.decision.time_ns if review.decision is not None else 0
-            if max(contact.last_ns, decided_ns) < since_ns:
+        made, self._made = self._made, {}
+        for contact_id, stored in self._contacts.items():
+            one = made.get(contact_id)
+            if one is None or one.stored is not stored:
+                one = self._judged(stored)
+            self._made[contact_id] = one
+            if one.event is None or one.newest_ns < since_ns:
                 continue
-            event = contact_event(contact, review.state)
-            if event is None:
-                continue
-            if is_released(review.state, with_unreviewed=self._config.unreviewed):
-                found.events.append(event)
-            elif review.was == "confirmed" and review.new_tracks:
-                found.held.add(event.uid)  # a track joined that nobody has judged: the old word stands
+            if one.is_released:
+                found.events.append(one.event)
+            elif one.is_held:
+                found.held.add(one.event.uid)
+
+    def _judged(self, stored: StoredContact) -> "_Made":
+        contact = stored.contact
+        review = self._review.of_contact(contact.track_ids)
+        decided_ns = review.decision.time_ns if review.decision is not None else 0
+        return _Made(
+            stored=stored,
+            event=contact_event(contact, review.state),
+            newest_ns=max(contact.last_ns, decided_ns),
+            is_released=is_released(review.state, with_unreviewed=self._config.unreviewed),
+            is_held=review.was == "confirmed" and review.new_tracks > 0,
+        )
 
     def _add_tracks(self, found: Offered) -> None:
         said = {one.uid for one in found.events}
