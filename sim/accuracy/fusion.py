@@ -259,7 +259,7 @@ def _pair_text() -> list[str]:
         "(independent errors could give 0.61, covariance intersection 0.87). *Possible*: the ratio that two "
         "errors of the stated shapes would give if they shared nothing; where one platform's ellipse is "
         "nearly round (set A: a heading of 2 degrees errs across as far as tilt errs along) another "
-        "direction adds no more than any second look, 0.71. *95 %* is the ratio's, by bootstrap over flights.\n",
+        "direction adds no more than any second look, 0.71. *95 %*: of the ratio, bootstrap over flights.\n",
         "| set | off nadir | apart | joined | CE90 m, one | CE90 m, both | ratio | 95 % | possible | "
         "stated CE90 m, both | inside 90 %: one, both |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
