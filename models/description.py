@@ -210,6 +210,20 @@ class AnomalyDescription(Config, frozen=True, kw_only=True, forbid_unknown_field
     max_boxes: BoxCount = 100
 
 
+class StandDescription(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How single plants become stands aboard: areas called `label`, for which plots are told.
+
+    Plants at most `reach` spacings apart belong together; a stand has at least `least_count` of them, and
+    distances to the nearest neighbour that spread by at most `irregularity` of their mean (a grid: 0, chance:
+    about 0.5).
+    """
+
+    label: LabelText
+    least_count: Annotated[int, Meta(ge=3, le=1000)] = 12
+    reach: Annotated[float, Meta(ge=1.1, le=5.0)] = 1.8
+    irregularity: Annotated[float, Meta(ge=0.05, le=1.0)] = 0.4
+
+
 class GoldenOutput(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one output must be on the golden image: shape, mean, greatest value, evenly spaced samples."""
 
@@ -271,6 +285,7 @@ class ModelDescription(Config, frozen=True, kw_only=True, forbid_unknown_fields=
     fastestdet: FastestDetDescription = FastestDetDescription()
     segment: SegmentDescription = SegmentDescription()
     classify: ClassifyDescription = ClassifyDescription()
+    stand: StandDescription | None = None
     golden: GoldenDescription
 
     @property
@@ -309,7 +324,8 @@ def require_consistent(description: ModelDescription, origin: str) -> None:
 
 
 def _label_problem(description: ModelDescription) -> str | None:
-    for name in (*description.allow, *description.allow.values()):
+    stand = () if description.stand is None else (description.stand.label,)
+    for name in (*description.allow, *description.allow.values(), *stand):
         if FORBIDDEN_LABELS & set(re.split(r"[^a-z]+", name.lower())):
             return f"allow names {name!r}; people and weapons are never let through. Take it out of [allow]"
     unknown = sorted(set(description.allow) - set(description.labels))

@@ -12,6 +12,7 @@ from models.catalogue import load_detector
 from models.detector import Detector
 from models.intake.manifest import Trust, trusted_keys
 from models.network import NetworkDetector
+from models.plants.stands import StandDetector
 from models.swap import SwappableDetector
 from models.tiling.detector import TiledDetector
 from skywarden.errors import ModelError
@@ -22,7 +23,9 @@ WATCH_PERIOD_S = 10.0
 _PARTS = ("model.toml", "model.onnx", "model.sig")
 
 
-def configured_detector(model: ModelConfig, name: str | None = None) -> NetworkDetector | TiledDetector:
+def configured_detector(
+    model: ModelConfig, name: str | None = None
+) -> NetworkDetector | TiledDetector | StandDetector:
     """The model of this name (else the configured one), checked, warm and ready; raises `ModelError`.
 
     With `trusted_keys` a model from outside of the package must be signed by one of them.
@@ -31,18 +34,19 @@ def configured_detector(model: ModelConfig, name: str | None = None) -> NetworkD
     if model.trusted_keys:
         trust = Trust(keys=trusted_keys(model.trusted_keys), now_ns=time.time_ns())
     network = load_detector(name or model.name, threads=model.threads, providers=model.providers, trust=trust)
-    detector: NetworkDetector | TiledDetector = network
+    eyes: NetworkDetector | TiledDetector = network
     if model.tile_scale > 0.0 and network.is_seamless:
         network.set_scale(model.tile_scale)
     elif model.tile_scale > 0.0:
-        detector = TiledDetector.everywhere(network, scale=model.tile_scale)
+        eyes = TiledDetector.everywhere(network, scale=model.tile_scale)
+    detector = eyes if network.description.stand is None else StandDetector(eyes)
     detector.warm_up()
     return detector
 
 
-def log_loaded(detector: NetworkDetector | TiledDetector) -> None:
+def log_loaded(detector: NetworkDetector | TiledDetector | StandDetector) -> None:
     """Say which model it is and what runs it."""
-    network = detector.network if isinstance(detector, TiledDetector) else detector
+    network = detector if isinstance(detector, NetworkDetector) else detector.network
     providers, threads = str(network.provider_report), network.threads
     log.info("model loaded", model_id=detector.model_id, providers=providers, threads=threads)
 
