@@ -35,6 +35,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     season: str | None = None
     with_frames: bool = True
     with_faults: bool = True
+    jobs: int = 2
+    """Processes that draw; one draws all platforms here, one after the other."""
 
     def live(self, scenario: Scenario) -> "RunOptions":
         """The same for a live run, which has one season: the first when none is named."""
@@ -145,7 +147,7 @@ def _fly_visit(
 ) -> dict[str, Path]:
     maker = injectors_of(scenario, options)
     rates = {options.fps or platform.camera.fps for platform in scenario.platforms}
-    if options.with_frames and len(scenario.platforms) > 1 and len(rates) == 1:
+    if options.with_frames and options.jobs > 1 and len(scenario.platforms) > 1 and len(rates) == 1:
         paths = render_flights(
             scenario,
             folder,

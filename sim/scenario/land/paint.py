@@ -15,6 +15,9 @@ from sim.scenario.world import CELL_M, World
 
 ByteImage = npt.NDArray[np.uint8]
 
+_OPEN_SEA_M = -250.0
+"""With the shore farther away than this everywhere there is nothing but water to paint."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Ground:
@@ -45,6 +48,8 @@ def paint_ground(
     """
     scenario = world.scenario
     palette = palette or eo_palette(scenario.sea, scenario.land.greenness)
+    if float(world.inland_m.max()) < _OPEN_SEA_M:
+        return _open_sea(world, palette)
     west, south, east, north = look_area
     columns, rows = int((east - west) / texel_m) + 1, int((north - south) / texel_m) + 1
     macro = _Macro(
@@ -78,6 +83,28 @@ def paint_ground(
         texel_m=texel_m,
         levels=tuple(levels),
         shore=macro.shore,
+        shore_m=MACRO_M,
+    )
+
+
+def _open_sea(world: World, palette: Palette) -> Ground:
+    """Deep water all over, at the spacing of the relief."""
+    rng = generator(world.scenario.land_seed, "cover")
+    broad = smooth_noise(rng, world.rows, world.columns, 360.0 / CELL_M, 4)
+    colour = (
+        np.array(palette.deep, np.float32)
+        * (1.0 + (0.001 if palette.is_thermal else 0.05) * broad)[..., None]
+    )
+    dither = rng.uniform(0.0, 1.0, broad.shape) if palette.is_thermal else np.zeros_like(broad)
+    painted = np.clip(colour + dither[..., None], 0, 255).astype(np.uint8)
+    level = np.dstack([painted, np.full(broad.shape, 255, np.uint8)])
+    half = cv2.resize(level, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return Ground(
+        west_m=world.west_m,
+        south_m=world.south_m,
+        texel_m=CELL_M,
+        levels=(level, np.asarray(half, np.uint8)),
+        shore=np.zeros((2, 2), np.uint8),
         shore_m=MACRO_M,
     )
 

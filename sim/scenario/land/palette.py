@@ -94,12 +94,12 @@ def thermal_palette() -> Palette:
 
     return Palette(
         dry_grass=grey(11.6), green_grass=grey(12.4), scrub=grey(13.6), forest=grey(14.8), crown=grey(15.0),
-        soil=grey(14.2), rock=grey(17.2), sand=grey(14.6), wet_sand=grey(16.6), deep=grey(18.2),
-        shallow=grey(18.6), sand_under_water=grey(18.4), road_edge=grey(14.6), road=grey(15.6),
+        soil=grey(14.2), rock=grey(17.2), sand=grey(14.6), wet_sand=grey(14.6), deep=grey(15.0),
+        shallow=grey(15.4), sand_under_water=grey(15.3), road_edge=grey(14.6), road=grey(15.6),
         road_rut=grey(15.9), asphalt=grey(17.6), asphalt_edge=grey(15.4), marking=grey(17.2),
         concrete=grey(16.8), stone=grey(17.4), cleared_light=grey(13.8), cleared_dark=grey(14.4),
         crop=grey(12.9), maize=grey(13.1), straw=grey(11.8), pasture=grey(12.0), orchard=grey(14.4),
-        ash=grey(14.9), pond=grey(17.8), is_thermal=True,
+        ash=grey(14.9), pond=grey(15.2), is_thermal=True,
     )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def eo_look(light: Light, sea: Sea) -> Look:
 
 def thermal_look(light: Light) -> Look:
     """What a thermal camera sees: the sky is cold, the air between as warm as the night."""
-    air, foam = level_of(14.0), level_of(17.7)
+    air, foam = level_of(13.0), level_of(14.6)
     return Look(
         gain=(1.0, 1.0, 1.0),
         sky=(-30.0, -30.0, -30.0),
