@@ -337,13 +337,36 @@ def _print_batch(path: Path, detector: "NetworkDetector", batch: "DetectionBatch
     for at, one in enumerate(found):
         if rings := _rings(batch, at):
             one["rings_px"] = [[[round(x, 2), round(y, 2)] for x, y in ring.tolist()] for ring in rings]
+    stands = _stands(detector, batch)
     if json:
-        line = {"image": str(path), "model_id": detector.model_id, "detections": found}
+        line: dict[str, Any] = {"image": str(path), "model_id": detector.model_id, "detections": found}
+        if stands is not None:
+            line["stands"] = stands
         sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
         return
     print(f"{path}: {len(found)} found")
+    for stand in stands or ():
+        print(f"  {stand['label']} of {stand['count']}, {stand['spacing_px']} px apart")
     for one in found:
         print(f"  {one['score']:.2f} {one['label']} {one['box_px']}")
+
+
+def _stands(detector: "NetworkDetector", batch: "DetectionBatch") -> list[dict[str, Any]] | None:
+    """Where single plants stand together, for a model whose description says how."""
+    from models.plants.stands import stands_of
+
+    rules = detector.description.stand
+    if rules is None:
+        return None
+    return [
+        {
+            "label": rules.label,
+            "count": stand.count,
+            "spacing_px": round(stand.spacing_px, 1),
+            "irregularity": round(stand.irregularity, 3),
+        }
+        for stand in stands_of(batch, rules)
+    ]
 
 
 def _rings(batch: "DetectionBatch", at: int) -> tuple[Any, ...]:
