@@ -7,36 +7,14 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from ground.console.dev.fake_ground import DIST, HOSTILE_LABEL, FakeGround, Server
+from tests.e2e.browsing import LIMIT_MS
 
 CONSOLE = DIST.parent
-FLAGS = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-]
-LIMIT_MS = 30_000
 MOST_BYTES_GZ = 1_500_000
-expect.set_options(timeout=LIMIT_MS)
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    if not (DIST / "index.html").is_file():
-        pytest.skip("the console is not built: npm ci && npm run build in ground/console")
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=program, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture

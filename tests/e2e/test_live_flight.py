@@ -14,6 +14,7 @@ from ground.accounts.roles import Role
 from ground.serve import GroundHandle
 from sim.analyze import analyze
 from sim.importers import import_flight
+from tests.e2e.browsing import FLAGS
 from tests.e2e.live import PLATFORM, Chain, wait_until
 
 pytestmark = [
@@ -28,13 +29,6 @@ FIRST_IMAGE_S = 49.0
 BEFORE_S = 6.0
 LENGTH_S = 24.0
 CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-]
 
 
 @pytest.fixture(scope="module")

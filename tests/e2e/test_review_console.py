@@ -1,37 +1,19 @@
 """Review by keyboard in a real browser, two people at once, and pages that all can read (WCAG 2.2 AA)."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from ground.accounts.roles import Role
-from ground.console.dev.fake_ground import DIST, FakeGround, Server
-from tests.e2e.test_console_static import FLAGS, LIMIT_MS
+from ground.console.dev.fake_ground import FakeGround, Server
+from tests.e2e.browsing import AXE, LIMIT_MS, violations
 from tests.ground.aircraft import keep_frame, running_aircraft
 from tests.ground.scenes import chip, position, put, running_ground, sighting, until
 
-AXE = DIST.parent / "node_modules" / "axe-core" / "axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-expect.set_options(timeout=LIMIT_MS)
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("browser")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    if not (DIST / "index.html").is_file():
-        pytest.skip("the console is not built: npm ci && npm run build in ground/console")
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=program, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture
@@ -169,37 +151,26 @@ def test_pages_meet_wcag_2_2_aa_in_every_theme_and_on_a_phone(browser: Browser, 
     context, page = _opened(browser, server)
     page.locator('[data-testid="contact-row"]').nth(1).click()
     page.wait_for_selector('[data-testid="contact-detail"]')
-    found = {"contact": _violations(page)}
+    found = {"contact": violations(page)}
     page.get_by_test_id("account").click()
     page.get_by_test_id("change-password").click()
-    found["account, dark"] = _violations(page, "dark")
+    found["account, dark"] = violations(page, "dark")
     page.get_by_test_id("account").click()
     page.keyboard.press("r")
     _case(page)
-    found["review, dark"] = _violations(page, "dark")
-    found["review, night"] = _violations(page, "night")
-    found["review"] = _violations(page, "light")
+    found["review, dark"] = violations(page, "dark")
+    found["review, night"] = violations(page, "night")
+    found["review"] = violations(page, "light")
     page.keyboard.press("b")
     page.wait_for_selector('[data-testid="pattern-dialog"]')
-    found["pattern"] = _violations(page)
+    found["pattern"] = violations(page)
     page.keyboard.press("Escape")
     page.set_viewport_size({"width": 390, "height": 844})
     _case(page)
-    found["review, phone"] = _violations(page)
+    found["review, phone"] = violations(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert {name: what for name, what in found.items() if what} == {}
     context.close()
-
-
-def _violations(page: Page, theme: str = "light") -> list[Any]:
-    page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found: list[Any] = page.evaluate(
-        "rules => axe.run(document, {runOnly: rules}).then(result => result.violations.map("
-        "one => [one.id, one.nodes.map(node => node.target.join(' ') + ': ' + node.failureSummary)]))",
-        RULES,
-    )
-    return found
 
 
 def test_at_a_real_station_a_case_is_confirmed_and_then_leaves_and_a_partner_sees_it(

@@ -1,30 +1,21 @@
 """The way in, in a real browser against a real ground; and hostile text that stays text (S18)."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from ground.accounts.access_log import read_events
 from ground.accounts.roles import Role
-from ground.console.dev.fake_ground import DIST, POLICY, FakeGround, Server
+from ground.console.dev.fake_ground import POLICY, FakeGround, Server
 from ground.http.api import CONTENT_SECURITY_POLICY
 from sim.faults.access import Station
 from sim.faults.hostile_texts import hostile_texts
+from tests.e2e.browsing import LIMIT_MS, PASSWORD
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-]
-LIMIT_MS = 30_000
-PASSWORD = "harbour lantern 7 otters"
 NOTE_TROUBLE = """
 window.__violations = []; window.__owned = 0;
 document.addEventListener('securitypolicyviolation', (event) =>
@@ -32,22 +23,7 @@ document.addEventListener('securitypolicyviolation', (event) =>
 for (const name of ['alert', 'confirm', 'prompt', 'open', 'print'])
   window[name] = () => { window.__owned += 1; };
 """
-expect.set_options(timeout=LIMIT_MS)
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("browser")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    if not (DIST / "index.html").is_file():
-        pytest.skip("the console is not built: npm ci && npm run build in ground/console")
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=program, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -213,6 +213,7 @@ export const watchEn = {
       off: 'It is switched off.',
       and: ', ',
       or: ' or ',
+      quoted: (name: string): string => `“${name}”`,
     },
   },
 

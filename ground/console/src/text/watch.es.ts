@@ -261,6 +261,7 @@ export const watchEs: Texts['watch'] = {
       off: 'Está parada.',
       and: ', ',
       or: ' o ',
+      quoted: (name) => `«${name}»`,
     },
   },
 

@@ -13,7 +13,7 @@ export function span(seconds: number): string {
 
 const spans = (hours: readonly Hours[]): string => hours.map((one) => `${hhmm(one.from)}–${hhmm(one.until)}`).join(text.watch.rules.say.or);
 const mps = (value: number): string => `${fixed(value, value % 1 === 0 ? 0 : 1)} m/s (${fixed(value * 1.943844, 0)} kn)`;
-const quoted = (name: string): string => `“${name}”`;
+const quoted = (name: string): string => text.watch.rules.say.quoted(name);
 
 function where(rule: Rule, zones: ReadonlyMap<string, Pick<Zone, 'name'>>): string {
   const say = text.watch.rules.say;
