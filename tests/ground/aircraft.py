@@ -2,8 +2,10 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -14,15 +16,52 @@ from edge.link.outbox import Outbox
 from edge.triage.config import TriageConfig
 from edge.triage.core import TriageCore
 from edge.triage.frame_ring import FrameNote, FrameRing, KeptSighting
+from edge.triage.worth import Graded, Worth
 from ground.serve import GroundHandle
 from skywarden import evidence
 from skywarden.link import keys
 from skywarden.messages import Sighting
+from skywarden.wire import encode
 from tests.ground.scenes import START_NS
+
+
+@dataclass
+class Aircraft:
+    """What flies: what `see` is handed is judged and recorded in the thread that answers operators."""
+
+    outbox: Outbox
+    core: TriageCore
+    judged: dict[str, Worth] = field(default_factory=dict)
+    min_scores: dict[str, float] = field(default_factory=dict)
+    _seen: deque[Sighting] = field(default_factory=deque)
+
+    def see(self, *looks: Sighting) -> None:
+        """Looks at things, as vision hands them to the worker's core."""
+        self._seen.extend(looks)
+
+    def work(self) -> None:
+        """One turn of the worker's core."""
+        now_ns = time.time_ns()
+        entries = self.core.tend(now_ns)
+        while self._seen:
+            look = self._seen.popleft()
+            for entry in self.core.graded("sighting", look, encode(look), now_ns, time.monotonic_ns()):
+                assert isinstance(entry, Graded)
+                self.judged[look.sighting_id] = entry.worth
+                entries.append(entry)
+        self.outbox.append_many(entries)
+        self.min_scores = self.core.control(None, 0).min_scores
 
 
 @contextmanager
 def running_aircraft(folder: Path, ground: GroundHandle) -> Iterator[Outbox]:
+    """The outbox of `flying`."""
+    with flying(folder, ground) as aircraft:
+        yield aircraft.outbox
+
+
+@contextmanager
+def flying(folder: Path, ground: GroundHandle) -> Iterator[Aircraft]:
     """Outbox, downlink and triage as the worker puts them together, in `folder`."""
     pair = keys.load_or_create_key_file(folder / "keys" / "link.key")
     signer = evidence.load_or_create_evidence_key(folder / "keys" / "link.evidence.key")
@@ -38,19 +77,20 @@ def running_aircraft(folder: Path, ground: GroundHandle) -> Iterator[Outbox]:
     )
     downlink = Downlink(config, outbox, pair, evidence_key=signer, on_tasking=core.on_tasking)
     downlink.start()
-    stopping = threading.Event()
+    stopping, aircraft = threading.Event(), Aircraft(outbox, core)
 
-    def work() -> None:
+    def run() -> None:
         while not stopping.wait(0.05):
-            outbox.append_many(core.tend(time.time_ns()))
+            aircraft.work()
 
-    worker = threading.Thread(target=work, daemon=True)
+    worker = threading.Thread(target=run, daemon=True)
     worker.start()
     try:
-        yield outbox
+        yield aircraft
     finally:
         stopping.set()
         worker.join(5.0)
+        core.close()
         downlink.stop()
         outbox.close()
 

@@ -6,11 +6,13 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ground.accounts.roles import Role
 from ground.serve import GroundHandle
-from tests.ground.aircraft import keep_frame, running_aircraft
+from skywarden.messages import Position, Sighting
+from tests.ground.aircraft import flying, keep_frame, running_aircraft
 from tests.ground.scenes import authorization, position, put, running_ground, sighting, until
 
 LOOK = sighting("uav07-s1-eo.t1", 1, place=position())
@@ -73,3 +75,41 @@ def test_who_may_not_ask_and_what_cannot_be_asked(tmp_path: Path) -> None:
             assert refused.value.code == status
             refused.value.close()
         assert _call(ground, "/api/v1/taskings", key=viewer)["items"] == []
+
+
+def _look(track: str, number: int, place: Position) -> Sighting:
+    """A look with the name that the edge gives it."""
+    look = sighting(track, number, at_s=float(number), place=place)
+    return msgspec.structs.replace(look, sighting_id=f"{track}.f{number}")
+
+
+@pytest.mark.slow
+def test_the_platform_acts_on_every_kind_of_request_and_ends_it_in_time(tmp_path: Path) -> None:
+    north, far = position(latitude_deg=0.5), position()
+    square = [[19.9, 0.4], [20.1, 0.4], [20.1, 0.6], [19.9, 0.6]]
+    asked: dict[str, dict[str, Any]] = {
+        "threshold": {"label": "vessel", "score": 0.7},
+        "mute_area": {"area": square},
+        "follow": {"sighting_id": "t-follow.f1"},
+    }
+    with running_ground(tmp_path) as ground, flying(tmp_path / "uav07", ground) as aircraft:
+        for track in ("t-follow", "t-plain"):  # what was seen before is no alert for being new
+            aircraft.see(_look(track, 1, far), _look(track, 2, far))
+        until(lambda: len(aircraft.judged) == 4 and aircraft.outbox.state().held == 0, 30.0)
+        for kind, words in asked.items():
+            body = {"platform_id": "uav07", "kind": kind, "tasking_id": f"{kind}-0001", "lifetime_s": 600}
+            _call(ground, "/api/v1/taskings", {**body, **words})
+        until(lambda: all(_state(ground, f"{kind}-0001") == "accepted" for kind in asked), 30.0)
+        until(lambda: aircraft.min_scores == {"vessel": 0.7}, 30.0)
+        looks = [_look("t-follow", 3, far), _look("t-plain", 3, far), _look("t-muted", 1, north)]
+        aircraft.see(*looks)
+        until(lambda: len(aircraft.judged) == 7 and aircraft.outbox.state().held == 0, 30.0)
+        followed, plain, muted = (aircraft.judged[one.sighting_id] for one in looks)
+        assert followed.priority == 0 < plain.priority
+        assert muted.priority > 0
+        assert (muted.priority, -muted.rank_ms) > (plain.priority, -plain.rank_ms)
+        assert ground.store.counts().sightings == 7, "what is muted is recorded all the same"
+        brief = {"platform_id": "uav07", "kind": "threshold", "score": 0.2, "lifetime_s": 1}
+        _call(ground, "/api/v1/taskings", {**brief, "tasking_id": "brief-0001"})
+        until(lambda: _state(ground, "brief-0001") in ("done", "refused", "expired"), 30.0)
+        until(lambda: aircraft.min_scores == {"vessel": 0.7}, 30.0)
