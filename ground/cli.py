@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from ground.accounts import cli as accounts_cli
 from ground.ais import cli as ais_cli
 from ground.alerts import cli as alerts_cli
+from ground.catalogue import cli as catalogue_cli
 from ground.exports import cli as exports_cli
 from ground.link import invite_cli
 from ground.plans import cli as plans_cli
@@ -43,6 +44,9 @@ For example:
 )
 app.command(exports_cli.export)
 app.command(exports_cli.query)
+exports_cli.export.command(catalogue_cli.stac)
+exports_cli.export.command(catalogue_cli.mcap)
+app.command(catalogue_cli.sorties)
 app.command(invite_cli.invite)
 app.command(ais_cli.ais)
 app.command(accounts_cli.users)

@@ -27,6 +27,7 @@ from ground.accounts.sessions import Identity
 from ground.ais.watch import AisWatch
 from ground.alerts.alert import LoggedAlert
 from ground.alerts.desk import AlertDesk
+from ground.catalogue.routes import add_sortie_routes
 from ground.config import ContactsConfig
 from ground.exports.source import ExportSource
 from ground.features.routes import add_feature_routes
@@ -218,6 +219,7 @@ def _add_exports(app: FastAPI, station: Station) -> None:
     add_export_routes(app, station.store, station.review)
     add_file_routes(app, source, station.clock)
     add_feature_routes(app, source, station.clock)
+    add_sortie_routes(app, station.store, source, station.clock)
     add_plan_routes(app, source, station.alerts.log.zones)
 
 
@@ -520,7 +522,7 @@ class _Guard:
         return host.lower() in self._allowed_hosts
 
 
-_DATA = ("/api/", "/ogc", "/openapi.json", "/metrics", "/readyz")
+_DATA = ("/api/", "/ogc", "/stac", "/openapi.json", "/metrics", "/readyz")
 _HEADERS = [
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),

@@ -126,6 +126,18 @@ class StoreCounts:
     quarantined: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeenTrack:
+    """A track of which there are sightings: its times (UTC ns), how many, and the name of one of them."""
+
+    track_id: str
+    platform_id: str
+    first_ns: int
+    last_ns: int
+    sighting_count: int
+    sighting_id: str
+
+
 class StoreReader(Protocol):
     """Questions; safe from any thread."""
 
@@ -143,6 +155,10 @@ class StoreReader(Protocol):
 
     def sightings_of_ids(self, sighting_ids: Sequence[str]) -> list[StoredSighting]:
         """These sightings, as far as there are such."""
+        ...
+
+    def tracks_seen(self) -> list[SeenTrack]:
+        """All tracks of which there are sightings, in the order in which they began."""
         ...
 
     def places(self, bbox: BBox, limit: int = 2_000) -> Places:
@@ -237,6 +253,28 @@ class SqliteReader:
         with self._reader() as db:
             rows = [db.execute(query, (sighting_id,)).get for sighting_id in sighting_ids]
         return self._sightings_of([row for row in rows if row is not None])
+
+    def tracks_seen(self) -> list[SeenTrack]:
+        """See `StoreReader`; one pass over the index of tracks."""
+        with self._reader() as db:
+            rows = db.execute(
+                "WITH seen AS (SELECT track_key, min(time_ns) AS first_ns, max(time_ns) AS last_ns, "
+                "count(*) AS looks, max(sighting_key) AS newest FROM sighting_rows GROUP BY track_key) "
+                "SELECT t.track_id, t.platform_id, n.first_ns, n.last_ns, n.looks, s.sighting_id FROM seen n "
+                "JOIN tracks t USING(track_key) JOIN sighting_rows s ON s.sighting_key = n.newest "
+                "ORDER BY n.first_ns, t.track_id"
+            ).fetchall()
+        return [
+            SeenTrack(
+                track_id=row[0],
+                platform_id=row[1],
+                first_ns=row[2],
+                last_ns=row[3],
+                sighting_count=row[4],
+                sighting_id=row[5],
+            )
+            for row in rows
+        ]
 
     def places(self, bbox: BBox, limit: int = 2_000) -> Places:
         """See `StoreReader`."""

@@ -238,3 +238,34 @@ def test_intervals_are_read_as_the_standard_has_them() -> None:
     for wrong in ("/", "2026-01-01T00:00:00Z/2025-01-01T00:00:00Z", "a/b/c", ""):
         with pytest.raises(InputError):
             parse_datetime(wrong)
+
+
+def test_sorties_are_listed_catalogued_and_recorded_over_the_web(site: Site) -> None:
+    listed = json.loads(site.get("/api/v1/sorties", site.viewing)[2])
+    assert [one["item_id"] for one in listed["items"]] == ["uav07_s1"]
+    catalogue = site.json("/stac")
+    (link,) = [one["href"] for one in catalogue["links"] if one["rel"] == "item"]
+    item = site.json(link)
+    assert item["geometry"]["type"] == "Polygon"
+    assert item["properties"]["skywarden:sightings"] == 3
+    assert len(site.json(item["assets"]["sightings"]["href"])["features"]) == 3
+    assert site.get(item["assets"]["recording"]["href"])[2][:5] == b"\x89MCAP"
+    assert site.json(f"{link}?unreviewed=true")["properties"]["title"].startswith("UNREVIEWED")
+    assert site.get("/stac/items/none")[0] == 404
+    assert site.get("/stac", site.viewing)[0] == 403
+
+
+def test_plans_come_over_the_web_as_proposals(site: Site) -> None:
+    status, headers, body = site.get("/api/v1/plans/survey/uav07-s1-eo.p1")
+    assert status == 200
+    assert (
+        headers["Content-Disposition"]
+        == 'attachment; filename="PROPOSAL-survey-of-parcel-uav07-s1-eo.p1.plan"'
+    )
+    assert json.loads(body)["fileType"] == "Plan"
+    status, headers, _ = site.get("/api/v1/plans/orbit/c-uav07-s1-eo.t2?unreviewed=true&radius_m=250")
+    assert (status, "PROPOSAL-UNREVIEWED-" in headers["Content-Disposition"]) == (200, True)
+    for path in ("survey/uav07-s1-eo.p2", "survey/none", "orbit/c-uav07-s1-eo.t0?height_m=400"):
+        status, _, body = site.get(f"/api/v1/plans/{path}")
+        assert status == 400
+        assert json.loads(body)["error"]
