@@ -7,12 +7,12 @@ from ground.store.reading import Filter, StoredContact, StoreReader
 from skywarden.clock import NS_PER_S
 
 _PAGE = 1_000
-_MAX_CONTACTS = 5_000
+_MAX_CONTACTS = 20_000
 _RELOAD_NS = 2 * NS_PER_S
 
 
 class FollowedContacts:
-    """One reader's copy, for its own thread; at most the 5,000 newest are loaded."""
+    """One reader's copy, for its own thread; at most the 20,000 newest are loaded."""
 
     def __init__(self, store: StoreReader, picture: LivePicture) -> None:
         self._store, self._picture = store, picture

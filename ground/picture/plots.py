@@ -41,6 +41,11 @@ class PlotShelf:
         page = found[wanted.offset : wanted.offset + wanted.limit]
         return self._store.plots_of_keys([one.record_key for one in page]), len(found)
 
+    def ids(self) -> set[str]:
+        """The plots that were found by now, as far as they are remembered."""
+        with self._lock:
+            return set(self._plots)
+
     def _catch_up(self) -> None:
         more, self._last_key = self._store.plots_after(self._last_key)
         for key, plot in more:

@@ -30,6 +30,7 @@ def start_neighbours(
 ) -> Neighbours:
     """The feeds that the settings name; their problems are the station's."""
     tak = start_tak(
+        base.state_dir,
         base.config.tak,
         memory.store,
         memory.picture,

@@ -18,6 +18,7 @@ from typing import Protocol
 from ground.tak.config import TakFeedConfig
 from ground.tak.event import CotEvent, as_mesh, as_xml
 from ground.tak.feed import Feed
+from ground.tak.memory import SentMemory
 from ground.tak.stream_protocol import StreamProtocol
 from skywarden.clock import NS_PER_S
 from skywarden.errors import ConfigError, LinkError
@@ -67,26 +68,34 @@ class Outgoing(Protocol):
         ...
 
 
-def open_outgoing(config: TakFeedConfig) -> Outgoing:
-    """The transport that the configuration names; raises `ConfigError` and `LinkError`."""
-    address = config.address
+def open_outgoing(config: TakFeedConfig, memory: SentMemory | None = None) -> Outgoing:
+    """The transport that the configuration names; raises `ConfigError` and `LinkError`.
+
+    `memory` is what was told there before.
+    """
+    address, memory = config.address, memory or SentMemory.of()
     if address.scheme == "udp":
-        return DatagramFeed(config)
+        return DatagramFeed(config, memory)
     if address.is_listening:
-        return ListeningFeed(config)
-    return CallingFeed(config)
+        return ListeningFeed(config, memory)
+    return CallingFeed(config, memory)
 
 
-def _new_feed(config: TakFeedConfig) -> Feed:
-    return Feed(interval_s=config.interval_s, repeat_s=config.repeat_s, max_per_s=config.max_per_s)
+def _new_feed(config: TakFeedConfig, memory: SentMemory) -> Feed:
+    return Feed(
+        interval_s=config.interval_s,
+        repeat_s=config.repeat_s,
+        max_per_s=config.max_per_s,
+        memory=memory,
+    )
 
 
 class DatagramFeed:
     """Mesh: to a multicast group or one host, an event a datagram."""
 
-    def __init__(self, config: TakFeedConfig) -> None:
-        self._config = config
-        self._feed = _new_feed(config)
+    def __init__(self, config: TakFeedConfig, memory: SentMemory) -> None:
+        self._config, self._memory = config, memory
+        self._feed = _new_feed(config, memory)
         self._target = _resolved(config.address.host, config.address.port, socket.SOCK_DGRAM)
         self._socket = socket.socket(self._target[0], socket.SOCK_DGRAM)
         self.counts = TakCounts()
@@ -211,8 +220,8 @@ class _Stream:
 class CallingFeed:
     """One stream to a TAK server; `turn` calls again when it is not connected."""
 
-    def __init__(self, config: TakFeedConfig) -> None:
-        self._config = config
+    def __init__(self, config: TakFeedConfig, memory: SentMemory) -> None:
+        self._config, self._memory = config, memory
         self._context = _client_context(config) if config.address.is_tls else None
         self._stream: _Stream | None = None
         self.counts = TakCounts()
@@ -261,7 +270,7 @@ class CallingFeed:
         stream = _Stream(
             raw,
             StreamProtocol("client", self._config.protocol),
-            _new_feed(self._config),
+            _new_feed(self._config, self._memory),
             self.counts,
             said_ns=now_ns,
         )
@@ -271,8 +280,8 @@ class CallingFeed:
 class ListeningFeed:
     """Streams that call us, at most `MAX_CLIENTS`."""
 
-    def __init__(self, config: TakFeedConfig) -> None:
-        self._config = config
+    def __init__(self, config: TakFeedConfig, memory: SentMemory) -> None:
+        self._config, self._memory = config, memory
         self._context = _server_context(config) if config.address.is_tls else None
         address = config.address
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
@@ -335,7 +344,9 @@ class ListeningFeed:
                 client.close()
                 continue
             protocol = StreamProtocol("server", self._config.protocol)
-            stream = _Stream(client, protocol, _new_feed(self._config), self.counts, since_ns=now_ns)
+            stream = _Stream(
+                client, protocol, _new_feed(self._config, self._memory), self.counts, since_ns=now_ns
+            )
             stream.said_ns = now_ns
             stream.unsent += protocol.greeting(now_ns)
             stream.is_shaking = self._context is not None

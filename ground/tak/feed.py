@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from ground.tak.event import CotEvent, CotPoint
+from ground.tak.memory import MAX_REMEMBERED, SentMemory
 from ground.tak.things import gone_event
 from skywarden.clock import NS_PER_S
 
@@ -16,7 +17,6 @@ MIN_VALID_NS = 300 * NS_PER_S
 """What is said late (a person confirmed it after an hour) holds at least so long after it was said."""
 _GONE_TIMES = 3
 _GONE_EVERY_NS = 5 * NS_PER_S
-_MAX_REMEMBERED = 50_000
 
 
 @dataclass(slots=True)
@@ -38,9 +38,16 @@ class _Gone:
 
 
 class Feed:
-    """See the module. One for each receiver; no clock of its own."""
+    """See the module. One for each receiver; no clock of its own.
 
-    def __init__(self, *, interval_s: float, repeat_s: float, max_per_s: float) -> None:
+    `memory` is shared by all receivers of one address, and older than this one: what it remembers and is
+    no more is taken off the maps of those who come back.
+    """
+
+    def __init__(
+        self, *, interval_s: float, repeat_s: float, max_per_s: float, memory: SentMemory | None = None
+    ) -> None:
+        self._memory = memory if memory is not None else SentMemory.of()
         self._interval_ns = round(interval_s * NS_PER_S)
         self._repeat_ns = round(repeat_s * NS_PER_S)
         self._max_per_s = max_per_s
@@ -56,6 +63,8 @@ class Feed:
         `offers` is everything that may be said. What was said before and is neither offered nor `held`
         (known, but its newest state may not leave) is gone. `now_ns`: UTC, never earlier than before.
         """
+        if self._now_ns is None:
+            self._recall(offers, held, now_ns)
         self._grow_allowance(now_ns)
         offered = {one.uid: one for one in offers}
         self._notice_gone(offered, held, now_ns)
@@ -116,9 +125,18 @@ class Feed:
         self._gone.pop(said.uid, None)
         self._sent.pop(said.uid, None)
         self._sent[said.uid] = _Sent(offer, offer.content, said.type, said.point, said.time_ns, said.stale_ns)
-        while len(self._sent) > _MAX_REMEMBERED:
+        while len(self._sent) > MAX_REMEMBERED:
             del self._sent[next(iter(self._sent))]
+        if not _is_brief(offer):
+            self._memory.note(said)
         return said
+
+    def _recall(self, offers: Sequence[CotEvent], held: Collection[str], now_ns: int) -> None:
+        """What was told before this receiver came, and is no more."""
+        known = {one.uid for one in offers} | set(held)
+        for told in self._memory.standing(now_ns):
+            if told.uid not in known:
+                self._gone[told.uid] = _Gone(told.kind, told.point, _GONE_TIMES, now_ns)
 
     def _notice_gone(self, offered: Collection[str], held: Collection[str], now_ns: int) -> None:
         for uid in [name for name in self._sent if name not in offered and name not in held]:

@@ -13,7 +13,15 @@ from ground.review.release import is_released
 from ground.store.reading import Filter, StoredContact, StoreReader
 from ground.tak.config import TakFeedConfig
 from ground.tak.event import CotEvent
-from ground.tak.things import contact_event, platform_events, plot_event, track_event, vessel_event
+from ground.tak.things import (
+    contact_event,
+    contact_uid,
+    platform_events,
+    plot_event,
+    plot_uid,
+    track_event,
+    vessel_event,
+)
 from skywarden.clock import NS_PER_S
 
 _MAX_PLOTS = 500
@@ -34,12 +42,15 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A contact as it was judged last; held: a track joined that nobody has judged, the old word stands."""
+    """A contact as it was judged last. Without an event nothing is said of it.
+
+    `is_held`: what was said stays: it may leave and is old, or was confirmed and a track joined that
+    nobody has judged.
+    """
 
     stored: StoredContact
     event: CotEvent | None
     newest_ns: int
-    is_released: bool
     is_held: bool
 
 
@@ -100,25 +111,24 @@ class StationOffers:
         for contact_id, stored in self._contacts.items():
             one = made.get(contact_id)
             if one is None or one.stored is not stored:
-                one = self._judged(stored)
+                one = self._judged(stored, since_ns)
             self._made[contact_id] = one
-            if one.event is None or one.newest_ns < since_ns:
-                continue
-            if one.is_released:
+            if one.event is not None and one.newest_ns >= since_ns:
                 found.events.append(one.event)
             elif one.is_held:
-                found.held.add(one.event.uid)
+                found.held.add(contact_uid(contact_id))
 
-    def _judged(self, stored: StoredContact) -> "_Made":
+    def _judged(self, stored: StoredContact, since_ns: int) -> "_Made":
         contact = stored.contact
         review = self._review.of_contact(contact.track_ids)
         decided_ns = review.decision.time_ns if review.decision is not None else 0
+        newest_ns = max(contact.last_ns, decided_ns)
+        is_free = is_released(review.state, with_unreviewed=self._config.unreviewed)
         return _Made(
             stored=stored,
-            event=contact_event(contact, review.state),
-            newest_ns=max(contact.last_ns, decided_ns),
-            is_released=is_released(review.state, with_unreviewed=self._config.unreviewed),
-            is_held=review.was == "confirmed" and review.new_tracks > 0,
+            event=contact_event(contact, review.state) if is_free and newest_ns >= since_ns else None,
+            newest_ns=newest_ns,
+            is_held=is_free or (review.was == "confirmed" and review.new_tracks > 0),
         )
 
     def _add_tracks(self, found: Offered) -> None:
@@ -145,4 +155,8 @@ class StationOffers:
             review = self._review.of_track(plot.plot_id)
             if is_released(review, with_unreviewed=self._config.unreviewed):
                 made.events.append(plot_event(plot, review))
+        said = {plot.plot_id for plot in plots}
+        for plot_id in self._shelf.ids() - said:  # more than are said at once: they stay as they were said
+            if is_released(self._review.of_track(plot_id), with_unreviewed=self._config.unreviewed):
+                made.held.add(plot_uid(plot_id))
         return made

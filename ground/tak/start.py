@@ -1,6 +1,7 @@
 """Puts the feeds to TAK of a station together."""
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -9,6 +10,7 @@ from ground.picture.live import LivePicture
 from ground.review.desk import ReviewDesk
 from ground.store.reading import StoreReader
 from ground.tak.config import TakFeedConfig
+from ground.tak.memory import memory_path
 from ground.tak.offers import StationOffers
 from ground.tak.worker import TakFeed
 from skywarden.clock import Clock
@@ -51,6 +53,7 @@ class TakFeeds:
 
 
 def start_tak(
+    state_dir: Path,
     configs: Sequence[TakFeedConfig],
     store: StoreReader,
     picture: LivePicture,
@@ -62,7 +65,8 @@ def start_tak(
     """The feeds, running; raises `ConfigError` and `LinkError` when one cannot begin."""
     feeds = []
     for number, config in enumerate(configs):
-        feed = TakFeed(config, StationOffers(config, store, picture, review, ais).at, clock, number)
+        offers = StationOffers(config, store, picture, review, ais)
+        feed = TakFeed(config, offers.at, clock, number, memory=memory_path(state_dir, config.url))
         add(f"TAK {config.url}", feed.stop)
         feed.start()
         feeds.append(feed)

@@ -50,7 +50,7 @@ def contact_event(contact: Contact, review: State, *, time_ns: int | None = None
     seen_ns = contact.position_ns if contact.position_ns is not None else contact.last_ns
     speed, course = contact.speed_mps, contact.course_deg
     return CotEvent(
-        uid=f"skywarden.{contact.contact_id}",
+        uid=contact_uid(contact.contact_id),
         type=_type_of(contact.label),
         how="m-s" if contact.is_exercise else "m-f",
         opex="e" if contact.is_exercise else "",
@@ -110,7 +110,7 @@ def plot_event(plot: Plot, review: State) -> CotEvent:
         notes.append(f"outline simplified by up to {moved_m:.1f} m")
     colour = _ACCENT[review]
     return CotEvent(
-        uid=f"skywarden.plot.{plot.plot_id}",
+        uid=plot_uid(plot.plot_id),
         type="u-d-f",
         how="m-s" if plot.is_exercise else "m-f",
         opex="e" if plot.is_exercise else "",
@@ -128,6 +128,16 @@ def plot_event(plot: Plot, review: State) -> CotEvent:
             _uncertainty(plot.position),
         ),
     )
+
+
+def contact_uid(contact_id: str) -> str:
+    """What TAK knows a contact by."""
+    return f"skywarden.{contact_id}"
+
+
+def plot_uid(plot_id: str) -> str:
+    """What TAK knows a plot by."""
+    return f"skywarden.plot.{plot_id}"
 
 
 def platform_events(state: PlatformState, kind: str, *, is_exercise: bool) -> list[CotEvent]:

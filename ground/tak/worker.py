@@ -4,12 +4,15 @@ grow.
 
 import random
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
 from ground.tak.config import TakFeedConfig
 from ground.tak.connections import Outgoing, TakCounts, open_outgoing
+from ground.tak.memory import MemoryFile, SentMemory
 from ground.tak.offers import Offered
 from skywarden.clock import Clock
 from skywarden.errors import ConfigError, LinkError, StoreError
@@ -19,6 +22,7 @@ _log = structlog.get_logger("ground.tak")
 _TURN_S = 0.5
 _REST_S = (1.0, 60.0)
 _STOP_S = 3.0
+_KEEP_S = 10.0
 
 
 class TakFeed:
@@ -27,9 +31,19 @@ class TakFeed:
     """
 
     def __init__(
-        self, config: TakFeedConfig, offers: Callable[[int], Offered], clock: Clock, number: int = 0
+        self,
+        config: TakFeedConfig,
+        offers: Callable[[int], Offered],
+        clock: Clock,
+        number: int = 0,
+        *,
+        memory: Path | None = None,
     ) -> None:
+        """`memory` is the file that remembers what was told, over restarts; `None` for none."""
         self.config = config
+        self._file = MemoryFile(memory) if memory is not None else None
+        self._memory = SentMemory.of()
+        self._kept_s = 0.0
         self.fault: str | None = None
         self._offers = offers
         self._clock = clock
@@ -64,7 +78,9 @@ class TakFeed:
 
     def start(self) -> None:
         """Open the address and begin."""
-        self._outgoing = open_outgoing(self.config)
+        if self._file is not None:
+            self._memory = self._file.read()
+        self._outgoing = open_outgoing(self.config, self._memory)
         if not self.config.address.is_tls:
             _log.info("this feed to TAK is not encrypted", url=self.config.url)
         self._thread.start()
@@ -76,6 +92,10 @@ class TakFeed:
             self._thread.join(_STOP_S)
         if self._outgoing is not None:
             self._outgoing.close()
+        try:
+            self._keep()
+        except StoreError as error:
+            _log.warning("what was told to TAK is not remembered", reason=str(error))
 
     def problems(self) -> list[str]:
         """Sentences for the station's notices."""
@@ -110,6 +130,14 @@ class TakFeed:
         now_ns = self._clock.utc_ns()
         offered = self._offers(now_ns)
         self._outgoing.turn(offered.events, offered.held, now_ns)
+        if time.monotonic() - self._kept_s >= _KEEP_S:
+            self._kept_s = time.monotonic()
+            self._keep()
+
+    def _keep(self) -> None:
+        if self._file is not None and self._memory.is_changed:
+            self._memory.is_changed = False
+            self._file.write(self._memory.standing(self._clock.utc_ns()))
 
     def _note(self, fault: str | None) -> None:
         """Log when a fault begins and when it ends."""

@@ -1,9 +1,13 @@
 """What a receiver of TAK events is told when: new, changed, again, and gone."""
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from ground.tak.event import CotEvent, CotPoint
 from ground.tak.feed import Feed
+from ground.tak.memory import MemoryFile, SentMemory
 
 S = 1_000_000_000
 T0 = 1_763_000_000 * S
@@ -100,6 +104,36 @@ def test_over_the_rate_the_newest_goes_first_and_nothing_is_lost() -> None:
         said += found
     assert said[:7] == ["6", "5", "4", "3", "2", "1", "0"]
     assert feed.waiting == 0
+
+
+def test_who_comes_back_is_told_what_was_taken_away_meanwhile() -> None:
+    memory = SentMemory.of()
+    first = Feed(interval_s=2.0, repeat_s=60.0, max_per_s=100.0, memory=memory)
+    first.due([_event("stays"), _event("held"), _event("goes"), _event("brief", valid_s=30.0)], (), T0)
+    later = Feed(interval_s=2.0, repeat_s=60.0, max_per_s=100.0, memory=memory)
+    assert _uids(later.due([_event("stays")], {"held"}, T0 + 100 * S)) == ["goes.gone", "stays"]
+    stale = Feed(interval_s=2.0, repeat_s=60.0, max_per_s=100.0, memory=memory)
+    assert stale.due([], (), T0 + 700 * S) == []
+
+
+def test_what_was_told_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    file = MemoryFile(tmp_path / "tak" / "x.json")
+    assert file.read().standing(T0) == []
+    memory = SentMemory.of()
+    _feed_with(memory).due([_event("a"), _event("b")], (), T0)
+    file.write(memory.standing(T0))
+    again = _feed_with(file.read())
+    assert _uids(again.due([_event("b")], (), T0 + 10 * S)) == ["a.gone", "b"]
+
+
+def _feed_with(memory: SentMemory) -> Feed:
+    return Feed(interval_s=2.0, repeat_s=60.0, max_per_s=100.0, memory=memory)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[[1]]", b"\xff" * 100, b"x" * 8_000_001])
+def test_a_damaged_memory_is_passed_over(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(data)
+    assert MemoryFile(tmp_path / "x.json").read().standing(T0) == []
 
 
 def test_taking_away_comes_before_news() -> None:

@@ -159,6 +159,20 @@ def test_a_confirmed_contact_that_a_new_track_joins_is_held_and_not_taken_away(t
         assert "t-x-d-d" not in seen
 
 
+def test_what_is_rejected_while_the_station_is_away_is_taken_off_when_it_comes_back(tmp_path: Path) -> None:
+    with _udp_listener() as (heard, port):
+        config = _config(f"udp://127.0.0.1:{port}")
+        with _station(tmp_path, config) as station:
+            _see(station, _fresh("uav07-s1-eo.t1", 1))
+            _decide(station, "c-uav07-s1-eo.t1", "confirmed")
+            _until_event(heard, lambda one: one.uid == "skywarden.c-uav07-s1-eo.t1")  # type: ignore[attr-defined]
+        with _station(tmp_path) as station:
+            _decide(station, "c-uav07-s1-eo.t1", "rejected")
+        with _station(tmp_path, config):
+            gone = _until_event(heard, lambda one: one.type == "t-x-d-d")  # type: ignore[attr-defined]
+            assert gone.uid == "skywarden.c-uav07-s1-eo.t1.gone"  # type: ignore[attr-defined]
+
+
 def _offers(*events: CotEvent) -> Callable[[int], Offered]:
     return lambda now_ns: Offered(events=list(events))
 
