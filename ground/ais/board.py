@@ -1,7 +1,8 @@
 """What AIS says about many contacts at once, so that a list can be asked for the silent ones.
 
-A verdict takes milliseconds, a list has thousands: each is kept until its contact changed or it grew old, and
-one call judges no longer than it was given. What is not judged yet comes with the next call.
+A verdict takes milliseconds, a list has thousands: each is kept until its contact changed or it grew old, one
+call judges no longer than it was given, and all calls together take no more than a share of the time. What is
+not judged yet comes with a later call; what was never judged comes first.
 """
 
 import threading
@@ -21,7 +22,7 @@ _MAX_BESIDE = 200
 
 _FRESH_NS = 30 * NS_PER_S
 _SETTLED_NS = 3_600 * NS_PER_S
-_RECENT_NS = 7_200 * NS_PER_S
+_RECENT_NS = 1_200 * NS_PER_S  # reports that come after a look change the word on it for so long
 _MAX_KEPT = 20_000
 
 
@@ -65,8 +66,9 @@ def contacts_beside(store: StoreReader, contact: Contact) -> list[Contact]:
 class VerdictBoard:
     """See the module. Safe from any thread: one judges, the others read what is kept."""
 
-    def __init__(self, watch: AisWatch, store: StoreReader, clock: Clock) -> None:
-        self._watch, self._store, self._clock = watch, store, clock
+    def __init__(self, watch: AisWatch, store: StoreReader, clock: Clock, share: float = 0.25) -> None:
+        self._watch, self._store, self._clock, self._share = watch, store, clock, share
+        self._rests_until_ns = 0
         self._judging = threading.Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
@@ -77,10 +79,11 @@ class VerdictBoard:
         judged yet or not anew."""
         asked = [one for one in contacts if may_be_vessel(one.contact)]
         now_ns = self._clock.utc_ns()
-        due = [one for one in asked if self._is_due(one, now_ns)]
+        due = sorted((one for one in asked if self._is_due(one, now_ns)), key=self._last_judged_ns)
         if due and self._judging.acquire(blocking=False):
             try:
-                due = due[self._judge(due, now_ns, limit_s) :]
+                if self._clock.monotonic_ns() >= self._rests_until_ns:
+                    due = due[self._judge(due, now_ns, limit_s) :]
             finally:
                 self._judging.release()
         kept = [self._kept.get(one.contact.contact_id) for one in asked]
@@ -90,13 +93,20 @@ class VerdictBoard:
         kept = self._kept.get(stored.contact.contact_id)
         if kept is None or kept.revision != stored.revision:
             return True
-        is_recent = now_ns - stored.contact.last_ns < _RECENT_NS
+        is_recent = kept.judged_ns - stored.contact.last_ns < _RECENT_NS
         return now_ns - kept.judged_ns > (_FRESH_NS if is_recent else _SETTLED_NS)
+
+    def _last_judged_ns(self, stored: StoredContact) -> int:
+        kept = self._kept.get(stored.contact.contact_id)
+        return kept.judged_ns if kept is not None else 0
 
     def _judge(self, due: Sequence[StoredContact], now_ns: int, limit_s: float) -> int:
         """How many of them, from the first on, were judged in the time given; at least one."""
-        end_ns = self._clock.monotonic_ns() + round(limit_s * NS_PER_S)
-        for count, stored in enumerate(due, start=1):
+        begin_ns = self._clock.monotonic_ns()
+        end_ns = begin_ns + round(limit_s * NS_PER_S)
+        count = 0
+        for stored in due:
+            count += 1
             verdict = self._watch.verdict(stored.contact, contacts_beside(self._store, stored.contact))
             standing = Standing(
                 contact_id=stored.contact.contact_id,
@@ -109,5 +119,7 @@ class VerdictBoard:
             while len(self._kept) > _MAX_KEPT:
                 self._kept.popitem(last=False)
             if self._clock.monotonic_ns() >= end_ns:
-                return count
-        return len(due)
+                break
+        spent_ns = self._clock.monotonic_ns() - begin_ns
+        self._rests_until_ns = begin_ns + round(spent_ns / self._share)
+        return count

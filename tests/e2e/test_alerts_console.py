@@ -1,7 +1,10 @@
 """The watch in a real browser: zones drawn, alerts heard and seen to, vessels on AIS, names that are gone."""
 
+import functools
+import operator
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +21,7 @@ from ground.console.dev.fake_ground import FakeGround, Server
 from ground.serve import GroundHandle, start_ground
 from skywarden.ais.compose import compose_sentences
 from tests.e2e.browsing import AXE, LIMIT_MS, violations
-from tests.ground.scenes import METRE_DEG, chip, position, put, running_edge, sighting, until
+from tests.ground.scenes import METRE_DEG, START_NS, chip, position, put, running_edge, sighting, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("browser")]
 
@@ -278,7 +281,7 @@ def test_the_watch_meets_wcag_2_2_aa_in_every_theme_and_on_a_phone(opened: Page)
 def station(tmp_path: Path) -> Iterator[GroundHandle]:
     """A real station with a receiver of AIS that has heard much, so that silence says something."""
     source = AisSourceConfig(
-        name="mast", connection="udpin:127.0.0.1:0", latitude_deg=0.0, longitude_deg=20.0
+        name="mast", connection="tcpin:127.0.0.1:0", latitude_deg=0.0, longitude_deg=20.0
     )
     handle = start_ground(
         GroundConfig(
@@ -294,19 +297,21 @@ def station(tmp_path: Path) -> Iterator[GroundHandle]:
         handle.stop()
 
 
-def test_at_a_real_station_a_zone_is_drawn_a_vessel_enters_and_is_heard_and_seen_to(
+def test_at_a_real_station_a_vessel_enters_a_drawn_zone_is_heard_read_and_seen_to(
     browser: Browser, station: GroundHandle, tmp_path: Path
 ) -> None:
+    now_s = time.time() - START_NS / 1e9
+    _hear_an_hour_of_ais(station)
     context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
     try:
         with running_edge(tmp_path, station) as (outbox, downlink):
-            far = [sighting("t1", n, at_s=float(n), place=position(2_000.0)) for n in range(3)]
+            far = [sighting("t1", n, at_s=now_s + n, place=position(2_000.0)) for n in range(3)]
             put(outbox, *far, chip(far[0]))
             assert downlink.wait_until_delivered(30)
             page = context.new_page()
             _at_the_map(page, station.sign_in_page("ana", Role.OPERATOR))
             _draw_round_zero(page)
-            put(outbox, *(sighting("t2", n, at_s=float(n), place=position()) for n in range(4)))
+            put(outbox, *(sighting("t2", n, at_s=now_s + n, place=position()) for n in range(4)))
             bell = page.get_by_test_id("alert-bell")
             expect(bell).to_have_attribute("data-open", "1")
             expect(bell).to_have_attribute("data-horn", "ready")
@@ -315,15 +320,24 @@ def test_at_a_real_station_a_zone_is_drawn_a_vessel_enters_and_is_heard_and_seen
             alert = page.get_by_test_id("alert")
             expect(alert.get_by_test_id("alert-why")).to_contain_text("inside Keep out with 100%")
             alert.get_by_test_id("alert-show").click()
-            _hear_somebody_else(station)
-            card = page.get_by_test_id("contact-detail").get_by_test_id("review-ais")
-            expect(card.get_by_test_id("ais-reasons")).to_contain_text("AIS")
             expect(page.get_by_test_id("contact-detail")).to_have_attribute("data-contact-id", "c-t2")
+            card = page.get_by_test_id("contact-detail").get_by_test_id("review-ais")
+            expect(card).to_have_attribute("data-verdict", "silent")
+            expect(card.get_by_test_id("ais-reasons")).to_contain_text("no vessel on AIS fits")
+            expect(card.get_by_test_id("ais-reasons")).to_contain_text("would have been heard with")
             alert.get_by_test_id("alert-acknowledge").click()
             expect(alert.get_by_test_id("alert-taken")).to_contain_text("ana")
             expect(bell).to_have_attribute("data-open", "0")
             assert _acknowledgers(station) == ["ana"]
-            _find_it_on_ais(page)
+            page.keyboard.press("f")
+            page.get_by_test_id("tab-ais").click()
+            row = page.locator('[data-testid="ais-row"][data-mmsi="230108617"]')
+            expect(row).to_contain_text("MARIA")
+            row.click()
+            expect(page.get_by_test_id("ais-detail")).to_contain_text("fishing")
+            page.get_by_test_id("tab-contacts").click()
+            page.get_by_test_id("verdict-filter").select_option("silent")
+            expect(page.locator('[data-testid="contact-row"][data-contact-id="c-t2"]')).to_be_visible()
     finally:
         context.close()
 
@@ -355,30 +369,37 @@ def _draw_round_zero(page: Page) -> None:
     expect(page.locator('[data-testid="zone-row"]', has_text="Keep out")).to_be_visible()
 
 
-def _hear_somebody_else(station: GroundHandle) -> None:
-    """A vessel of AIS half a kilometre away, by radio."""
+def _hear_an_hour_of_ais(station: GroundHandle) -> None:
+    """Six vessels four kilometres north that send by the rules, and one with a name; the times in tag blocks.
+
+    Without having heard class A and class B from thereabouts, no silence says anything.
+    """
     until(lambda: station.ais.sources[0].address is not None, 30.0)
     address = station.ais.sources[0].address
     assert address is not None
-    fix: dict[str, int | float | str | bool | None] = {
-        "type": 1,
-        "mmsi": "230108610",
-        "lat": 0.004,
-        "lon": 20.0,
-        "speed": 9.0,
-        "course": 90.0,
-    }
-    name: dict[str, int | float | str | bool | None] = {"type": 5, "mmsi": "230108610", "shipname": "MARIA"}
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sender:
-        for message in (name | {"shiptype": 30}, fix):
-            for line in compose_sentences(message):
-                sender.sendto(line + b"\n", address)
-    until(lambda: station.ais.vessel("230108610") is not None, 30.0)
+    end_s = int(time.time())
+    lines = []
+    for second in range(end_s - 3_600, end_s, 10):
+        for number in range(6):
+            lines += _said(
+                second,
+                type=18 if number % 2 else 1,
+                mmsi=f"23010861{number}",
+                lat=4_000 * METRE_DEG,
+                lon=20.0 + (3_000.0 * number - 9_000.0 + 2.0 * (second - end_s)) * METRE_DEG,
+                speed=3.9,
+                course=90.0,
+            )
+        lines += _said(second, type=1, mmsi="230108617", lat=1_000 * METRE_DEG, lon=20.0, speed=0.0)
+    lines += _said(end_s, type=5, mmsi="230108617", shipname="MARIA", shiptype=30)
+    with closing(socket.create_connection(address, 30.0)) as feed:
+        feed.sendall(b"\r\n".join([*lines, b""]))
+        until(lambda: (station.ais.vessel("230108617") or [None])[0] is not None, 30.0)
+        until(lambda: station.ais.status()[1]["reports"] >= 360 * 7, 60.0)
 
 
-def _find_it_on_ais(page: Page) -> None:
-    page.get_by_test_id("tab-ais").click()
-    row = page.locator('[data-testid="ais-row"][data-mmsi="230108610"]')
-    expect(row).to_contain_text("MARIA")
-    row.click()
-    expect(page.get_by_test_id("ais-detail")).to_contain_text("fishing")
+def _said(second: int, **values: int | float | str | bool | None) -> list[bytes]:
+    """A message with the time at which it was heard."""
+    block = f"c:{second}".encode()
+    tag = b"\\" + block + f"*{functools.reduce(operator.xor, block):02X}".encode() + b"\\"
+    return [tag + line for line in compose_sentences(values)]

@@ -3,3 +3,4 @@ import './decode.test';
 import './format.test';
 import './geometry.test';
 import './sse.test';
+import './watch.test';

@@ -228,7 +228,7 @@ def test_a_board_judges_what_it_can_in_its_time_and_keeps_it(tmp_path: Path) -> 
         watch.take("one", tuple(report(second, 5.0 * second, 0) for second in range(0, 1_000, 10)))
         store = SqliteStore(tmp_path / "store.sqlite", ContactBook(ContactsConfig()))
         stack.callback(store.close)
-        board = VerdictBoard(watch, store, clock)
+        board = VerdictBoard(watch, store, clock, share=1.0)
         contacts = [
             StoredContact(contact=one, best_chip_id=None, revision=1)
             for one in (

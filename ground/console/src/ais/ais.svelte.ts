@@ -6,8 +6,11 @@ import { view } from '../state/view.svelte';
 import { fetchVessel, readStandings, readVessels, Tagged, type Standing, type Vessel, type VesselTrack } from './api';
 
 const EVERY_MS = 4_000;
+/** With many in sight the ground is asked half as often. */
+const MANY = 300;
+const MANY_EVERY_MS = 8_000;
 const VERDICTS_EVERY_MS = 10_000;
-const PENDING_MS = 1_500;
+const PENDING_MS = 2_500;
 const MOVED_MS = 300;
 /** Beside what is in sight this share of it is asked for too, so that a small move shows no gap. */
 const MARGIN = 0.25;
@@ -127,7 +130,7 @@ class Ais {
 
   async #everyVessels(): Promise<void> {
     await this.lookForVessels();
-    if (!this.#stopped) this.#timers[0] = setTimeout(() => void this.#everyVessels(), EVERY_MS);
+    if (!this.#stopped) this.#timers[0] = setTimeout(() => void this.#everyVessels(), this.vessels.length > MANY ? MANY_EVERY_MS : EVERY_MS);
   }
 
   async #everyStandings(): Promise<void> {

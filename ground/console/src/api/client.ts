@@ -13,7 +13,8 @@ export function whenRefused(tell: () => void): void {
   onRefused = tell;
 }
 
-const BASE = new URL('.', document.baseURI);
+// Unit tests run without a page.
+const BASE = new URL('.', globalThis.document?.baseURI ?? 'http://localhost/');
 const ORIGIN = BASE.origin;
 
 /** The full address of a path below the console's own folder. */

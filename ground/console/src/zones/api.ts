@@ -145,6 +145,7 @@ export async function importZones(file: File, kind: ZoneKind, widthM: number, to
 export function freshId(prefix: string, name: string): string {
   const slug = name
     .normalize('NFKD')
+    .replace(/[\u0300-\u036f]/g, '')
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-+|-+$/g, '')
