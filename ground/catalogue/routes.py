@@ -53,6 +53,17 @@ class SortieList(View):
     number_returned: int
 
 
+class CatalogueView(View):
+    """A STAC Catalog."""
+
+    type: str
+    stac_version: str
+    id: str
+    title: str
+    description: str
+    links: list[dict[str, str]]
+
+
 def add_sortie_routes(
     app: FastAPI, store: StoreReader, source: Callable[[], ExportSource], clock: Clock
 ) -> None:
@@ -97,7 +108,7 @@ def _add_recording(app: FastAPI, shelf: SortieShelf, source: Callable[[], Export
 
 
 def _add_stac(app: FastAPI, shelf: SortieShelf, source: Callable[[], ExportSource], clock: Clock) -> None:
-    @app.get("/stac", response_class=Response, responses=_content("application/json"), tags=["sorties"])
+    @app.get("/stac", response_model=CatalogueView, tags=["sorties"])
     @needs(Permission.EXPORT)
     def catalogue(request: Request, offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0) -> Response:
         """A STAC catalogue of the sorties, newest first, 1,000 at a time."""

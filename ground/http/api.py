@@ -42,7 +42,8 @@ from ground.http.export_routes import add_export_routes, add_file_routes
 from ground.http.gate import Caller, Gate, needs, open_to_all, require_permissions
 from ground.http.layers import find_layers
 from ground.http.plot_routes import add_plot_routes
-from ground.http.questions import Wanted
+from ground.http.questions import Paged, Wanted, WantedBox, WantedStates, is_in_box, parse_bbox
+from ground.http.reference_page import add_reference_page
 from ground.http.review_routes import add_review_routes
 from ground.http.session_routes import Cookie, add_session_routes
 from ground.http.stream import LiveStream
@@ -52,6 +53,7 @@ from ground.picture.live import LivePicture, PlatformState, Thing, TrackState
 from ground.plans.routes import add_plan_routes
 from ground.report.routes import add_report_routes
 from ground.review.desk import ReviewDesk
+from ground.review.listing import contacts_in, sightings_in
 from ground.store.reading import Filter, StoreCounts, StoredContact, StoredSighting, StoreReader
 from skywarden import __version__
 from skywarden.clock import Clock
@@ -203,6 +205,7 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     add_site_routes(app, SiteShelf(station.store, station.contacts))
     add_tasking_routes(app, station.desk, station.store, station.picture, station.clock)
     _add_layer_routes(app, station)
+    add_reference_page(app)
     _add_console(app, station)
     require_permissions(app)
     app.add_middleware(Gate, web=app, doorkeeper=station.doorkeeper, cookie_name=station.cookie.name)
@@ -333,15 +336,39 @@ def _add_picture_routes(app: FastAPI, station: Station, questions: _Questions, s
 
     @app.get("/api/v1/platforms", response_model=views.PlatformList, tags=["picture"])
     @needs(Permission.SEE_PICTURE)
-    def platforms() -> views.PlatformList:
+    def platforms(paged: Paged) -> views.PlatformList:
         """All platforms ever heard, by id."""
-        return views.PlatformList(items=[questions.platform(one) for one in station.picture.platforms()])
+        every = station.picture.platforms()
+        page = paged.of(every)
+        return views.PlatformList(
+            items=[questions.platform(one) for one in page],
+            number_matched=len(every),
+            number_returned=len(page),
+        )
 
     @app.get("/api/v1/tracks", response_model=views.TrackList, tags=["picture"])
     @needs(Permission.SEE_PICTURE)
-    def tracks() -> views.TrackList:
-        """What the platforms follow now."""
-        return views.TrackList(items=[questions.track(one) for one in station.picture.tracks()])
+    def tracks(
+        paged: Paged,
+        bbox: WantedBox = None,
+        label: Annotated[str | None, Query(max_length=64)] = None,
+        platform_id: Annotated[str | None, Query(max_length=128)] = None,
+    ) -> views.TrackList:
+        """What the platforms follow now; in a box only those with a place."""
+        box = parse_bbox(bbox) if bbox is not None else None
+        every = [
+            one
+            for one in station.picture.tracks()
+            if label in (None, one.track.label)
+            and platform_id in (None, one.track.platform_id)
+            and (box is None or is_in_box(one.track.position, box))
+        ]
+        page = paged.of(every)
+        return views.TrackList(
+            items=[questions.track(one) for one in page],
+            number_matched=len(every),
+            number_returned=len(page),
+        )
 
     @app.get(
         "/api/v1/live",
@@ -373,9 +400,12 @@ def _add_picture_routes(app: FastAPI, station: Station, questions: _Questions, s
 def _add_contact_routes(app: FastAPI, station: Station, questions: _Questions) -> None:
     @app.get("/api/v1/contacts", response_model=views.ContactList, tags=["contacts"])
     @needs(Permission.SEE_CONTACTS)
-    def contacts(wanted: Wanted) -> views.ContactList:
+    def contacts(wanted: Wanted, state: WantedStates = None) -> views.ContactList:
         """Contacts, newest first."""
-        found, matched = station.store.contacts(wanted)
+        if state:
+            found, matched = contacts_in(station.store, station.review.book(), wanted, state)
+        else:
+            found, matched = station.store.contacts(wanted)
         return views.ContactList(
             items=[questions.contact(one) for one in found],
             number_matched=matched,
@@ -402,9 +432,12 @@ def _add_contact_routes(app: FastAPI, station: Station, questions: _Questions) -
 def _add_sighting_routes(app: FastAPI, station: Station, questions: _Questions) -> None:
     @app.get("/api/v1/sightings", response_model=views.SightingList, tags=["sightings"])
     @needs(Permission.SEE_CONTACTS)
-    def sightings(wanted: Wanted) -> views.SightingList:
-        """Sightings, newest first."""
-        found, matched = station.store.sightings(wanted)
+    def sightings(wanted: Wanted, state: WantedStates = None) -> views.SightingList:
+        """Sightings, newest first; of unreviewed ones there are at least `number_matched`."""
+        if state:
+            found, matched = sightings_in(station.store, station.review.book(), wanted, state)
+        else:
+            found, matched = station.store.sightings(wanted)
         return views.SightingList(
             items=[questions.sighting(one) for one in found],
             number_matched=matched,
@@ -432,9 +465,13 @@ def _add_sighting_routes(app: FastAPI, station: Station, questions: _Questions) 
 def _add_layer_routes(app: FastAPI, station: Station) -> None:
     @app.get("/api/v1/layers", response_model=views.LayerList, tags=["layers"])
     @needs(Permission.SEE_PICTURE)
-    def layers() -> views.LayerList:
+    def layers(paged: Paged) -> views.LayerList:
         """The map layers that this station has."""
+        every = find_layers(station.layers_dir)
+        page = paged.of(every)
         return views.LayerList(
+            number_matched=len(every),
+            number_returned=len(page),
             items=[
                 views.LayerView(
                     name=layer.name,
@@ -444,8 +481,8 @@ def _add_layer_routes(app: FastAPI, station: Station) -> None:
                     coordinates=list(layer.sidecar.coordinates) if layer.sidecar.coordinates else None,
                     style=layer.sidecar.style,
                 )
-                for layer in find_layers(station.layers_dir)
-            ]
+                for layer in page
+            ],
         )
 
     @app.get(

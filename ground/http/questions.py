@@ -1,16 +1,22 @@
 """What requests ask for, read from their query: times, boxes, pages, filters."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Query
 
+from ground.review.entries import State
 from ground.store.reading import Filter
 from skywarden.errors import InputError
+from skywarden.messages import Position
+
+T = TypeVar("T")
 
 _MAX_PAGE = 1_000
 _MAX_EXPORT = 50_000
+_MAX_SHORT_LIST = 10_000
 
 
 def parse_time(text: str) -> int:
@@ -68,6 +74,46 @@ def _wanted_export(
 ) -> Filter:
     return replace(wanted, limit=limit)
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """Which part of a list is wanted."""
+
+    limit: int
+    offset: int
+
+    def of(self, every: Sequence[T]) -> Sequence[T]:
+        """That part."""
+        return every[self.offset : self.offset + self.limit]
+
+
+def _paged(
+    limit: Annotated[int, Query(ge=1, le=_MAX_SHORT_LIST)] = _MAX_SHORT_LIST,
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+) -> Page:
+    return Page(limit=limit, offset=offset)
+
+
+def is_in_box(position: Position | None, bbox: tuple[float, float, float, float]) -> bool:
+    """Whether a place lies in `west,south,east,north`; what has none lies in no box."""
+    if position is None:
+        return False
+    west, south, east, north = bbox
+    longitude = position.longitude_deg
+    inside = west <= longitude <= east if west <= east else longitude >= west or longitude <= east
+    return inside and south <= position.latitude_deg <= north
+
+
+Paged = Annotated[Page, Depends(_paged)]
+"""A part of a list that is never long."""
+
+WantedBox = Annotated[str | None, Query(max_length=100, description="west,south,east,north")]
+"""Within a box; `parse_bbox` reads it."""
+
+WantedStates = Annotated[
+    list[State] | None, Query(max_length=4, description="only in this state of review; several times")
+]
+"""Where review stands."""
 
 Wanted = Annotated[Filter, Depends(_wanted)]
 """One page of what is wanted."""

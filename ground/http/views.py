@@ -268,6 +268,8 @@ class PlatformList(View):
     """All platforms."""
 
     items: list[PlatformView]
+    number_matched: int
+    number_returned: int
 
 
 class ContactList(View):
@@ -290,6 +292,8 @@ class TrackList(View):
     """All live tracks."""
 
     items: list[TrackView]
+    number_matched: int
+    number_returned: int
 
 
 class LayerView(View):
@@ -307,6 +311,8 @@ class LayerList(View):
     """All map layers."""
 
     items: list[LayerView]
+    number_matched: int
+    number_returned: int
 
 
 class PointView(View):

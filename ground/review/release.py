@@ -133,7 +133,7 @@ def _decided_sightings(store: StoreReader, book: ReviewBook, wanted: Filter) -> 
     for contact_id in _confirmed_contacts(store, book, wanted):
         yield from _pages(lambda page: store.sightings(page)[0], replace(wanted, contact_id=contact_id))
     alone = store.sightings_of_ids(book.sightings_that_are(_CONFIRMED))
-    yield from (one for one in alone if _matches(one, wanted))
+    yield from (one for one in alone if is_match(one, wanted))
 
 
 def _confirmed_in_turn(store: StoreReader, book: ReviewBook, wanted: Filter) -> Iterator[StoredSighting]:
@@ -143,7 +143,7 @@ def _confirmed_in_turn(store: StoreReader, book: ReviewBook, wanted: Filter) -> 
         yield from _pages(lambda page: store.sightings(page)[0], replace(wanted, contact_id=contact_id))
     came = set(names)
     for one in store.sightings_of_ids(book.sightings_that_are(_CONFIRMED)):
-        if one.contact_id not in came and _matches(one, wanted):
+        if one.contact_id not in came and is_match(one, wanted):
             yield one
 
 
@@ -166,7 +166,8 @@ def _pages(ask: Callable[[Filter], list[StoredSighting]], wanted: Filter) -> Ite
         until_ns = last_ns
 
 
-def _matches(stored: StoredSighting, wanted: Filter) -> bool:
+def is_match(stored: StoredSighting, wanted: Filter) -> bool:
+    """Whether a sighting is among those that the store would find; pages do not count."""
     sighting = stored.sighting
     if wanted.contact_id not in (None, stored.contact_id):
         return False

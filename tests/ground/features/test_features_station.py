@@ -17,9 +17,10 @@ import pyogrio
 import pytest
 
 from ground.accounts.access_log import read_events
-from ground.accounts.roles import Role, Scope
+from ground.accounts.roles import LOGGED, OPENED, Permission, Role, Scope
 from ground.features.collections import COLLECTIONS, FeatureShelf
 from ground.features.routes import parse_datetime
+from ground.http.reference_page import reference_page
 from ground.serve import GroundHandle
 from ground.store.reading import Filter
 from skywarden.errors import InputError
@@ -269,3 +270,82 @@ def test_plans_come_over_the_web_as_proposals(site: Site) -> None:
         status, _, body = site.get(f"/api/v1/plans/{path}")
         assert status == 400
         assert json.loads(body)["error"]
+
+
+def _ids(site: Site, path: str, name: str) -> tuple[list[str], int]:
+    status, _, body = site.get(path, site.viewing)
+    assert status == 200, body
+    tree = json.loads(body)
+    assert tree["number_returned"] == len(tree["items"])
+    return [one[name] for one in tree["items"]], tree["number_matched"]
+
+
+def test_lists_are_asked_by_state_of_review(site: Site) -> None:
+    assert _ids(site, "/api/v1/contacts?state=confirmed", "contact_id") == (["c-uav07-s1-eo.t0"], 1)
+    both = "/api/v1/contacts?state=confirmed&state=rejected&label=vessel"
+    assert set(_ids(site, both, "contact_id")[0]) == {"c-uav07-s1-eo.t0", "c-uav07-s1-eo.t1"}
+    rejected, matched = _ids(site, "/api/v1/sightings?state=rejected&limit=2", "sighting_id")
+    assert (rejected, matched) == (["uav07-s1-eo.t1-3", "uav07-s1-eo.t1-2"], 3)
+    assert _ids(site, "/api/v1/sightings?state=rejected&limit=2&offset=2", "sighting_id")[0] == [
+        "uav07-s1-eo.t1-1"
+    ]
+    open_ones, _ = _ids(site, "/api/v1/sightings?state=unreviewed", "sighting_id")
+    assert open_ones == ["uav07-s1-eo.t9-1", "uav07-s1-eo.t3-3", "uav07-s1-eo.t3-2", "uav07-s1-eo.t3-1"]
+    far = "/api/v1/sightings?state=more&bbox=0,0,1,1"
+    assert _ids(site, far, "sighting_id") == ([], 0)
+    assert site.get("/api/v1/contacts?state=odd", site.viewing)[0] == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/api/v1/platforms", "platform_id"),
+        ("/api/v1/tracks", "track_id"),
+        ("/api/v1/layers", "name"),
+        ("/api/v1/sorties", "item_id"),
+        ("/api/v1/contacts", "contact_id"),
+        ("/api/v1/sightings", "sighting_id"),
+    ],
+)
+def test_every_list_comes_in_pages(site: Site, path: str, name: str) -> None:
+    every, matched = _ids(site, path, name)
+    assert matched == len(every)
+    pages = [_ids(site, f"{path}?limit=1&offset={number}", name)[0] for number in range(matched)]
+    assert [one for page in pages for one in page] == every
+    assert _ids(site, f"{path}?offset=1000", name) == ([], matched)
+
+
+def test_the_api_explains_itself_without_internet(site: Site) -> None:
+    status, headers, body = site.get("/api/docs", site.viewing)
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/html")
+    text = body.decode()
+    for path in json.loads(site.get("/openapi.json", site.viewing)[2])["paths"]:
+        assert f"<code>{path}</code>" in text, path
+    assert "Needs: export" in text
+    assert "<script" not in text
+    assert 'href="http' not in text, "nothing comes from elsewhere"
+    assert site.get("/api/docs.css", site.viewing)[1]["Content-Type"].startswith("text/css")
+    assert site.get("/api/docs", "none")[0] == 401
+
+
+def test_nothing_in_a_description_becomes_markup() -> None:
+    hostile = {
+        "info": {"title": "<b>", "description": "<script>"},
+        "paths": {"/x\"><i>": {"get": {"description": "<i>", "responses": {"<": {"description": "<"}},
+                                       "parameters": [{"name": "<", "in": "<", "schema": {"enum": ["<"]}}]}}},
+        "components": {"schemas": {"<m>": {"properties": {"<": {"$ref": "#/<"}}}}},
+    }  # fmt: skip
+    page = reference_page(hostile, {})
+    for tag in ("<b>", "<script>", "<i>", "<m>"):
+        assert tag not in page
+
+
+def test_a_key_with_the_right_scope_reaches_every_route_that_is_no_persons_own(site: Site) -> None:
+    opened = frozenset().union(*OPENED.values())
+    for rule in site.ground.rules:
+        is_a_persons = rule.permission in (Permission.REVIEW, Permission.OWN_SESSION)
+        assert (rule.permission in opened) != is_a_persons, rule
+    exports = {rule.path for rule in site.ground.rules if rule.permission is Permission.EXPORT}
+    assert exports >= {"/api/v1/exports/{form}", "/ogc", "/stac", "/api/v1/sorties/{name}/recording.mcap"}
+    assert Permission.EXPORT in LOGGED, "each of them is written down before it is answered"
