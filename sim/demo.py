@@ -24,25 +24,28 @@ import structlog
 from edge.environment import clean_environment
 from edge.supervisor import python_module
 from ground.accounts.roles import Role
+from ground.ais.config import AisConfig, AisSourceConfig
 from ground.config import GroundConfig
 from ground.serve import GroundHandle, start_ground
 from sim.edge_toml import edge_toml
-from sim.replay import Replay
+from sim.replay import LOOP_GAP_S, Replay
 from sim.replay_outputs import FolderOutput, MavlinkSocket
 from sim.scenario.description import Scenario, load_scenario
+from sim.scenario.flown.live import AisSpeaker
+from sim.scenario.flown.runs import sentences_in
 from sim.scenario.layers import write_layers
 from sim.scenario.runner import TERRAIN_NAME, render_flights
-from sim.scenario.world import World
+from sim.scenario.world import Grid, World
 from skywarden import __version__
 from skywarden.errors import SkywardenError
 from skywarden.evidence import create_evidence_key, enrolment_line, evidence_key_path
 from skywarden.flight.reader import FlightReader
-from skywarden.flight.schema import FixedMount
+from skywarden.flight.schema import AIS, FixedMount
 from skywarden.link import keys
 
 log = structlog.get_logger("demo")
 
-SCENARIO = "coast-and-hill"
+SCENARIO = "fishing-fleet"
 SECONDS = 80.0
 FRAMES_PER_S = 2.0
 KEEP_FRAMES = 40
@@ -98,8 +101,16 @@ class Demo:
     def start(self, flights: dict[str, Path], layers: Path) -> str:
         """Start ground, edges and replays; the address of the console, good for signing in once."""
         state = str(self._folder / "ground")
+        scenario = load_scenario(SCENARIO)
+        ais_port = _free_udp_port()
         ground = start_ground(
-            GroundConfig(state=state, http=self._http, link="127.0.0.1:0", layers=str(layers))
+            GroundConfig(
+                state=state,
+                http=self._http,
+                link="127.0.0.1:0",
+                layers=str(layers),
+                ais=AisConfig(source=(_receiver(scenario, ais_port),)),
+            )
         )
         self._ground = ground
         self._key = ground.program_key()
@@ -111,6 +122,7 @@ class Demo:
             inbox.mkdir(parents=True)
             self._start_edge(ground, platform_id, flight, inbox, port)
             self._start_replay(platform_id, flight, inbox, port, stop)
+        self._start_ais(scenario, next(iter(flights.values())), ais_port, stop)
         self._stack.callback(stop.set)
         return ground.sign_in_page("demo", Role.SUPERVISOR)
 
@@ -197,6 +209,25 @@ class Demo:
         thread.start()
         self._stack.callback(thread.join, 5.0)
 
+    def _start_ais(self, scenario: Scenario, flight: Path, port: int, stop: threading.Event) -> None:
+        """What the station's receiver hears; a quarter of an hour of it came before the demo began."""
+        speaker = AisSpeaker(
+            sentences_in(flight / AIS),
+            f"udpout:127.0.0.1:{port}",
+            start_ns=scenario.start_ns,
+            loop=True,
+            round_s=SECONDS + LOOP_GAP_S,
+        )
+        thread = threading.Thread(target=self._speak, args=(speaker, stop), name="demo-ais")
+        thread.start()
+        self._stack.callback(thread.join, 5.0)
+
+    def _speak(self, speaker: AisSpeaker, stop: threading.Event) -> None:
+        try:
+            speaker.run(stop)
+        except SkywardenError as error:
+            log.error("AIS ended", error=str(error))
+
     def _play(self, platform_id: str, replay: Replay, stop: threading.Event) -> None:
         try:
             replay.run(stop)
@@ -239,6 +270,19 @@ def _fingerprint(scenario: Scenario) -> str:
     for source in sorted((Path(__file__).parent / "scenario").rglob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _receiver(scenario: Scenario, port: int) -> AisSourceConfig:
+    """The scenario's AIS receiver as the ground is told of it."""
+    place = scenario.place
+    latitude, longitude = Grid.at(place.latitude_deg, place.longitude_deg).geodetic(*scenario.ais.at)
+    return AisSourceConfig(
+        name="coast-station",
+        connection=f"udpin:127.0.0.1:{port}",
+        latitude_deg=float(latitude),
+        longitude_deg=float(longitude),
+        height_m=scenario.ais.height_m,
+    )
 
 
 def _free_udp_port() -> int:

@@ -33,7 +33,8 @@ BootTime = Literal["keep", "continue"]
 
 RESTART_GAP_S = 3.0
 """Silence between two rounds with `boot_time="keep"`: as long as an autopilot takes to come back."""
-_CONTINUE_GAP_S = 0.1
+LOOP_GAP_S = 0.1
+"""Silence between two rounds with `boot_time="continue"`."""
 _LONGEST_WAIT_S = 0.2
 _DRAIN_TO_END = 1 << 63
 _AHEAD = 4
@@ -177,7 +178,7 @@ class Replay:
             if self._mavlink is not None:
                 self._mavlink.open(stop)
             start_ns, start_utc_ns = self._clock.monotonic_ns(), self._clock.utc_ns()
-            gap_s = RESTART_GAP_S if self._boot_time == "keep" else _CONTINUE_GAP_S
+            gap_s = RESTART_GAP_S if self._boot_time == "keep" else LOOP_GAP_S
             round_ns = self._last_ns - self._first_ns + round(gap_s * NS_PER_S)
             while not stop.is_set():
                 passed_ns = rounds * round_ns

@@ -1,5 +1,6 @@
 """Plays flown scenarios into sockets and folders, all platforms and the AIS receiver at once."""
 
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from skywarden.flight.reader import FlightReader
 from skywarden.mavlink.connection import parse_connection
 
 _LONGEST_WAIT_S = 0.2
+_BURST, _REST_S = 32, 0.005
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,22 +113,56 @@ class Live:
             self._errors.append(error)
 
     def _speak(self, stop: threading.Event) -> None:
-        """What was heard before the start at once, the rest at its time; stamped with the present."""
         assert self._ais is not None
-        sentences, connection = self._ais
         try:
-            with _Datagrams(connection) as send:
-                begun_ns, begun_utc_ns = self._clock.monotonic_ns(), self._clock.utc_ns()
-                for time_ns, line in _in_rounds(sentences, self._start_ns, self._loop):
-                    due_ns = time_ns - self._start_ns
-                    while due_ns > self._clock.monotonic_ns() - begun_ns and not stop.is_set():
-                        left_s = (due_ns - (self._clock.monotonic_ns() - begun_ns)) / NS_PER_S
-                        stop.wait(min(max(left_s, 0.0), _LONGEST_WAIT_S))
-                    if stop.is_set():
-                        return
-                    send(restamped(line, begun_utc_ns + due_ns) + b"\r\n")
+            AisSpeaker(*self._ais, start_ns=self._start_ns, loop=self._loop, clock=self._clock).run(stop)
         except SkywardenError as error:
             self._errors.append(error)
+
+
+class AisSpeaker:
+    """Sends what the receiver heard: from before the start at once, the rest at its time, stamped anew."""
+
+    def __init__(
+        self,
+        sentences: list[tuple[int, bytes]],
+        connection: str,
+        *,
+        start_ns: int,
+        loop: bool = False,
+        round_s: float | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`sentences` with their UTC, in order; `round_s` is how long one round of a loop takes."""
+        self._sentences, self._connection, self._start_ns = sentences, connection, start_ns
+        self._loop, self._round_s, self._clock = loop, round_s, clock or SystemClock()
+
+    def run(self, stop: threading.Event) -> None:
+        """Send until the end (or for ever) or until `stop` is set; raises `LinkError` where it cannot."""
+        with _Datagrams(self._connection) as send:
+            begun_ns, begun_utc_ns = self._clock.monotonic_ns(), self._clock.utc_ns()
+            for number, (time_ns, line) in enumerate(self._in_rounds()):
+                due_ns = time_ns - self._start_ns
+                while due_ns > self._clock.monotonic_ns() - begun_ns and not stop.is_set():
+                    left_s = (due_ns - (self._clock.monotonic_ns() - begun_ns)) / NS_PER_S
+                    stop.wait(min(max(left_s, 0.0), _LONGEST_WAIT_S))
+                if number % _BURST == _BURST - 1:
+                    stop.wait(_REST_S)  # UDP never says that it is full
+                if stop.is_set():
+                    return
+                send(restamped(line, begun_utc_ns + due_ns) + b"\r\n")
+
+    def _in_rounds(self) -> Iterator[tuple[int, bytes]]:
+        """The sentences, and in a loop again those of the scenario itself, each time later."""
+        yield from self._sentences
+        own = [one for one in self._sentences if one[0] >= self._start_ns]
+        if not self._loop or not own:
+            return
+        last_ns = own[-1][0] - self._start_ns + NS_PER_S
+        round_ns = last_ns if self._round_s is None else round(self._round_s * NS_PER_S)
+        for rounds in itertools.count(1):
+            for time_ns, line in own:
+                yield time_ns + rounds * round_ns, line
 
 
 def restamped(line: bytes, time_ns: int) -> bytes:
@@ -134,20 +170,6 @@ def restamped(line: bytes, time_ns: int) -> bytes:
     sentence = line[line.index(b"\\", 1) + 1 :] if line.startswith(b"\\") else line
     body = f"s:sim,c:{time_ns // NS_PER_S}".encode()
     return b"\\" + body + f"*{checksum(body):02X}".encode() + b"\\" + sentence
-
-
-def _in_rounds(sentences: list[tuple[int, bytes]], start_ns: int, loop: bool) -> Iterator[tuple[int, bytes]]:
-    """The sentences, and in a loop again those of the scenario itself, each time later."""
-    yield from sentences
-    own = [one for one in sentences if one[0] >= start_ns]
-    if not loop or not own:
-        return
-    round_ns = own[-1][0] - start_ns + NS_PER_S
-    rounds = 1
-    while True:
-        for time_ns, line in own:
-            yield time_ns + rounds * round_ns, line
-        rounds += 1
 
 
 class _Datagrams:

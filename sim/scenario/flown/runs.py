@@ -114,14 +114,21 @@ def read_run(folder: Path) -> Run:
 
 def heard_in(folder: Path) -> list[tuple[int, bytes]]:
     """The AIS sentences of a run (the first season's, where there are several) with their UTC."""
-    files = sorted(folder.glob(RUN_AIS)) or sorted(folder.glob(f"*/{RUN_AIS}"))[:1]
-    found = []
-    for path in files:
-        for line in path.read_bytes().splitlines():
-            stamped = _TAG_TIME.match(line)
-            if stamped is not None:
-                found.append((int(stamped[1]) * NS_PER_S, line))
-    return found
+    files = sorted(folder.glob(RUN_AIS)) or sorted(folder.glob(f"*/{RUN_AIS}"))
+    return sentences_in(files[0]) if files else []
+
+
+def sentences_in(path: Path) -> list[tuple[int, bytes]]:
+    """The AIS sentences of a file with the UTC (ns) of their TAG blocks; lines without one are left out.
+
+    Raises `FlightError` when the file cannot be read.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise FlightError(f"{path}: cannot be read ({error.strerror})") from error
+    stamped = ((_TAG_TIME.match(line), line) for line in lines)
+    return [(int(found[1]) * NS_PER_S, line) for found, line in stamped if found is not None]
 
 
 def injectors_of(scenario: Scenario, options: RunOptions) -> InjectorsFor | None:

@@ -27,6 +27,19 @@ class WaveTile:
 
     def sample(self, x_m: FloatImage, y_m: FloatImage, level: int) -> list[FloatImage]:
         """Slope east, slope north and height at grid points, bilinear, three planes of (rows, columns)."""
+        sampled = self._sampled(x_m, y_m, level)
+        return [np.asarray(plane, np.float32) for plane in cv2.split(sampled)]
+
+    def sample_smooth(self, x_m: FloatImage, y_m: FloatImage) -> list[FloatImage]:
+        """The same at the finest level, for pixels much finer than the tile: every second one is drawn."""
+        coarse = self._sampled(np.ascontiguousarray(x_m[::2, ::2]), np.ascontiguousarray(y_m[::2, ::2]), 0)
+        matrix = np.array([[0.5, 0.0, 0.0], [0.0, 0.5, 0.0]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        size = (x_m.shape[1], x_m.shape[0])
+        drawn = cv2.warpAffine(coarse, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return [np.asarray(plane, np.float32) for plane in cv2.split(drawn)]
+
+    def _sampled(self, x_m: FloatImage, y_m: FloatImage, level: int) -> FloatImage:
         tile = self.levels[min(max(level, 0), len(self.levels) - 1)]
         size = np.float32(tile.shape[0] - 1)
         columns, rows = x_m * (size / np.float32(self.length_m)), y_m * (size / np.float32(self.length_m))
@@ -36,7 +49,7 @@ class WaveTile:
             turns *= size
             index -= turns
         sampled = cv2.remap(tile, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return [np.asarray(plane, np.float32) for plane in cv2.split(sampled)]
+        return np.asarray(sampled, np.float32)
 
 
 class WaveField:
@@ -66,6 +79,7 @@ class WaveField:
         amplitude = (noise[0] + 1j * noise[1]) * np.sqrt(spectrum)
         self._h0 = amplitude.astype(np.complex64)
         self._h0_conjugate = np.conj(np.roll(self._h0[::-1, ::-1], (1, 1), (0, 1)))
+        self._slope = (1j * self._kx - self._ky).astype(np.complex64)
         self._omega = np.sqrt(GRAVITY_MPS2 * magnitude)
         self._scale, self._height_sigma = 1.0, 1.0
         slopes, height = self._fields(0.0)
@@ -86,10 +100,20 @@ class WaveField:
 
     def _fields(self, time_s: float) -> tuple[npt.NDArray[np.complex64], FloatImage]:
         """Slopes (east + i north) and heights, each by one inverse transform."""
-        turn = np.exp((1j * (self._omega * time_s % (2.0 * np.pi))).astype(np.complex64))
-        heights = (self._h0 * turn + self._h0_conjugate * np.conj(turn)) * np.float32(self._scale)
-        slopes = np.fft.ifft2((1j * self._kx - self._ky).astype(np.complex64) * heights)
-        return np.asarray(slopes, np.complex64), np.asarray(np.fft.ifft2(heights).real, np.float32)
+        phase = (self._omega * time_s % (2.0 * np.pi)).astype(np.float32)
+        turn = np.empty(phase.shape, np.complex64)
+        turn.real, turn.imag = np.cos(phase), np.sin(phase)
+        heights = self._h0 * turn
+        heights += self._h0_conjugate * np.conj(turn)
+        heights *= np.float32(self._scale)
+        return _inverse(self._slope * heights), _inverse(heights).real
+
+
+def _inverse(spectrum: npt.NDArray[np.complex64]) -> npt.NDArray[np.complex64]:
+    """The inverse Fourier transform of a square, complex to complex."""
+    flags = cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_COMPLEX_OUTPUT
+    found = cv2.dft(spectrum.view(np.float32).reshape(*spectrum.shape, 2), flags=flags)
+    return np.asarray(found, np.float32).reshape(spectrum.shape[0], -1).view(np.complex64)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

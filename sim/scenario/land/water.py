@@ -63,9 +63,11 @@ class Water:
             x * np.float32(0.56) + y * np.float32(0.83),
         )
         near = tiles[0].sample(x, y, round(math.log2(max(pixel_m * 256 / tiles[0].length_m, 1e-3))))
-        far = tiles[1].sample(
-            turned_x, turned_y, round(math.log2(max(pixel_m * 256 / tiles[1].length_m, 1e-3)))
-        )
+        far_texel_m = tiles[1].length_m / 256
+        if pixel_m < 0.4 * far_texel_m:
+            far = tiles[1].sample_smooth(turned_x, turned_y)
+        else:
+            far = tiles[1].sample(turned_x, turned_y, round(math.log2(max(pixel_m / far_texel_m, 1e-3))))
         slope_x = far[0] * np.float32(0.83)
         slope_x += far[1] * np.float32(0.56)
         slope_x += near[0]
