@@ -6,6 +6,7 @@ with one sentence; a case that is damaged or contradicts itself is `invalid`, an
 """
 
 import math
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from skywarden.geometry.terrain import FormulaSurface, LevelSurface, SeaSurface,
 FloatArray = npt.NDArray[np.float64]
 
 MAX_FILE_BYTES = 64_000_000
+_QUOTED_OR_WORD = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b')
 METRES_PER_DEG = 111_320.0
 """By the convention of the cases' formula surfaces, whatever the true length of a degree is."""
 
@@ -244,7 +246,7 @@ class Document(msgspec.Struct, frozen=True):
     """Either form; each question stays raw, so that one that is damaged does not take the others along."""
 
     cases: tuple[msgspec.Raw, ...] | None = None
-    area_cases: tuple[msgspec.Raw, ...] = ()
+    area_cases: tuple[msgspec.Raw, ...] | None = ()
     marks: tuple[msgspec.Raw, ...] | None = None
     refraction: str = "none"
 
@@ -264,8 +266,7 @@ def read_cases(path: Path) -> Document:
     if len(data) > MAX_FILE_BYTES:
         raise InputError(f"{path}: more than the limit of {MAX_FILE_BYTES} bytes")
     try:
-        # Python writes a missing number as NaN, which JSON has no word for.
-        document = msgspec.json.decode(data.replace(b": NaN", b": null"), type=Document)
+        document = msgspec.json.decode(_without_words(data), type=Document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not a file of cases or marks: {error}") from error
     if document.cases is None and document.marks is None and not document.area_cases:
@@ -285,7 +286,7 @@ def answers(document: Document) -> tuple[list[dict[str, Any]], list[str]]:
     problems: list[str] = []
     for raw in document.cases or ():
         found.append(_asked(raw, Case, partial(answer, refraction=refraction), CASE_NAMES, problems))
-    for raw in document.area_cases:
+    for raw in document.area_cases or ():
         found.append(_asked(raw, AreaCase, area_answer, AREA_NAMES, problems))
     for raw in document.marks or ():
         found.append(_asked(raw, Mark, mark_answer, ("lat_deg", "lon_deg"), problems))
@@ -300,12 +301,27 @@ def _asked(
     problems: list[str],
 ) -> dict[str, Any]:
     try:
-        return work(msgspec.json.decode(raw, type=kind))
-    except (InputError, msgspec.DecodeError, RecursionError) as error:
+        return work(msgspec.convert(_without_nulls(msgspec.json.decode(raw)), type=kind))
+    except (InputError, msgspec.MsgspecError, RecursionError) as error:
         name = _name_of(raw)
         label = {"image": name} if kind is Mark else {"id": name, "status": "invalid"}
         problems.append(f"{'image' if kind is Mark else 'case'} {name!a}: {error}")
         return label | dict.fromkeys(names)
+
+
+def _without_words(data: bytes) -> bytes:
+    """Python writes a missing number as NaN, and one too large as Infinity; JSON has no word for either, so
+    both are missing here. What stands in quotes stays as it is."""
+    if b"NaN" not in data and b"Infinity" not in data:
+        return data
+    return _QUOTED_OR_WORD.sub(lambda found: found[0] if found[0][:1] == b'"' else b"null", data)
+
+
+def _without_nulls(tree: Any) -> Any:
+    """The same, with what is null left out of objects: a field that says nothing is one that is not there."""
+    if isinstance(tree, dict):
+        return {name: _without_nulls(value) for name, value in tree.items() if value is not None}
+    return [_without_nulls(value) for value in tree] if isinstance(tree, list) else tree
 
 
 def _name_of(raw: msgspec.Raw) -> int | str | None:

@@ -243,6 +243,8 @@ class CameraModel:
                 y - (a * error_y - b * error_x) / determinant,
             )
             x[np.hypot(x, y) > _FOLD_MARGIN * self._fold[0]] = np.nan  # it is running away; let it go
+        # A millionth of a pixel, which may be left, is a centimetre at the horizon: take it off as well.
+        x, y = x - (d * error_x - b * error_y) / determinant, y - (a * error_y - b * error_x) / determinant
         off_px = np.maximum(np.abs(error_x) * self.fx, np.abs(error_y) * self.fy)
         is_inside = (determinant > 0.0) & (np.hypot(x, y) < self._fold[0])
         is_seen: BoolArray = np.asarray((off_px <= _MAX_RESIDUAL_PX) & is_inside)
