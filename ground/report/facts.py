@@ -4,7 +4,7 @@ counted and not shown; what nobody has confirmed is shown only when it is asked 
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ground.ais.verdict import Verdict
 from ground.alerts.alert import LoggedAlert
@@ -81,6 +81,7 @@ class ReportFacts:
         states: how many contacts of the span stand how, also those that are not shown.
         left_out: contacts that are released and found no room.
         footprints: what cameras saw, with its time, where the station kept it.
+        unjudged: contacts that AIS was not asked about, because that would have taken too long.
     """
 
     since_ns: int
@@ -97,7 +98,7 @@ class ReportFacts:
     left_out: int = 0
     looks_left_out: bool = False
     footprints: tuple[tuple[int, tuple[LatLon, ...]], ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    unjudged: int = 0
 
 
 Judge = Callable[[Contact, list[Contact]], Verdict | None]

@@ -1,7 +1,9 @@
 """A report from a station's files, running or not."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from ground.ais.config import AisConfig
@@ -21,6 +23,9 @@ from skywarden.clock import SystemClock
 from skywarden.errors import StoreError
 
 MAX_ALERTS = 2_000
+OFFLINE_S = 300.0
+ONLINE_S = 15.0
+"""How long AIS may be asked for one report: from the command line, and of a running station."""
 
 
 def facts_of_files(
@@ -35,10 +40,8 @@ def facts_of_files(
         book = ReviewBook(read_entries(review_path(state_dir)))
         watch = stack.enter_context(_ais(state_dir, ais))
 
-        def judge(contact: Contact, beside: list[Contact]) -> Verdict | None:
-            return watch.verdict(contact, beside) if watch is not None else None
-
-        return gather(
+        judge = PatientJudge(watch, OFFLINE_S)
+        facts = gather(
             reader,
             book,
             since_ns=since_ns,
@@ -48,6 +51,28 @@ def facts_of_files(
             judge=judge,
             alerts=_alerts(state_dir),
         )
+        return replace(facts, unjudged=judge.left_out)
+
+
+class PatientJudge:
+    """Asks AIS about contacts until `limit_s` seconds went into it; the rest is counted, not asked about."""
+
+    def __init__(self, watch: AisWatch | None, limit_s: float) -> None:
+        self._watch, self._left_s = watch, limit_s
+        self.left_out = 0
+
+    def __call__(self, contact: Contact, beside: list[Contact]) -> Verdict | None:
+        """The verdict; `None` without AIS, and after the time is spent."""
+        if self._watch is None:
+            return None
+        if self._left_s <= 0.0:
+            self.left_out += 1
+            return None
+        began_s = time.monotonic()
+        try:
+            return self._watch.verdict(contact, beside)
+        finally:
+            self._left_s -= time.monotonic() - began_s
 
 
 @contextmanager

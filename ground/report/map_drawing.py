@@ -187,16 +187,19 @@ def _contacts(contacts: Sequence[ContactFacts], view: Projection) -> Markup:
         parts.append(tag("circle", cx=x, cy=y, r=2.2, class_=f"spot {state}"))
         arrow = _arrow(one, x, y)
         parts += [arrow] if arrow is not None else []
-        bx, by = badges.place(x, y)
-        parts.append(tag("line", x1=x, y1=y, x2=bx, y2=by, class_="leader"))
-        parts.append(
-            tag(
-                "g",
-                tag("circle", cx=bx, cy=by, r=_BADGE, class_=f"badge {state}"),
-                tag("text", number, x=bx, y=by + 3.6, class_=f"badge-text {state}"),
-            )
-        )
+        spot = badges.place(x, y)
+        if spot is not None:
+            parts.append(tag("line", x1=x, y1=y, x2=spot[0], y2=spot[1], class_="leader"))
+            parts.append(_badge(number, spot, state))
     return tag("g", *parts)
+
+
+def _badge(number: int, spot: tuple[float, float], state: str) -> Markup:
+    return tag(
+        "g",
+        tag("circle", cx=spot[0], cy=spot[1], r=_BADGE, class_=f"badge {state}"),
+        tag("text", number, x=spot[0], y=spot[1] + 3.6, class_=f"badge-text {state}"),
+    )
 
 
 def _arrow(one: ContactFacts, x: float, y: float) -> Markup | None:
@@ -217,26 +220,20 @@ def _arrow(one: ContactFacts, x: float, y: float) -> Markup | None:
 
 
 class _Badges:
-    """Numbers beside their spots, apart from one another where there is room."""
+    """Numbers beside their spots, apart from one another; where there is no room, none."""
 
     def __init__(self) -> None:
         self._taken: list[tuple[float, float]] = []
 
-    def place(self, x: float, y: float) -> tuple[float, float]:
-        best, best_room = (x + 14.0, y - 12.0), -1.0
-        for reach in (17.0, 26.0, 38.0, 54.0, 74.0):
+    def place(self, x: float, y: float) -> tuple[float, float] | None:
+        for reach in (17.0, 26.0, 38.0, 54.0):
             for right, down in _AROUND:
                 spot = (x + reach * right, y + reach * down)
-                if not (_BADGE < spot[0] < WIDTH - _BADGE and _BADGE < spot[1] < HEIGHT - _BADGE):
-                    continue
-                room = min((math.dist(spot, other) for other in self._taken), default=1e9)
-                if room > best_room:
-                    best, best_room = spot, room
-                if room > 2.2 * _BADGE:
+                is_inside = _BADGE < spot[0] < WIDTH - _BADGE and _BADGE < spot[1] < HEIGHT - _BADGE
+                if is_inside and all(math.dist(spot, other) > 2.2 * _BADGE for other in self._taken):
                     self._taken.append(spot)
                     return spot
-        self._taken.append(best)
-        return best
+        return None
 
 
 def _scale_bar(view: Projection) -> Markup:

@@ -332,8 +332,9 @@ def _refused(facts: ReportFacts, words: Words) -> list[str]:
         (facts.counts.quarantined, "refused_quarantine"),
         (facts.left_out, "refused_room"),
         (int(facts.looks_left_out), "refused_looks"),
+        (facts.unjudged, "refused_ais"),
     ]
-    return [words(word, count=count) for count, word in counted if count] + list(facts.notes)
+    return [words(word, count=count) for count, word in counted if count]
 
 
 def _footer(facts: ReportFacts, words: Words) -> Markup:

@@ -1,19 +1,18 @@
 """The report over the API: /api/v1/report."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query
 from fastapi.responses import Response
 
 from ground.accounts.roles import Permission
-from ground.ais.verdict import Verdict
 from ground.ais.watch import AisWatch
 from ground.alerts.desk import AlertDesk
-from ground.fusion.contact import Contact
 from ground.http.gate import needs
 from ground.http.questions import parse_time
 from ground.report.facts import gather
-from ground.report.make import MAX_ALERTS
+from ground.report.make import MAX_ALERTS, ONLINE_S, PatientJudge
 from ground.report.page import render
 from ground.review.desk import ReviewDesk
 from ground.store.reading import StoreReader
@@ -28,9 +27,6 @@ def add_report_routes(
     app: FastAPI, store: StoreReader, review: ReviewDesk, ais: AisWatch, alerts: AlertDesk, clock: Clock
 ) -> None:
     """The one route."""
-
-    def judge(contact: Contact, beside: list[Contact]) -> Verdict | None:
-        return ais.verdict(contact, beside)
 
     @app.get(
         "/api/v1/report",
@@ -52,6 +48,7 @@ def add_report_routes(
         since_ns, until_ns = parse_time(since), parse_time(until) if until is not None else now_ns
         if since_ns >= until_ns:
             raise InputError(f"nothing lies between {since} and {until or 'now'}")
+        judge = PatientJudge(ais, ONLINE_S)
         facts = gather(
             store,
             review.book(),
@@ -64,7 +61,7 @@ def add_report_routes(
         )
         name = f"{'UNREVIEWED-' if unreviewed else ''}report-{basic_utc(since_ns)}.html"
         return Response(
-            render(facts, language),
+            render(replace(facts, unjudged=judge.left_out), language),
             media_type="text/html; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
         )

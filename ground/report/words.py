@@ -30,11 +30,12 @@ _WORDS: dict[str, tuple[str, str]] = {
     "more": ("asked for more", "se pidió más"),
     "map": ("Map", "Mapa"),
     "map_text": (
-        "Ellipses hold the true place in 90 % of cases and are drawn to scale; numbers are those of the "
-        "list below. Lines are where platforms were when they saw something, dashes join them.",
-        "Las elipses contienen el lugar verdadero en el 90 % de los casos y están a escala; los números "
-        "son los de la lista. Las líneas muestran dónde estaban las plataformas cuando vieron "
-        "algo; los puntos las unen.",
+        "Ellipses hold the true place in 90 % of cases and are drawn to scale. Numbers are those of the "
+        "list below and stand where there is room. Lines are where platforms were when they saw "
+        "something, dashes join them.",
+        "Las elipses contienen el lugar verdadero en el 90 % de los casos y están a escala. Los números "
+        "son los de la lista y figuran donde hay sitio. Las líneas muestran dónde estaban las "
+        "plataformas cuando vieron algo; los puntos las unen.",
     ),
     "no_place": (
         "Nothing in this span has a place to draw.",
@@ -141,6 +142,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "refused_looks": (
         "More looks than could be read: the platforms' lines begin late.",
         "Más avistamientos de los que se pudieron leer: las líneas de las plataformas empiezan tarde.",
+    ),
+    "refused_ais": (
+        "Contacts that AIS was not asked about, because that would have taken too long: {count}.",
+        "Contactos por los que no se preguntó al AIS, porque habría tardado demasiado: {count}.",
     ),
     "how_to_read": ("How to read this", "Cómo leer este informe"),
     "reading": (
