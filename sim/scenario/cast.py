@@ -12,6 +12,8 @@ from sim.scenario.world import World
 
 FloatArray = npt.NDArray[np.float64]
 
+_WAKE_S = 20.0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Placed:
@@ -81,11 +83,13 @@ class Cast:
         placed = list(self._structures)
         for vessel, solid in self._vessels:
             motion = self._world.fleet.motion(vessel.id, time_s)
-            wake = (
-                Wake(motion=motion, length_m=solid.length_m, beam_m=solid.beam_m)
-                if motion.speed_mps > 0.5
-                else None
-            )
+            wake = None
+            if motion.speed_mps > 0.5:
+                run_m = math.inf
+                if vessel.steps:
+                    before = self._world.fleet.motion(vessel.id, time_s - _WAKE_S)
+                    run_m = math.hypot(motion.x_m - before.x_m, motion.y_m - before.y_m)
+                wake = Wake(motion=motion, length_m=solid.length_m, beam_m=solid.beam_m, run_m=run_m)
             placed.append(
                 Placed(
                     id=vessel.id,

@@ -123,11 +123,13 @@ class Wake:
     motion: Motion
     length_m: float
     beam_m: float
+    run_m: float = math.inf
+    """How far it has come of late: there is no wake where it has not been."""
 
     @property
     def reach_m(self) -> float:
         """How far astern the wake is drawn."""
-        return min(max(self.motion.speed_mps * 22.0, 20.0), 400.0)
+        return min(max(self.motion.speed_mps * 22.0, 20.0), 400.0, max(self.run_m, 5.0))
 
     def outline(self) -> npt.NDArray[np.float64]:
         """Grid points, shape (N, 2), that enclose the wake."""
