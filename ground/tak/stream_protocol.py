@@ -1,8 +1,9 @@
 """How a TAK stream agrees on its form: it begins in XML and changes over to protobuf when both ends want it.
 
 The server offers (`t-x-takp-v`), the client asks (`t-x-takp-q`), the server says yes (`t-x-takp-r`), and from
-then on both speak protobuf. No socket and no clock. Nothing else that comes in is looked at: what others send
-is searched for these three words by a bounded scan, never parsed.
+then on both speak protobuf. A ping (`t-x-c-t`) is answered, for clients hang up on a server that is
+silent. No socket and no clock. Nothing else that comes in is looked at: what others send is searched for
+these words by a bounded scan, never parsed.
 
 Source: TAK protocol version 1, "streaming connections".
 """
@@ -20,10 +21,12 @@ ANSWER_WITHIN_S = 60.0
 """A server that does not answer a request within so long is spoken to in XML."""
 
 _END = b"</event>"
-_TYPE = re.compile(rb"<event\b[^>]{0,2000}?\btype\s*=\s*[\"'](t-x-takp-[vqr])[\"']")
+_TYPE = re.compile(rb"<event\b[^>]{0,2000}?\btype\s*=\s*[\"'](t-x-takp-[vqr]|t-x-c-t)[\"']")
 _SUPPORT = re.compile(rb"<TakProtocolSupport\b[^>]{0,200}?\bversion\s*=\s*[\"']1[\"']")
 _REQUEST = re.compile(rb"<TakRequest\b[^>]{0,200}?\bversion\s*=\s*[\"']1[\"']")
 _YES = re.compile(rb"<TakResponse\b[^>]{0,200}?\bstatus\s*=\s*[\"']true[\"']")
+_PING = b"\x0a\x07t-x-c-t"
+"""Field 1 (type) of an event, seven characters long: not the answer, which is longer."""
 _NOWHERE = CotPoint(latitude_deg=0.0, longitude_deg=0.0)
 
 
@@ -47,7 +50,7 @@ class StreamProtocol:
     def feed(self, data: bytes, now_ns: int) -> bytes:
         """Takes in what came; the answer to send, if any."""
         if self.encoding == "protobuf":
-            return b""
+            return self._pinged(data, now_ns)
         self._held += data
         answer = b""
         while (end := self._held.find(_END)) >= 0:
@@ -73,11 +76,22 @@ class StreamProtocol:
         """A sign of life."""
         return self.encoded(_said("skywarden.ping", "t-x-c-t", now_ns))
 
+    def _pinged(self, data: bytes, now_ns: int) -> bytes:
+        """One answer however often a piece asks; the name of the message is found wherever it was cut."""
+        piece = bytes(self._held[-len(_PING) :]) + data
+        self._held = bytearray(piece[-len(_PING) :])
+        if _PING not in piece:
+            return b""
+        self._held.clear()
+        return self.encoded(_said("skywarden.pong", "t-x-c-t-r", now_ns))
+
     def _heard(self, event: bytes, now_ns: int) -> bytes:
         found = _TYPE.search(event[-4096:])
         if found is None or self.encoding == "protobuf":
             return b""
         word = found.group(1)
+        if word == b"t-x-c-t":
+            return self.encoded(_said("skywarden.pong", "t-x-c-t-r", now_ns))
         if self._role == "client":
             if word == b"t-x-takp-v" and self._wants == "protobuf" and _SUPPORT.search(event):
                 self._asked_ns = now_ns

@@ -56,6 +56,18 @@ def test_a_server_that_does_not_answer_is_spoken_to_in_xml_after_a_minute() -> N
     assert client.encoding == "xml"
 
 
+def test_a_ping_is_answered_in_xml_and_in_protobuf_wherever_it_is_cut() -> None:
+    server, client = StreamProtocol("server", "protobuf"), StreamProtocol("client", "protobuf")
+    answer = etree.fromstring(server.feed(client.ping(NOW), NOW))
+    assert answer.get("type") == "t-x-c-t-r"
+    client.feed(server.feed(client.feed(server.greeting(NOW), NOW), NOW), NOW)
+    ping = client.ping(NOW)
+    for cut in range(len(ping)):
+        answers = server.feed(ping[:cut], NOW) + server.feed(ping[cut:], NOW)
+        assert takproto.parse_proto(bytearray(answers)).cotEvent.type == "t-x-c-t-r"
+        assert client.feed(answers, NOW) == b""
+
+
 def test_an_answer_that_nobody_asked_for_changes_nothing() -> None:
     client = StreamProtocol("client", "protobuf")
     client.feed(b'<event type="t-x-takp-r"><detail><TakResponse status="true"/></detail></event>', NOW)
