@@ -132,8 +132,8 @@ def _plants(imagery: Path) -> str:
     tiles = Dataset(folder=imagery / PALMS, kind="held back", labels=("plant",), images=tuple(images))
     looked = look_at(detector, tiles)
     tree = evaluate(looked, task="detect", threshold=threshold)
-    woods = [LabelledImage(path=sample.path) for sample in read_without_plants(imagery)[1]]
-    empty = Dataset(folder=imagery, kind="held back", labels=("plant",), images=tuple(woods))
+    bare = [LabelledImage(path=sample.path) for sample in read_without_plants(imagery)[1]]
+    empty = Dataset(folder=imagery, kind="held back", labels=("plant",), images=tuple(bare))
     alarms = alarms_on_empty(look_at(detector, empty), tree, threshold) or {}
     low, high = tree["count_error_interval"]
     return "\n".join(
@@ -144,11 +144,11 @@ def _plants(imagery: Path) -> str:
             "plantation, camera and day: other crops and places are not measured.",
             "",
             "| | count error per tile | count over all | AP50 (at most 100 boxes a tile) | "
-            "false plants per image of woods | ms per tile |",
+            "false plants per image of fields | ms per tile |",
             "|---|---|---|---|---|---|",
             f"| `{detector.description.sha256[:8]}` | {tree['count_error']:.1%} ({low:.1%} to {high:.1%}) | "
             f"{tree['count_bias']:+.1%} | {tree['ap50']:.3f} | {alarms.get('per_image', '–')} "
-            f"({len(woods)} images) | {tree['cpu_ms_per_image']:.0f} |",
+            f"({len(bare)} images) | {tree['cpu_ms_per_image']:.0f} |",
             "| goal | 6 % | | | | |",
         ]
     )

@@ -10,7 +10,6 @@ from models.training.errors import TrainingError
 from models.training.mix import Source
 from models.training.readers import read_coco, read_plain
 from models.training.sample import Sample
-from models.training.splits import split_by_site
 
 CLASSES = ("plant",)
 COCO_SEEDS = ((50, 58),)
@@ -18,8 +17,6 @@ COCO_SEEDS = ((50, 58),)
 TILE_PX = 512
 STRIPS_PX = ((1536, 2816), (6400, 7936))
 """Held back: ground of the mosaic from the first to the second column, all the way from north to south."""
-WOODS_HELD_BACK = 0.3
-SEED = "plants-1"
 
 CROWNS = View(long_side_px=(330.0, 900.0), is_overhead=True, near_object=0.6)
 OPEN = View(long_side_px=(500.0, 1600.0), is_overhead=True)
@@ -50,13 +47,13 @@ def column_of(path: Path) -> int:
 
 
 def read_without_plants(imagery: Path) -> tuple[dict[str, list[Sample]], list[Sample]]:
-    """Images without plants in rows: by source to learn from, and woods that are held back."""
-    woods, held = split_by_site(read_plain(imagery / "plants-treecrowns-deepforest"), WOODS_HELD_BACK, SEED)
+    """Images without plants that one could count: by source to learn from, and fields that are held back."""
+    fields = read_plain(imagery / "parcels-agoro-naip")
     return {
-        "woods": woods,
-        "fields": read_plain(imagery / "parcels-agoro-naip")[::2],
+        "woods": read_plain(imagery / "plants-treecrowns-deepforest"),
+        "fields": fields[::2],
         "water": read_plain(imagery / "vessels-drone-seadronessee")[::8],
-    }, held
+    }, fields[1::2]
 
 
 def plant_sources(palms: Sequence[Sample], empty: dict[str, list[Sample]]) -> list[Source]:
