@@ -36,12 +36,17 @@ export function vesselFeature(vessel: Vessel, seconds: number, isStale: boolean)
   });
 }
 
-/** Rings round contacts of which AIS says that nothing was heard and would have been. */
-export function silentFeatures(contacts: ReadonlyMap<string, Contact>, standings: ReadonlyMap<string, Standing>): Feature[] {
-  const out: Feature[] = [];
+const rings = new WeakMap<Contact, Feature>();
+
+/** Rings round contacts of which AIS says that nothing was heard and would have been; the same contact, the same feature. */
+export function silentFeatures(contacts: ReadonlyMap<string, Contact>, standings: ReadonlyMap<string, Standing>): Map<string, Feature> {
+  const out = new Map<string, Feature>();
   for (const [id, standing] of standings) {
-    const position = standing.verdict === 'silent' ? contacts.get(id)?.position : null;
-    if (position) out.push(point(id, [position.longitude_deg, position.latitude_deg], { contact: id }));
+    const contact = standing.verdict === 'silent' ? contacts.get(id) : undefined;
+    if (!contact?.position) continue;
+    let ring = rings.get(contact);
+    if (!ring) rings.set(contact, (ring = point(id, [contact.position.longitude_deg, contact.position.latitude_deg], { contact: id })));
+    out.set(id, ring);
   }
   return out;
 }

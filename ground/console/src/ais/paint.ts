@@ -8,6 +8,8 @@ import type { Vessel } from './api';
 import { placeFeatures, silentFeatures, trackFeatures, vesselFeature, type Places } from './features';
 import { NAMED, NAMES_ZOOM } from './style';
 
+const RINGS_MS = 500;
+
 /** An age on a label changes once in a minute: until then the same feature is kept. */
 interface Drawn {
   minute: number;
@@ -18,6 +20,8 @@ interface Drawn {
 export class AisPainter {
   #ready = false;
   #marks = new DiffedSource();
+  #rings = new DiffedSource();
+  #silentTimer: ReturnType<typeof setTimeout> | null = null;
   #drawn = new WeakMap<Vessel, Drawn>();
   #isCrowded = false;
   #places: Places = { ids: [], at: [] };
@@ -27,6 +31,7 @@ export class AisPainter {
   restart(): void {
     this.#ready = true;
     this.#marks.reset();
+    this.#rings.reset();
     this.#isCrowded = false;
     this.paintVessels();
     this.paintSilent();
@@ -36,6 +41,11 @@ export class AisPainter {
 
   suspend(): void {
     this.#ready = false;
+  }
+
+  stop(): void {
+    this.#ready = false;
+    if (this.#silentTimer !== null) clearTimeout(this.#silentTimer);
   }
 
   paintVessels(): void {
@@ -55,7 +65,13 @@ export class AisPainter {
   }
 
   paintSilent(): void {
-    this.#set('silent', silentFeatures(picture.contacts, ais.standings));
+    if (!this.#ready || this.#silentTimer !== null) return;
+    // Contacts move many times a second; their rings follow more calmly.
+    this.#silentTimer = setTimeout(() => {
+      this.#silentTimer = null;
+      const source = this.#ready ? this.map.getSource<GeoJSONSource>('silent') : undefined;
+      if (source) this.#rings.push(source, silentFeatures(picture.contacts, ais.standings));
+    }, RINGS_MS);
   }
 
   paintTrack(): void {
