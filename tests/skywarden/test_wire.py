@@ -41,7 +41,7 @@ GOLDENS = {
     "plot": "dcf1635e16325adb",
     "pose": "cee82de55f8b668e",
     "receipt": "edb122f29b90e7ca",
-    "sighting": "7e6b66de7d0282ee",
+    "sighting": "ac3d543215d22945",
     "tasking": "a55a7d12d37fad50",
     "track": "9f071cac35b4100a",
 }
@@ -51,6 +51,14 @@ GOLDENS = {
 def test_bytes_on_the_wire_are_those_that_older_stations_read(topic: str) -> None:
     data = wire.encode(EVERY[topic])
     assert hashlib.sha256(data).hexdigest()[:16] == GOLDENS[topic], data.hex()
+
+
+def test_what_a_track_is_known_to_do_and_its_velocity_come_back() -> None:
+    moving = msgspec.structs.replace(SIGHTING, motion="moving", velocity_en_mps=(3.0, -4.5, 0.25, -0.1, 0.5))
+    assert wire.decode("sighting", wire.encode(moving)) == moving
+    for wrong in ({"motion": "flying"}, {"velocity_en_mps": (0.0, 0.0, -1.0, 0.0, 1.0)}):
+        with pytest.raises(WireError):
+            wire.decode("sighting", wire.encode(msgspec.structs.replace(SIGHTING, **wrong)))
 
 
 def test_a_record_comes_back_as_it_was() -> None:
