@@ -21,6 +21,7 @@ def edge_toml(
     ground_key: str = "",
     terrain: Path | None = None,
     min_score: float = 0.0,
+    model: str = "anomaly",
     is_exercise: bool = False,
 ) -> str:
     """TOML text for one edge with the flight's first sensor, whose images appear in the folder `inbox`.
@@ -57,6 +58,7 @@ def edge_toml(
         "[sensor.sigma]",
         *_sigma(sensor),
         "[sensor.model]",
+        f"name = {_quoted(model)}",
         f"min_score = {min_score!r}",
         "[sensor.surface]",
         *(('kind = "terrain"', f"path = {_quoted(terrain)}") if terrain else ('kind = "level"',)),

@@ -15,13 +15,15 @@ from sim.scenario.fleet.behaviour import Fleet
 from sim.scenario.fleet.transmit import LEAD_S, heard_sentences
 from sim.scenario.flown.looks import LookMaker
 from sim.scenario.land.shapes import outline_of
+from sim.scenario.platform import PlatformTruth
 from sim.scenario.tables.land import Shape
 from sim.scenario.truth import FrameTruth, ObjectTruth
 from sim.scenario.world import World
 from skywarden.ais.reports import PositionReport, StaticReport, read_report
 from skywarden.ais.sentences import SentenceReader
-from skywarden.errors import ConfigError
+from skywarden.errors import ConfigError, InputError
 from skywarden.geometry.camera import CameraModel
+from skywarden.geometry.terrain import load_terrain
 
 TEN = {
     "coastal-patrol",
@@ -258,6 +260,53 @@ def test_another_seed_is_the_same_story_with_other_draws() -> None:
     ]
     assert 0.0 < max(shifts) < 2.0 * scenario.vary_m
     assert np.array_equal(World(scenario).inland_m, World(other).inland_m)
+
+
+def test_what_stands_behind_a_hill_is_hidden_and_what_stands_before_it_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "hill.toml"
+    hill = "{ at = [0.0, 400.0], height_m = 150.0, length_m = 300.0, width_m = 60.0, azimuth_deg = 90.0 }"
+    text = SEA.replace("seed = 9 }", f"seed = 9, relief_m = 0.0, hills = [{hill}] }}")
+    text = text.replace("200.0, coast_swing", "-600.0, coast_swing")
+    path.write_text(text.replace("north_m = 500.0", "north_m = 900.0") + FLIER)
+    world = World(load_scenario(path))
+    camera = (0.0, -300.0, float(world.surface_at(0.0, -300.0)) + 60.0)
+    behind, before = float(world.surface_at(0.0, 700.0)), float(world.surface_at(0.0, 100.0))
+    assert world.hides(0.0, 700.0, behind + 2.0, camera)
+    assert not world.hides(0.0, 100.0, before + 2.0, camera)
+    above = (0.0, 650.0, behind + 900.0)
+    assert not world.hides(0.0, 700.0, behind + 2.0, above)
+
+
+def test_the_nose_stands_into_the_wind_and_the_ground_speed_stays(tmp_path: Path) -> None:
+    calm = _scenario(tmp_path, "")
+    windy = msgspec.structs.replace(
+        calm, weather=msgspec.structs.replace(calm.weather, wind_mps=10.0, wind_towards_deg=0.0)
+    )
+    states = [PlatformTruth(one, one.platforms[0]).at(8.0) for one in (calm, windy)]
+    assert (states[0].x_m, states[0].north_mps) == (states[1].x_m, states[1].north_mps)
+    course = math.degrees(math.atan2(states[1].east_mps, states[1].north_mps))
+    turned = (states[1].heading_deg - states[0].heading_deg + 180.0) % 360.0 - 180.0
+    assert abs(course - 90.0) < 10.0, "eastward, with the wind from the left behind"
+    assert 20.0 < turned < 40.0, "it blows to the north, so the nose stands south of the course"
+
+
+@pytest.mark.real_data
+def test_a_place_can_have_the_relief_of_a_file(real_data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "real.toml"
+    tile = real_data / "terrain" / "S36E149_srtm3.tif"
+    place = f'terrain = "{tile}"\nlatitude_deg = -35.4\nlongitude_deg = 149.1'
+    old = "latitude_deg = -20.0\nlongitude_deg = -25.0"
+    path.write_text(SEA.replace(old, place) + FLIER)
+    world = World(load_scenario(path))
+    assert 300.0 < float(world.elevation_msl_m.min()) < float(world.elevation_msl_m.max()) < 1500.0
+    assert world.inland_at(0.0, 0.0) > 1000.0, "land all over"
+    latitude, longitude = world.grid.geodetic(120.0, -80.0)
+    surface = load_terrain(tile)
+    there = float(surface.height_hae_m(np.array([float(latitude)]), np.array([float(longitude)]))[0])
+    assert abs(float(world.surface_at(120.0, -80.0)) - there) < 2.0
+    path.write_text(SEA.replace(old, place.replace("149.1", "20.0")) + FLIER)
+    with pytest.raises(InputError, match="does not cover"):
+        World(load_scenario(path))
 
 
 def test_seasons_change_growth_light_and_which_plots_there_are() -> None:
