@@ -27,6 +27,7 @@ PARTS = (
     "fusion",
     "integrity",
     "detectors",
+    "parcels",
     "ais",
 )
 """Modules of this package, in the order of the page; each has `section(data, scratch) -> Section`."""
