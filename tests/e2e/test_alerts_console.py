@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from ground.accounts.roles import Role
-from ground.ais.config import AisConfig, AisSourceConfig
+from ground.ais.config import AisConfig, AisSourceConfig, VerdictConfig
 from ground.alerts.log import AlertLog
 from ground.alerts.start import alerts_path
 from ground.config import GroundConfig
@@ -279,7 +279,7 @@ def test_the_watch_meets_wcag_2_2_aa_in_every_theme_and_on_a_phone(opened: Page)
 
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[GroundHandle]:
-    """A real station with a receiver of AIS that has heard much, so that silence says something."""
+    """A real station with a receiver of AIS; an hour of seven vessels is enough for it to call one silent."""
     source = AisSourceConfig(
         name="mast", connection="tcpin:127.0.0.1:0", latitude_deg=0.0, longitude_deg=20.0
     )
@@ -288,7 +288,7 @@ def station(tmp_path: Path) -> Iterator[GroundHandle]:
             state=str(tmp_path / "ground"),
             http="127.0.0.1:0",
             link="127.0.0.1:0",
-            ais=AisConfig(source=(source,)),
+            ais=AisConfig(source=(source,), verdict=VerdictConfig(silent_probability=0.7)),
         )
     )
     try:
