@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymavlink import mavutil
 from pymavlink.dialects.v20 import ardupilotmega
@@ -141,6 +141,7 @@ def test_a_thing_that_stands_has_no_velocity() -> None:
     assert not _of(heard, "AIS_VESSEL")[0].flags & 6
 
 
+@settings(max_examples=40)
 @given(st.text(min_size=1, max_size=60), st.text(min_size=1, max_size=64))
 def test_any_name_and_label_can_be_told_and_has_numbers_of_nobody(contact_id: str, label: str) -> None:
     contact = _contact(contact_id=contact_id, label=label)
@@ -150,6 +151,7 @@ def test_any_name_and_label_can_be_told_and_has_numbers_of_nobody(contact_id: st
     assert in_words(contact, "unreviewed").isascii()
 
 
+@pytest.mark.slow
 def test_a_station_tells_what_is_confirmed_and_nothing_else(tmp_path: Path) -> None:
     with ExitStack() as stack:
         listener = mavutil.mavlink_connection("udpin:127.0.0.1:0", dialect="ardupilotmega")
@@ -185,6 +187,7 @@ def test_a_station_tells_what_is_confirmed_and_nothing_else(tmp_path: Path) -> N
         assert not any("is not told" in one for one in station.problems())
 
 
+@pytest.mark.slow
 def test_a_ground_station_that_calls_is_answered_where_it_is(tmp_path: Path) -> None:
     with ExitStack() as stack:
         caller = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))

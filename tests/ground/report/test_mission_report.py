@@ -145,6 +145,7 @@ def test_a_page_asks_for_nothing_and_runs_nothing(night: Night) -> None:
     assert policies[0]["content"].startswith("default-src 'none'")
 
 
+@pytest.mark.slow
 def test_what_platforms_and_people_say_cannot_become_markup(tmp_path: Path) -> None:
     wicked = '<script>x</script>"><img src=x>'
     made = make_night(tmp_path / "ground", label=wicked, is_exercise=True)
@@ -212,6 +213,7 @@ def test_lines_of_the_graticule_are_named_as_finely_as_they_stand(
     assert angle_text(degrees, "NS", step) == text
 
 
+@pytest.mark.slow
 def test_a_report_comes_from_the_files_of_a_station(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -237,6 +239,7 @@ def test_a_report_comes_from_the_files_of_a_station(
     assert run(["ground", "report", *asked, "--out", str(tmp_path / "x.txt")]) == 2
 
 
+@pytest.mark.slow
 def test_a_running_station_hands_the_report_out_and_says_in_its_name_what_it_is(tmp_path: Path) -> None:
     make_night(tmp_path / "ground").close()
     with running_ground(tmp_path) as station:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import takproto
 from google.protobuf.message import Message as Protobuf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -231,6 +231,7 @@ def test_our_protobuf_is_what_a_real_client_sends_for_the_same_event(real_data: 
         assert getattr(ours, field) == getattr(theirs, field), field
 
 
+@settings(max_examples=50)
 @given(label=st.text(max_size=80), course=st.floats(0.0, 360.0), latitude=st.floats(-90.0, 90.0))
 def test_labels_from_the_radio_break_neither_form(label: str, course: float, latitude: float) -> None:
     place = msgspec.structs.replace(position(), latitude_deg=latitude)

@@ -34,6 +34,8 @@ from skywarden.errors import ConfigError, LinkError
 from skywarden.messages import Sighting
 from tests.ground.scenes import arrival, ground_config, position, sighting, until
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 30.0
 
 

@@ -12,7 +12,7 @@ import klvdata
 import numpy as np
 import pytest
 
-from sim.analyze import AnalyzeOptions, looks
+from sim.analyze import AnalyzeOptions, LookedAt, looks
 from sim.importers import import_flight
 from sim.motion_imagery.export import ImageryOptions, export_imagery
 from sim.motion_imagery.metadata import SecurityMark, core_identifier
@@ -32,9 +32,11 @@ from skywarden.geometry.rotations import (
 from skywarden.mavlink.synth import MessageMaker
 from skywarden.vmti import decode_vmti
 
+pytestmark = pytest.mark.slow
+
 T0 = 1_760_000_000_000_000_000
 MS = 1_000_000
-FRAMES = 8
+FRAMES = 6
 STEP_MS = 250
 
 
@@ -88,6 +90,21 @@ def stream(flight: Path) -> Path:
     report = export_imagery(flight, out, options)
     assert (report.frames, report.packets, report.has_unreviewed) == (FRAMES, FRAMES, True)
     assert report.detections >= FRAMES
+    return out
+
+
+@pytest.fixture(scope="module")
+def seen(flight: Path) -> list[LookedAt]:
+    """What the chain says of each picture."""
+    return list(looks(flight, "eo"))
+
+
+@pytest.fixture(scope="module")
+def bare(flight: Path) -> Path:
+    """The packets alone, without detections."""
+    out = flight.parent / "bare.klv"
+    report = export_imagery(flight, out, ImageryOptions(has_detections=False, is_exercise=True))
+    assert not report.has_unreviewed
     return out
 
 
@@ -157,15 +174,13 @@ def test_the_order_and_the_checksum_are_those_of_the_standard(stream: Path) -> N
         assert one.raw[65] == bytes([klv.ST0601_VERSION])
 
 
-def test_klvdata_reads_what_we_wrote(flight: Path, tmp_path: Path) -> None:
+def test_klvdata_reads_what_we_wrote(bare: Path, seen: list[LookedAt]) -> None:
     """Without targets: klvdata 0.0.3 cannot make an object of any tag 74, whoever wrote it."""
-    export_imagery(flight, tmp_path / "plain.ts", ImageryOptions(has_detections=False))
-    with av.open(str(tmp_path / "plain.ts")) as container:
-        data = b"".join(bytes(piece) for piece in container.demux(container.streams.data[0]))
+    data = bare.read_bytes()
     read = [one.MetadataList() for one in klvdata.StreamParser(data)]
     assert len(read) == FRAMES
     first = {tag: entry[-1] for tag, entry in read[0].items()}
-    look = next(iter(looks(flight, "eo")))
+    look = seen[0]
     assert isinstance(look.pose, CameraPose)
     moment = datetime.fromtimestamp(look.time_ns / 1e9, UTC)
     assert str(first[2]).startswith(f"{moment:%Y-%m-%d %H:%M:%S}")
@@ -175,8 +190,8 @@ def test_klvdata_reads_what_we_wrote(flight: Path, tmp_path: Path) -> None:
     assert first[10] == "p1"
 
 
-def test_where_the_sensor_looked_comes_back_exactly(flight: Path, stream: Path) -> None:
-    for (_, one), look in zip(_packets(stream), looks(flight, "eo"), strict=True):
+def test_where_the_sensor_looked_comes_back_exactly(seen: list[LookedAt], stream: Path) -> None:
+    for (_, one), look in zip(_packets(stream), seen, strict=True):
         assert isinstance(look.pose, CameraPose)
         body = matrix_from_euler_deg(
             one.number("platform_roll_full_deg"),
@@ -196,9 +211,9 @@ def test_where_the_sensor_looked_comes_back_exactly(flight: Path, stream: Path) 
 
 
 def test_targets_come_back_with_label_box_and_covariance_and_say_unreviewed(
-    flight: Path, stream: Path
+    seen: list[LookedAt], stream: Path
 ) -> None:
-    for (_, one), look in zip(_packets(stream), looks(flight, "eo"), strict=True):
+    for (_, one), look in zip(_packets(stream), seen, strict=True):
         assert str(one.values["mission_id"]).startswith("UNREVIEWED ")
         found = decode_vmti(one.raw[74])
         assert found.size_px == (320, 240)
@@ -212,15 +227,16 @@ def test_targets_come_back_with_label_box_and_covariance_and_say_unreviewed(
         assert target.position.ce90_m == pytest.approx(look.outcome.locations.ce90_m[0], abs=0.1)
 
 
-def test_our_own_importer_makes_the_same_flight_of_it(flight: Path, stream: Path, tmp_path: Path) -> None:
+def test_our_own_importer_makes_the_same_flight_of_it(
+    seen: list[LookedAt], stream: Path, tmp_path: Path
+) -> None:
     import_flight(stream, tmp_path / "again")
     reader = FlightReader(tmp_path / "again")
     (sensor,) = reader.info.sensors
-    before = list(looks(flight, "eo"))
     after = list(looks(tmp_path / "again", sensor.sensor_id))
     poses = [
         (one.pose, two.pose)
-        for one, two in zip(before, after, strict=True)
+        for one, two in zip(seen, after, strict=True)
         if isinstance(one.pose, CameraPose) and isinstance(two.pose, CameraPose)
     ]
     assert len(poses) >= FRAMES - 2
@@ -233,17 +249,12 @@ def test_our_own_importer_makes_the_same_flight_of_it(flight: Path, stream: Path
         assert float(apart) < 0.05
 
 
-def test_without_detections_nothing_is_marked_and_bare_packets_are_the_same(
-    flight: Path, tmp_path: Path
-) -> None:
-    options = ImageryOptions(has_detections=False, is_exercise=True)
-    report = export_imagery(flight, tmp_path / "bare.klv", options)
-    packets, counts = klv.read_packets((tmp_path / "bare.klv").read_bytes())
+def test_without_detections_nothing_is_marked(bare: Path) -> None:
+    packets, counts = klv.read_packets(bare.read_bytes())
     assert (len(packets), counts.bad_checksums, counts.skipped_bytes) == (FRAMES, 0, 0)
     assert packets[0].values["mission_id"] == "EXERCISE 20251009T085320Z_p1"
     assert 74 not in packets[0].raw
     assert 48 not in packets[0].raw
-    assert not report.has_unreviewed
     assert packets[0].raw[94] == core_identifier("p1", "eo", "20251009T085320Z_p1")
     assert len(packets[0].raw[94]) == 50
 
