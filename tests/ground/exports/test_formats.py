@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gpxpy
+import msgspec
 import numpy as np
 import pyogrio.raw
 import pytest
@@ -21,7 +22,7 @@ from ground.exports.files import FORMATS, Format, check_layers, write_export
 from ground.exports.markup import xml_text
 from ground.exports.rows import sighting_row, track_row
 from ground.exports.selection import Selection
-from ground.exports.shapes import ellipse_ring, line_geometry
+from ground.exports.shapes import ellipse_geometry, ellipse_ring, line_geometry
 from ground.exports.spreadsheet import write_csv
 from ground.exports.tables import LAYERS, TABLES, Layer, properties_of
 from ground.store.reading import StoredSighting
@@ -306,3 +307,12 @@ def test_no_text_becomes_a_formula_or_another_row(text: str) -> None:
     lines = list(csv.DictReader(io.StringIO(out.getvalue().decode("utf-8", "replace"), newline="")))
     assert len(lines) == 1
     assert not lines[0]["label"].lstrip().startswith(("=", "+", "-", "@", "|", "%"))
+
+
+def test_an_ellipse_over_the_antimeridian_is_cut_in_two() -> None:
+    place = msgspec.structs.replace(position(sigma_m=500.0), longitude_deg=179.999)
+    found = shapely.from_geojson(json.dumps(ellipse_geometry(place)))
+    assert found.geom_type == "MultiPolygon"
+    assert found.is_valid
+    west, _, east, _ = found.bounds
+    assert (west, east) == (-180.0, 180.0)
