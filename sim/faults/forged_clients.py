@@ -62,6 +62,16 @@ class _Lines:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How often each way in is tried; probes of a round; rounds with and without strangers, seconds each."""
+
+    times: int
+    probes: int
+    floods: int = 3
+    flood_s: float = 6.0
+
+
 @dataclass(slots=True)
 class _Scene:
     ground: GroundHandle
@@ -82,8 +92,9 @@ class _Scene:
         return authorized_dir(self.ground.state_dir)
 
 
-def run(profile: Profile, seed: int) -> Result:
+def run(profile: Profile, seed: int, plan: Plan | None = None) -> Result:
     """Every way in that must be closed, then the flood, then the handler's death."""
+    plan = plan or Plan(TIMES[profile], PROBES[profile])
     result = Result("S8", profile, seed)
     began_s = time.monotonic()
     before, lines = structlog.get_config(), _Lines()
@@ -91,14 +102,14 @@ def run(profile: Profile, seed: int) -> Result:
     allow_many_connections()
     try:
         with tempfile.TemporaryDirectory(prefix="skywarden-s8-") as folder:
-            _with_station(result, Path(folder), profile, random.Random(seed), lines)
+            _with_station(result, Path(folder), plan, random.Random(seed), lines)
     finally:
         structlog.configure(**before)
     result.seconds = time.monotonic() - began_s
     return result
 
 
-def _with_station(result: Result, folder: Path, profile: Profile, rng: random.Random, lines: _Lines) -> None:
+def _with_station(result: Result, folder: Path, plan: Plan, rng: random.Random, lines: _Lines) -> None:
     config = GroundConfig(state=str(folder / "ground"), http="127.0.0.1:0", link="127.0.0.1:0")
     ground = start_ground(config)
     pair, signer = keys.new_key_pair(), EvidenceKey.new()
@@ -118,11 +129,11 @@ def _with_station(result: Result, folder: Path, profile: Profile, rng: random.Ra
     scene = _Scene(ground, folder, downlink, outbox, lines, rng, context)
     try:
         _probe(scene, 5)
-        _closed_ways(scene, TIMES[profile])
+        _closed_ways(scene, plan.times)
         _live_revocation(result, scene)
         _handler_dies(result, scene)
         _no_handler(result, context)
-        _flood(result, scene, PROBES[profile])
+        _flood(result, scene, plan)
         result.observe("attempts", scene.tries)
         result.expect_zero("answers that a stranger got", scene.leaked)
         stored = ground.store.counts().records
@@ -351,21 +362,21 @@ def _no_handler(result: Result, context: "zmq.Context[zmq.Socket[bytes]]") -> No
     socket.close(linger=0)
 
 
-def _flood(result: Result, scene: _Scene, probes: int) -> None:
+def _flood(result: Result, scene: _Scene, plan: Plan) -> None:
     """Rounds without and with a thousand strangers, in turn; the middle round of each counts."""
     quiet, loud, knocks = [], [], 0
     host, _, port = scene.ground.link_address.rpartition(":")
     command = [sys.executable, "-m", "sim.faults.junk_peers", host, port, str(JUNK_PEERS)]
-    for _ in range(3):
-        quiet.append(_p99(_probe(scene, probes)))
-        flood = subprocess.Popen([*command, "6"], stdout=subprocess.PIPE, text=True)
+    for _ in range(plan.floods):
+        quiet.append(_p99(_probe(scene, plan.probes)))
+        flood = subprocess.Popen([*command, str(plan.flood_s)], stdout=subprocess.PIPE, text=True)
         before = scene.ground.receiver.door.connections
         while scene.ground.receiver.door.connections < before + JUNK_PEERS // 2 and flood.poll() is None:
             time.sleep(0.02)
-        loud.append(_p99(_probe(scene, probes)))
+        loud.append(_p99(_probe(scene, plan.probes)))
         knocks += int(flood.communicate(timeout=60)[0] or 0)
     scene.tries += knocks
-    calm, flooded = sorted(quiet)[1], sorted(loud)[1]
+    calm, flooded = sorted(quiet)[plan.floods // 2], sorted(loud)[plan.floods // 2]
     result.observe("connections of strangers", knocks)
     result.observe("record to acknowledgement, p99, calm, ms", 1e3 * calm)
     result.observe("record to acknowledgement, p99, 1,000 strangers, ms", 1e3 * flooded)

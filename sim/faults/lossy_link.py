@@ -54,7 +54,8 @@ def air(loss: float, rate: float = 0.0) -> Weather:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Seconds of each stretch; whether TCP is measured at every loss too; seconds to drain at most; the
-    losses and narrow links (bytes a second) for datagrams; records that wait while goodput is measured."""
+    losses and narrow links (bytes a second) for datagrams; records that wait while goodput is measured;
+    whether TCP is starved and must come back."""
 
     seconds: float
     with_tcp: bool
@@ -62,6 +63,7 @@ class Plan:
     losses: tuple[float, ...] = (0.05, 0.15, 0.30)
     narrow: tuple[float, ...] = (125_000.0, 8_000.0)
     held: int = 1_500
+    starves_tcp: bool = True
 
 
 PLANS: dict[Profile, Plan] = {
@@ -130,7 +132,7 @@ def _change_over(theatre: "_Theatre", result: Result) -> None:
 
 def _tcp(theatre: "_Theatre", result: Result) -> None:
     """What TCP does, and that it comes back by itself."""
-    if theatre.radio is None:
+    if theatre.radio is None or not theatre.plan.starves_tcp:
         return
     with theatre.edge("tcp"):
         for loss in (0.05, 0.15) if theatre.plan.with_tcp else ():

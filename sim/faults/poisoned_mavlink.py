@@ -19,9 +19,23 @@ from skywarden.mavlink.framing import Frame, Framer, parse_frame
 from skywarden.mavlink.signing import SigningGuard
 from skywarden.mavlink.synth import MessageMaker
 
-FRAMES: dict[Profile, int] = {"quick": 200_000, "full": 10_000_000, "soak": 100_000_000}
-MUTATION_S: dict[Profile, float] = {"quick": 3.0, "full": 3_600.0, "soak": 8 * 3_600.0}
-UNKNOWN_IDS = 190_000
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Frames in all; frames of each kind of poison (0: what is left, in equal parts); seconds of mutations;
+    unknown ids."""
+
+    frames: int
+    share: int
+    mutation_s: float
+    unknown_ids: int = 190_000
+
+
+PLANS: dict[Profile, Plan] = {
+    "quick": Plan(200_000, 20_000, 3.0),
+    "full": Plan(10_000_000, 0, 3_600.0),
+    "soak": Plan(100_000_000, 0, 8 * 3_600.0),
+}
 _CHUNK = 5_000
 _NS = 1_780_000_000_000_000_000
 _SIGNING_KEY = bytes(range(32))
@@ -57,28 +71,30 @@ class _Tally:
     kinds: set[str] = field(default_factory=set)
 
 
-def run(profile: Profile, seed: int) -> Result:
+def run(profile: Profile, seed: int, plan: Plan | None = None) -> Result:
     """All kinds of poison in turn, then mutations until the time is up."""
     result = Result("S10", profile, seed)
     began_s = time.monotonic()
-    rng = random.Random(seed)
+    rng, plan = random.Random(seed), plan or PLANS[profile]
     tally = _Tally()
     for make in (_bent, _noise, _made_up, _not_numbers):  # so that what is allocated once is not counted
         _feed(rng, make, _CHUNK, tally)
     _unknown_ids(Framer(), rng, 4 * _CHUNK, tally)
     resident = resident_bytes()
     framer = Framer()
-    _unknown_ids(framer, rng, UNKNOWN_IDS, tally)
-    result.expect_at_most("growth of memory, 190,000 unknown ids, MB", _grown_mb(resident), 20.0)
-    share = max(1, (FRAMES[profile] - tally.fed) // 5) if profile != "quick" else 20_000
+    _unknown_ids(framer, rng, plan.unknown_ids, tally)
+    result.expect_at_most(
+        f"growth of memory, {plan.unknown_ids:,} unknown ids, MB", _grown_mb(resident), 20.0
+    )
+    share = plan.share or max(1, (plan.frames - tally.fed) // 5)
     _truncated(result, rng, share, tally)
     for make in (_bent, _noise, _made_up, _not_numbers):
         _feed(rng, make, share, tally)
     _forgery(result, rng, tally)
-    _mutations(result, rng, MUTATION_S[profile], tally)
+    _mutations(result, rng, plan.mutation_s, tally)
     _speed(result, rng)
     result.observe("frames fed", tally.fed)
-    result.expect_at_least("frames fed, of those asked", tally.fed, min(FRAMES[profile], 10_000_000))
+    result.expect_at_least("frames fed, of those asked", tally.fed, min(plan.frames, 10_000_000))
     result.expect_zero("exceptions", tally.exceptions)
     result.expect_zero("decoded messages that are no JSON", tally.bad_json)
     result.expect_at_most("growth of memory over everything, MB", _grown_mb(resident), 20.0)

@@ -12,7 +12,7 @@ from skywarden.errors import ConfigError
 
 @pytest.mark.slow
 def test_every_route_answers_every_kind_of_caller_as_the_table_says() -> None:
-    result = run("quick", 1)
+    result = run("quick", 1, cases=150)
     missed = [f"{one.name}: {one.value}, {one.goal}" for one in result.criteria if not one.is_met]
     assert missed == [], result.notes
 

@@ -18,7 +18,8 @@ _JUDGEMENT = (
 
 @pytest.mark.slow
 def test_s5_bad_radio_costs_no_record() -> None:
-    plan = lossy_link.Plan(1.5, False, 60.0, losses=(0.30,), narrow=(8_000.0,), held=150)
+    """Real radio for what only it shows; narrow and long paths: tests/skywarden/link, in virtual time."""
+    plan = lossy_link.Plan(1.0, False, 60.0, losses=(0.30,), narrow=(), held=100, starves_tcp=False)
     result = lossy_link.run("quick", 1, plan)
     text = "\n".join(table(result))
     print(text)  # noqa: T201 - the measured numbers, shown with -rP

@@ -9,7 +9,7 @@ from sim.faults.bugs import BUGS, Bug
 from sim.faults.simulation import find_bug, run_chunk
 from sim.faults.world import SOMETIMES, run_seed
 
-SEEDS = range(1_000, 1_080)
+SEEDS = range(1_000, 1_030)
 
 
 @pytest.mark.slow
@@ -22,12 +22,7 @@ def test_no_seed_loses_doubles_or_believes_a_forgery_and_every_fault_happens() -
     for one in outcomes:
         happened.update(one.sometimes)
     assert [name for name in SOMETIMES if not happened[name]] == []
-    assert sum(one.verdict.stored_once for one in outcomes) > 5_000
-
-
-@pytest.mark.slow
-def test_a_few_seeds_hold_every_invariant() -> None:
-    assert [one.seed for one in run_chunk(range(3)) if not one.is_good] == []
+    assert sum(one.verdict.stored_once for one in outcomes) > 2_500
 
 
 @pytest.mark.slow
