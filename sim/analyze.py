@@ -87,7 +87,7 @@ def analyze(
     total = sum((reader.info.frame_counts or {}).values())
     book = _Book()
     for sensor in sensors:
-        node = _node(reader, sensor, detector, options)
+        node = sensor_node(reader, sensor, detector, options)
         for outcome, ref, time_ns in _outcomes(reader, sensor, node, options):
             book.add(outcome, ref, time_ns, reader)
             if progress is not None:
@@ -121,7 +121,7 @@ def outcomes(flight: Path, options: AnalyzeOptions | None = None) -> Iterator[Ou
     detector = load_detector(options.model, threads=options.threads)
     for sensor in reader.info.sensors:
         if sensor.media:
-            node = _node(reader, sensor, detector, options)
+            node = sensor_node(reader, sensor, detector, options)
             for outcome, _, _ in _outcomes(reader, sensor, node, options):
                 yield outcome
 
@@ -147,7 +147,7 @@ def looks(flight: Path, sensor_id: str, options: AnalyzeOptions | None = None) -
     options = options or AnalyzeOptions()
     reader = FlightReader(flight)
     sensor = reader.info.sensor(sensor_id)
-    node = _node(reader, sensor, load_detector(options.model, threads=options.threads), options)
+    node = sensor_node(reader, sensor, load_detector(options.model, threads=options.threads), options)
     ids = {"platform_id": reader.info.platform_id, "sortie_id": reader.info.sortie_id}
     for outcome, _, time_ns, image, poses in _seen(reader, sensor, node, options):
         yield LookedAt(
@@ -161,7 +161,10 @@ def looks(flight: Path, sensor_id: str, options: AnalyzeOptions | None = None) -
         )
 
 
-def _node(reader: FlightReader, sensor: Sensor, detector: Detector, options: AnalyzeOptions) -> VisionNode:
+def sensor_node(
+    reader: FlightReader, sensor: Sensor, detector: Detector, options: AnalyzeOptions
+) -> VisionNode:
+    """The chain of one sensor as the flight describes it and the options change it."""
     sigma = options.sigma or SigmaConfig.of_flight(sensor)
     surface = options.surface
     if surface is not None and sigma.surface_m is not None:
@@ -190,23 +193,35 @@ def _outcomes(
 def _seen(
     reader: FlightReader, sensor: Sensor, node: VisionNode, options: AnalyzeOptions
 ) -> Iterator[tuple[Outcome, FrameRef, int, Image, PoseBuffer]]:
-    telemetry = TelemetryNode(MavlinkConfig())
-    sigma = options.sigma or SigmaConfig.of_flight(sensor)
-    poses = telemetry.pose_buffer(
-        mount=_mount(sensor), sigmas=sigma.pose(), calibration=calibration_of(sensor, options)
-    )
-    lag_s = sensor.frame_lag_s if options.frame_lag_s is None else options.frame_lag_s
-    lag_ns = round(lag_s * NS_PER_S)
-    heard = reader.telemetry()
-    waiting = next(heard, None)
+    heard = HeardTelemetry(reader, sensor, options)
     for ref, image in reader.images(sensor.sensor_id):
-        time_ns = ref.time_ns - lag_ns
-        while waiting is not None and waiting[0] <= time_ns + LOOKAHEAD_NS:
-            telemetry.handle(*waiting)
-            waiting = next(heard, None)
+        time_ns = heard.up_to(ref.time_ns)
         frame = Frame(frame_number=ref.frame_number, time_ns=time_ns, received_ns=ref.time_ns, image=image)
         seen = node.detect(frame)
-        yield node.finish(seen, poses.pose_at(time_ns)), ref, time_ns, image, poses
+        yield node.finish(seen, heard.poses.pose_at(time_ns)), ref, time_ns, image, heard.poses
+
+
+class HeardTelemetry:
+    """The telemetry of a recorded flight as a worker hears it, in step with one sensor's frames."""
+
+    def __init__(self, reader: FlightReader, sensor: Sensor, options: AnalyzeOptions) -> None:
+        self._node = TelemetryNode(MavlinkConfig())
+        sigma = options.sigma or SigmaConfig.of_flight(sensor)
+        self.poses: PoseBuffer = self._node.pose_buffer(
+            mount=_mount(sensor), sigmas=sigma.pose(), calibration=calibration_of(sensor, options)
+        )
+        lag_s = sensor.frame_lag_s if options.frame_lag_s is None else options.frame_lag_s
+        self._lag_ns = round(lag_s * NS_PER_S)
+        self._heard = reader.telemetry()
+        self._waiting = next(self._heard, None)
+
+    def up_to(self, stamp_ns: int) -> int:
+        """Take what was heard until a little after a frame's stamp; the time at which it was exposed."""
+        time_ns = stamp_ns - self._lag_ns
+        while self._waiting is not None and self._waiting[0] <= time_ns + LOOKAHEAD_NS:
+            self._node.handle(*self._waiting)
+            self._waiting = next(self._heard, None)
+        return time_ns
 
 
 class _Restated:

@@ -1,6 +1,7 @@
 """One run of a scenario on disk: every platform's flight, what AIS was heard, and what the run was.
 
 OUT/run.json                 name, seed, season, length, platforms, faults, one hash over all flights
+OUT/scenario.json            the scenario as it was flown, seed and all
 OUT/ais.nmea                 what the station's receiver heard
 OUT/PLATFORM/                a flight folder with truth (with seasons: OUT/SEASON/PLATFORM/)
 """
@@ -23,6 +24,7 @@ from skywarden.errors import FlightError, UsageError
 
 RUN_JSON = "run.json"
 RUN_AIS = "ais.nmea"
+SCENARIO_JSON = "scenario.json"
 FAULT_ENGINE = "sim.range.faults.engine"
 _TAG_TIME = re.compile(rb"^\\[^\\]*?c:(\d{9,12})")
 
@@ -98,6 +100,7 @@ def fly(scenario: Scenario, out: Path, options: RunOptions, *, progress: Progres
         sha256=digest,
     )
     _write(out / RUN_JSON, msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
+    _write(out / SCENARIO_JSON, msgspec.json.format(msgspec.json.encode(scenario), indent=1) + b"\n")
     return Flown(start_ns=first.start_ns, flights=flights, sha256=digest)
 
 
@@ -110,6 +113,19 @@ def read_run(folder: Path) -> Run:
         raise FlightError(f"{folder}: is no run of a scenario ({error.strerror})") from error
     except msgspec.DecodeError as error:
         raise FlightError(f"{folder / RUN_JSON}: {error}") from error
+
+
+def flown_scenario(folder: Path) -> Scenario:
+    """The scenario of a run, in the season that was flown first; raises `FlightError` when it is not there."""
+    path = folder / SCENARIO_JSON
+    try:
+        scenario = msgspec.json.decode(path.read_bytes(), type=Scenario)
+    except OSError as error:
+        raise FlightError(f"{path}: cannot be read ({error.strerror}); fly the scenario again") from error
+    except msgspec.DecodeError as error:
+        raise FlightError(f"{path}: {error}") from error
+    seasons = sorted({name.split("/")[0] for name in read_run(folder).flights if "/" in name})
+    return scenario.in_season(seasons[0]) if scenario.seasons and seasons else scenario
 
 
 def heard_in(folder: Path) -> list[tuple[int, bytes]]:

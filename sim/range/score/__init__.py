@@ -1,0 +1,1 @@
+"""What a watch was worth, held against truth."""

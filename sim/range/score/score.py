@@ -1,0 +1,64 @@
+"""One score for a run: every figure, and what it cost."""
+
+from pathlib import Path
+
+import msgspec
+
+from sim.range.score import measures
+from sim.range.score.truth import RunTruth, read_truth
+from sim.range.watch import Watched, WatchOptions, receiver_of, watch_run
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """What a watch over one run was worth. Figures that do not apply are `None`."""
+
+    scenario: str
+    seed: int
+    seconds: float
+    platforms: int
+    with_frames: bool
+    finding: measures.Finding
+    following: measures.Following
+    picture: measures.Picture
+    placing: measures.Placing
+    moving: measures.Moving
+    ais: measures.Ais
+    alarm: measures.Alarm
+    bytes_sent: int
+    bytes_by_kind: dict[str, int]
+    cpu_s_per_flight_s: float
+
+
+def score_run(folder: Path, options: WatchOptions | None = None) -> Score:
+    """Watch a run and judge the watch; raises `FlightError` without truth, `UsageError` without referees."""
+    truth = read_truth(folder)
+    if options is None:
+        options = WatchOptions(receiver=receiver_of(truth.scenario))
+    return judged(truth, watch_run(folder, options))
+
+
+def judged(truth: RunTruth, watched: Watched) -> Score:
+    """The score of a watch that was kept."""
+    names = measures.naming(truth, watched)
+    kinds: dict[str, int] = {}
+    for sent in watched.bytes_sent.values():
+        for kind, count in sent.items():
+            kinds[kind] = kinds.get(kind, 0) + count
+    flown_s = max(watched.run.seconds * len(watched.steps), 1e-9)
+    return Score(
+        scenario=watched.run.scenario,
+        seed=watched.run.seed,
+        seconds=watched.run.seconds,
+        platforms=len(watched.steps),
+        with_frames=watched.run.with_frames,
+        finding=measures.finding(truth, watched),
+        following=measures.following(truth, watched),
+        picture=measures.picture(truth, watched, names),
+        placing=measures.placing(truth, watched),
+        moving=measures.moving(truth, watched, names),
+        ais=measures.ais(truth, watched, names),
+        alarm=measures.alarm(truth, watched, names),
+        bytes_sent=sum(kinds.values()),
+        bytes_by_kind=dict(sorted(kinds.items())),
+        cpu_s_per_flight_s=round(sum(watched.cpu_s.values()) / flown_s, 4),
+    )

@@ -1,0 +1,244 @@
+"""A whole watch in virtual time: what the edge says, AIS, contacts, verdicts and alerts, second by second.
+
+The parts are the station's own; only sockets, files and threads are left out, so that the same run gives the
+same watch on every machine. Sightings arrive `link_delay_s` after their frame.
+"""
+
+import heapq
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ground.ais.config import AisConfig, AisSourceConfig
+from ground.ais.store import AisStore
+from ground.ais.verdict import Verdict
+from ground.ais.watch import AisWatch, may_be_vessel
+from ground.alerts.alert import Alert
+from ground.alerts.engine import AlertEngine
+from ground.alerts.rules import Rule
+from ground.alerts.zones import Zone
+from ground.config import ContactsConfig
+from ground.fusion.book import ContactBook
+from ground.fusion.contact import Contact
+from sim.analyze import AnalyzeOptions
+from sim.range.chain import Step, steps_of
+from sim.scenario.description import Scenario
+from sim.scenario.flown.runs import Run, heard_in, read_run
+from skywarden.ais.reports import read_report
+from skywarden.ais.sentences import SentenceReader
+from skywarden.clock import NS_PER_S
+from skywarden.geometry.geodesy import geodetic_from_ned
+from skywarden.messages import Detections, FrameInfo, Sighting
+from skywarden.wire import encode
+
+SETTLE_NS = NS_PER_S
+DEFAULT_RULES = (
+    Rule(rule_id="silent", name="Silent vessel", trigger="anywhere", severity="warning", ais=("silent",)),
+    Rule(rule_id="vessel", name="Vessel", trigger="anywhere", severity="notice", labels=("vessel",)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchOptions:
+    """How a run is watched.
+
+    Attributes:
+        analyze: the edge's side.
+        link_delay_s: from frame to station.
+        with_ais: whether the station hears AIS at all.
+        receiver: latitude, longitude, height of the antenna; `None` when it is not known.
+    """
+
+    analyze: AnalyzeOptions = field(default_factory=AnalyzeOptions)
+    link_delay_s: float = 0.5
+    with_ais: bool = True
+    receiver: tuple[float, float, float] | None = None
+    zones: Sequence[Zone] = ()
+    rules: Sequence[Rule] = DEFAULT_RULES
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moment:
+    """The contacts as a person saw them at one second."""
+
+    time_ns: int
+    contacts: tuple[Contact, ...]
+
+
+@dataclass(kw_only=True, slots=True)
+class Watched:
+    """All that came of a watch.
+
+    Attributes:
+        steps: every frame's outcome, by platform.
+        moments: the contacts after each second in which something came in.
+        verdicts: the last word of AIS on each contact of the end that may be a vessel.
+        bytes_sent: of the messages as they go over the link, by platform and topic-like kind.
+        cpu_s: processor time of edge and ground.
+    """
+
+    run: Run
+    steps: dict[str, list[Step]] = field(default_factory=dict)
+    moments: list[Moment] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    bytes_sent: dict[str, dict[str, int]] = field(default_factory=dict)
+    cpu_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def contacts(self) -> tuple[Contact, ...]:
+        """The contacts at the end."""
+        return self.moments[-1].contacts if self.moments else ()
+
+
+class VirtualClock:
+    """A clock that is set by hand."""
+
+    def __init__(self, now_ns: int) -> None:
+        self.now_ns = now_ns
+
+    def utc_ns(self) -> int:
+        """What it was set to."""
+        return self.now_ns
+
+    def monotonic_ns(self) -> int:
+        """What it was set to."""
+        return self.now_ns
+
+
+def watch_run(folder: Path, options: WatchOptions | None = None) -> Watched:
+    """Fly every platform of a run through the edge chain, and the whole through a station's judgement."""
+    options = options or WatchOptions()
+    watched = Watched(run=read_run(folder))
+    for name, place in sorted(watched.run.flights.items()):
+        began = time.process_time()
+        watched.steps[name] = list(steps_of(folder / place, options.analyze))
+        watched.cpu_s[name] = time.process_time() - began
+        watched.bytes_sent[name] = _bytes_sent(watched.steps[name])
+    began = time.process_time()
+    with TemporaryDirectory() as scratch, closing(_ais(Path(scratch), watched.run, options)) as ais:
+        _Station(watched, options, ais).run(heard_in(folder) if options.with_ais else [])
+    watched.cpu_s["ground"] = time.process_time() - began
+    return watched
+
+
+class _Ais:
+    """AIS of the station, without its threads."""
+
+    def __init__(self, watch: AisWatch, clock: VirtualClock) -> None:
+        self.watch, self.clock = watch, clock
+        self._sentences = SentenceReader()
+
+    def take(self, time_ns: int, line: bytes) -> None:
+        """One sentence, heard now."""
+        heard = self._sentences.take(line, time_ns)
+        if heard is not None:
+            self.watch.take("station", read_report(heard))
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.watch.stop()
+
+
+def _ais(scratch: Path, run: Run, options: WatchOptions) -> _Ais:
+    clock = VirtualClock(run.start_ns)
+    place = options.receiver
+    source = AisSourceConfig(
+        name="station",
+        connection="udpin:127.0.0.1:1",
+        latitude_deg=None if place is None else place[0],
+        longitude_deg=None if place is None else place[1],
+        height_m=60.0 if place is None else place[2],
+    )
+    config = AisConfig(source=(source,) if options.with_ais else ())
+    return _Ais(AisWatch(config, AisStore(scratch / "ais.sqlite"), clock), clock)
+
+
+class _Station:
+    """Contacts, AIS and alerts on one clock."""
+
+    def __init__(self, watched: Watched, options: WatchOptions, ais: _Ais) -> None:
+        self._watched, self._options, self._ais = watched, options, ais
+        self._book = ContactBook(ContactsConfig())
+        self._contacts: dict[str, Contact] = {}
+        self._engine = AlertEngine(options.zones, options.rules, self._words)
+
+    def run(self, sentences: Sequence[tuple[int, bytes]]) -> None:
+        """Everything in the order of arrival, settled once a second."""
+        waiting = sorted(sentences, key=lambda one: one[0])
+        next_ns, told, heard = 0, 0, 0
+        for now_ns, sighting in self._arrivals():
+            if now_ns >= next_ns and told:
+                heard = self._hear(waiting, heard, next_ns)
+                self._settle(next_ns)
+                told = 0
+            if now_ns >= next_ns:
+                next_ns = (now_ns // SETTLE_NS + 1) * SETTLE_NS
+            self._book.add(sighting)
+            told += 1
+        self._hear(waiting, heard, next_ns)
+        self._settle(next_ns)
+        for contact in self._contacts.values():
+            if may_be_vessel(contact):
+                self._watched.verdicts[contact.contact_id] = self._verdict(contact)
+
+    def _arrivals(self) -> Iterator[tuple[int, Sighting]]:
+        delay_ns = round(self._options.link_delay_s * NS_PER_S)
+        streams = [
+            [
+                (step.stamp_ns + delay_ns, step.platform_id, number, message)
+                for step in steps
+                for number, message in enumerate(step.outcome.messages)
+                if isinstance(message, Sighting)
+            ]
+            for steps in self._watched.steps.values()
+        ]
+        for now_ns, _, _, sighting in heapq.merge(*streams, key=lambda one: one[:3]):
+            yield now_ns, sighting
+
+    def _hear(self, sentences: Sequence[tuple[int, bytes]], first: int, now_ns: int) -> int:
+        self._ais.clock.now_ns = now_ns
+        while first < len(sentences) and sentences[first][0] <= now_ns:
+            self._ais.take(*sentences[first])
+            first += 1
+        return first
+
+    def _settle(self, now_ns: int) -> None:
+        self._ais.clock.now_ns = now_ns
+        changes = self._book.settle()
+        for contact_id in changes.removed:
+            self._contacts.pop(contact_id, None)
+        self._contacts.update({contact.contact_id: contact for contact in changes.changed})
+        for contact in changes.changed:
+            self._watched.alerts.extend(self._engine.observe(contact, now_ns))
+        kept = tuple(contact for _, contact in sorted(self._contacts.items()))
+        self._watched.moments.append(Moment(time_ns=now_ns, contacts=kept))
+
+    def _words(self, contact: Contact) -> tuple[str, ...]:
+        return (self._verdict(contact).word,) if may_be_vessel(contact) else ()
+
+    def _verdict(self, contact: Contact) -> Verdict:
+        return self._ais.watch.verdict(contact, list(self._contacts.values()))
+
+
+def receiver_of(scenario: Scenario) -> tuple[float, float, float]:
+    """Where a scenario's station hears AIS from: latitude, longitude (degrees), height (metres)."""
+    east_m, north_m = scenario.ais.at
+    latitude, longitude, _ = geodetic_from_ned(
+        (north_m, east_m, 0.0), scenario.place.latitude_deg, scenario.place.longitude_deg, 0.0
+    )
+    return float(latitude), float(longitude), scenario.ais.height_m
+
+
+def _bytes_sent(steps: Sequence[Step]) -> dict[str, int]:
+    """Bytes of what goes over the link: all but detections of single frames, which stay aboard."""
+    total: dict[str, int] = {}
+    for step in steps:
+        for message in step.outcome.messages:
+            if not isinstance(message, Detections | FrameInfo):
+                name = type(message).__name__
+                total[name] = total.get(name, 0) + len(encode(message))
+    return total
