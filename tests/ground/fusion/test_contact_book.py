@@ -65,9 +65,10 @@ def test_tracks_of_two_platforms_and_a_track_found_again_are_one_contact_each() 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_any_order_repetition_and_batching_gives_the_same_contacts(seed: int) -> None:
-    scene = _scene()
-    expected = _contacts(scene)
     chance = random.Random(seed)
+    words: list[Motion | None] = [None, "undecided", "standing", "moving"]
+    scene = [msgspec.structs.replace(one, motion=chance.choice(words)) for one in _scene()]
+    expected = _contacts(scene)
     shuffled = scene + chance.sample(scene, 40)
     chance.shuffle(shuffled)
     assert _contacts(shuffled, step=chance.choice([3, 17, 60])) == expected
