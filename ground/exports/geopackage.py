@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio.raw  # type: ignore[import-untyped]
+import pyogrio.raw
 import shapely
-from pyogrio.errors import DataLayerError, DataSourceError  # type: ignore[import-untyped]
+from pyogrio.errors import DataLayerError, DataSourceError
 
 from ground.exports.shapes import ellipse_geometry
 from ground.exports.tables import TABLES, Column, Layer, Row
