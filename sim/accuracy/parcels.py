@@ -35,13 +35,14 @@ def held_back_fields(imagery: Path) -> Dataset:
 
     images = []
     for sample in split_fields(read_fields(imagery / FIELDS))[1]:
+        # Corners as they stand in the file, as `models evaluate` takes them: training adds half a pixel.
         objects = [
             TruthObject(
                 label="parcel",
                 box=_edges([*ring.min(axis=0).tolist(), *ring.max(axis=0).tolist()]),
                 rings=(tuple((float(x), float(y)) for x, y in ring.tolist()),),
             )
-            for ring in sample.rings
+            for ring in (one - 0.5 for one in sample.rings)
         ]
         images.append(LabelledImage(path=sample.path, objects=tuple(objects)))
     return Dataset(folder=imagery / FIELDS, kind="held back", labels=("parcel",), images=tuple(images))
