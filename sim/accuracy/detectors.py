@@ -200,8 +200,8 @@ def _curve() -> list[str]:
         ]
         parts += [
             f"### Learning curve of {entry.description.name}",
-            "Checkpoints of its training, averaged weights, on all held-back ships (62 images), as "
-            "`python -m models.training curve` wrote them.",
+            "Checkpoints of its training, averaged weights, on all held-back ships (62 images), counted as "
+            "`python -m models.training curve` does. Not the last but the best of them flies.",
             "\n".join(["| crops seen | AP50 | over 24 px | recall at 1 FP |", "|---|---|---|---|", *rows]),
         ]
     return parts
