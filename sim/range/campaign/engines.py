@@ -108,7 +108,8 @@ class RayEngine:
     def _through(self, ray: Any, jobs: Sequence[Job]) -> Iterator[Done]:
         task = ray.remote(num_cpus=1, max_retries=2)(run_encoded)
         processes = max(self._processes, int(ray.cluster_resources().get("CPU", 1)))
-        waiting, running = list(jobs), []
+        waiting = list(jobs)
+        running: list[Any] = []
         while waiting or running:
             while waiting and len(running) < processes + AHEAD:
                 running.append(task.remote(msgspec.json.encode(waiting.pop(0))))

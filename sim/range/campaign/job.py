@@ -62,4 +62,9 @@ def run_encoded(data: bytes) -> bytes:
     import cv2
 
     cv2.setNumThreads(1)
-    return msgspec.json.encode(run_job(msgspec.json.decode(data, type=Job)))
+    job = msgspec.json.decode(data, type=Job)
+    try:
+        done = run_job(job)
+    except Exception as error:  # the worker's outermost loop: one bad job is told, and the others go on
+        done = Done(job=job, score=None, error=f"{type(error).__name__}: {error}", cpu_s=0.0)
+    return msgspec.json.encode(done)

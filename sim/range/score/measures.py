@@ -369,7 +369,9 @@ def _stonesoup(
 
     tracks: dict[str, list[Any]] = {}
     paths: dict[str, list[Any]] = {}
-    for moment, contacts, things in zip(watched.moments, shown, there, strict=True):
+    # What went off the map and came back is two pieces: Stone Soup takes a track for one without gaps.
+    pieces, thing_pieces = _pieces(shown), _pieces(there)
+    for moment, contacts, things in zip(watched.moments, pieces, thing_pieces, strict=True):
         when = datetime.fromtimestamp(moment.time_ns / NS_PER_S, UTC).replace(tzinfo=None)
         for name, state in contacts.items():
             tracks.setdefault(name, []).append(GaussianState(state, np.eye(4), timestamp=when))
@@ -399,6 +401,19 @@ def _stonesoup(
         "ambiguity": round(float(value["SIAP Ambiguity"]), 4),
         "spuriousness": round(float(value["SIAP Spuriousness"]), 4),
     }
+
+
+def _pieces(told: Sequence[dict[str, FloatArray]]) -> list[dict[str, FloatArray]]:
+    """The same states under names that hold for one stretch of moments without a gap."""
+    found: list[dict[str, FloatArray]] = []
+    numbers: dict[str, int] = {}
+    before: set[str] = set()
+    for states in told:
+        for name in states.keys() - before:
+            numbers[name] = numbers.get(name, 0) + 1
+        found.append({f"{name}#{numbers[name]}": state for name, state in states.items()})
+        before = set(states)
+    return found
 
 
 def _sequence(truth: RunTruth, watched: Watched) -> dict[str, Any]:
