@@ -162,8 +162,8 @@ def _held_back(imagery: Path, scratch: Path) -> tuple[dict[str, Dataset], dict[s
         empty,
         (
             "The images are those that training holds back, drawn by site (`models/training/splits.py`): "
-            "near-doubles, frames of one video and neighbouring tiles stay on one side. Temperatures, "
-            "thresholds and candidates were chosen on other sites."
+            "near-doubles, frames of one video and neighbouring tiles stay on one side. Where "
+            "thresholds and candidates were chosen, the cards say."
         ),
     )
 
