@@ -95,3 +95,44 @@ def campaign(
         for sentence in summary.errors:
             sys.stderr.write(f"{sentence}\n")
     return 1 if summary.errors else 0
+
+
+@app.command
+def gate(
+    *,
+    table: Path = Path("tests/golden/range.json"),
+    update: bool = False,
+    reason: str = "",
+    jobs: int = 1,
+) -> int:
+    """Hold a small campaign of fixed seeds against the committed table; exit code 1 when it is worse.
+
+    For example:
+
+        skywarden sim campaign gate
+        skywarden sim campaign gate --update --reason "Ellipses are narrower since lens errors are known"
+
+    Parameters
+    ----------
+    table
+        The committed table.
+    update
+        Renew the table; the reason is kept in it.
+    reason
+        Why it is right that the figures are others now.
+    jobs
+        Processes.
+    """
+    from sim.range.campaign.engines import LocalEngine
+    from sim.range.campaign.gate import gate_rows, judged, read_table, renewed, write_table
+
+    if update:
+        renewed(None, (), reason)  # a missing reason is told before a minute of work
+    now = gate_rows(LocalEngine(jobs))
+    if update:
+        write_table(table, renewed(read_table(table) if table.exists() else None, now, reason))
+        sys.stdout.write(f"{table}\n")
+        return 0
+    told = judged(read_table(table), now)
+    sys.stdout.write(f"{told or 'nothing is worse than the table'}\n")
+    return 1 if told else 0

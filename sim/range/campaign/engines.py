@@ -70,7 +70,7 @@ class RayEngine:
         self._processes, self._address, self._store_bytes = max(1, processes), address, store_bytes
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
-        """What came of each job; without Ray raises `UsageError`, without a cluster `PeerUnavailableError`."""
+        """What came of each job; raises `UsageError` without Ray, `PeerUnavailableError` without cluster."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:

@@ -65,6 +65,6 @@ def run_encoded(data: bytes) -> bytes:
     job = msgspec.json.decode(data, type=Job)
     try:
         done = run_job(job)
-    except Exception as error:  # the worker's outermost loop: one bad job is told, and the others go on
+    except Exception as error:  # noqa: BLE001 - the outermost loop: one bad job is told, others go on
         done = Done(job=job, score=None, error=f"{type(error).__name__}: {error}", cpu_s=0.0)
     return msgspec.json.encode(done)
