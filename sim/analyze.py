@@ -202,10 +202,21 @@ def _seen(
 
 
 class HeardTelemetry:
-    """The telemetry of a recorded flight as a worker hears it, in step with one sensor's frames."""
+    """The telemetry of a recorded flight as a worker hears it, in step with one sensor's frames.
 
-    def __init__(self, reader: FlightReader, sensor: Sensor, options: AnalyzeOptions) -> None:
+    `watch`, where there is one, is shown the node after each message that was heard.
+    """
+
+    def __init__(
+        self,
+        reader: FlightReader,
+        sensor: Sensor,
+        options: AnalyzeOptions,
+        *,
+        watch: Callable[[TelemetryNode, int], None] | None = None,
+    ) -> None:
         self._node = TelemetryNode(MavlinkConfig())
+        self._watch = watch
         sigma = options.sigma or SigmaConfig.of_flight(sensor)
         self.poses: PoseBuffer = self._node.pose_buffer(
             mount=_mount(sensor), sigmas=sigma.pose(), calibration=calibration_of(sensor, options)
@@ -220,7 +231,11 @@ class HeardTelemetry:
         time_ns = stamp_ns - self._lag_ns
         while self._waiting is not None and self._waiting[0] <= time_ns + LOOKAHEAD_NS:
             self._node.handle(*self._waiting)
+            if self._watch is not None:
+                self._watch(self._node, self._waiting[0])
             self._waiting = next(self._heard, None)
+        if self._watch is not None:
+            self._watch(self._node, time_ns)
         return time_ns
 
 

@@ -8,7 +8,7 @@ from skywarden.mavlink.dialect import CRC_EXTRA, IDS, MESSAGES, SIGNED_FLAG, STX
 from skywarden.mavlink.tlog import is_intact
 
 Change = Callable[[Mapping[str, int | float]], Mapping[str, int | float]]
-"""Given the numbers of a message, those that are to be others."""
+"""Given the numbers of a message (those of an array as `name[0]`, ...), those that are to be others."""
 
 
 def message_id(raw: bytes) -> int | None:
@@ -38,6 +38,17 @@ def changed(raw: bytes, changes: Mapping[str, Change]) -> bytes:
     return head + body + struct.pack("<H", crc)
 
 
+def numbers_of(raw: bytes) -> tuple[str, dict[str, int | float]] | None:
+    """Name and numbers of one intact, unsigned frame; None for any other bytes."""
+    msgid = message_id(raw)
+    message = MESSAGES.get(-1 if msgid is None else msgid)
+    if message is None:
+        return None
+    header = 6 if raw[0] == STX_V1 else 10
+    payload = raw[header : header + raw[1]].ljust(message.size, b"\0")
+    return message.name, _numbers(message, payload)
+
+
 def _numbers(message: MessageType, payload: bytes) -> dict[str, int | float]:
     values = message.unpacker.unpack(payload)
     out: dict[str, int | float] = {}
@@ -46,6 +57,8 @@ def _numbers(message: MessageType, payload: bytes) -> dict[str, int | float]:
         width = 1 if field.is_text else field.count
         if width == 1 and not field.is_text:
             out[field.name] = values[at]
+        elif not field.is_text:
+            out |= {f"{field.name}[{index}]": values[at + index] for index in range(width)}
         at += width
     return out
 
@@ -53,8 +66,10 @@ def _numbers(message: MessageType, payload: bytes) -> dict[str, int | float]:
 def _put(message: MessageType, payload: bytearray, name: str, value: int | float) -> None:
     offset = 0
     for field in message.fields:
-        if field.name == name and field.count == 1 and not field.is_text:
-            struct.pack_into(f"<{field.code}", payload, offset, _fitted(field.code, value))
+        spelled = [field.name] if field.count == 1 else [f"{field.name}[{at}]" for at in range(field.count)]
+        if not field.is_text and name in spelled:
+            place = offset + spelled.index(name) * struct.calcsize(f"<{field.code}")
+            struct.pack_into(f"<{field.code}", payload, place, _fitted(field.code, value))
             return
         offset += struct.calcsize(f"<{field.count}{'s' if field.is_text else field.code}")
     raise InputError(f"{message.name} has no number {name!r}")

@@ -1,7 +1,7 @@
 """A whole watch in virtual time: what the edge says, AIS, contacts, verdicts and alerts, second by second.
 
 The parts are the station's own; only sockets, files and threads are left out, so that the same run gives the
-same watch on every machine. Sightings arrive `link_delay_s` after their frame.
+same watch on every machine. Sightings arrive `link_delay_s` after their frame, or later (`sim.range.link`).
 """
 
 import heapq
@@ -24,14 +24,18 @@ from ground.config import ContactsConfig
 from ground.fusion.book import ContactBook
 from ground.fusion.contact import Contact
 from sim.analyze import AnalyzeOptions
-from sim.range.chain import Step, steps_of
+from sim.range.aboard import Heat, Notice
+from sim.range.chain import Step, fly_through
+from sim.range.faults.engine import spells_of
+from sim.range.faults.spell import Spell
+from sim.range.link import Link, LinkTold
 from sim.scenario.description import Scenario
-from sim.scenario.flown.runs import Run, heard_in, read_run
+from sim.scenario.flown.runs import Run, heard_in, read_run, scenario_of_visit
 from skywarden.ais.reports import read_report
 from skywarden.ais.sentences import SentenceReader
 from skywarden.clock import NS_PER_S
 from skywarden.geometry.geodesy import geodetic_from_ned
-from skywarden.messages import Detections, FrameInfo, Sighting
+from skywarden.messages import Detections, FrameInfo, Plot, Sighting
 from skywarden.wire import encode
 
 SETTLE_NS = NS_PER_S
@@ -76,6 +80,10 @@ class Watched:
         steps: every frame's outcome, by platform.
         moments: the contacts after each second in which something came in.
         verdicts: the last word of AIS on each contact of the end that may be a vessel.
+        notices: what each platform's worker said of its own state.
+        plots: every plot as its platform knew it at the end.
+        spells: the faults that befell each platform.
+        links: what each platform's link did.
         bytes_sent: of the messages as they go over the link, by platform and topic-like kind.
         cpu_s: processor time of edge and ground.
     """
@@ -85,6 +93,10 @@ class Watched:
     moments: list[Moment] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    notices: dict[str, list[Notice]] = field(default_factory=dict)
+    plots: dict[str, list[Plot]] = field(default_factory=dict)
+    spells: dict[str, list[Spell]] = field(default_factory=dict)
+    links: dict[str, LinkTold] = field(default_factory=dict)
     bytes_sent: dict[str, dict[str, int]] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
 
@@ -114,9 +126,21 @@ def watch_run(folder: Path, options: WatchOptions | None = None) -> Watched:
     options = options or WatchOptions()
     watched = Watched(run=read_run(folder))
     for name, place in sorted(watched.run.flights.items()):
+        visit, _, platform = name.rpartition("/")
+        there = scenario_of_visit(folder, visit)
+        spells = spells_of(there, platform) if watched.run.faults else []
+        hot = tuple(spell.span for spell in spells if spell.kind == "overheating")
         began = time.process_time()
-        watched.steps[name] = list(steps_of(folder / place, options.analyze))
+        flown = fly_through(
+            folder / place,
+            options.analyze,
+            begin_ns=there.start_ns,
+            until_ns=there.start_ns + round(watched.run.seconds * NS_PER_S),
+            heat=Heat(spans=hot),
+        )
         watched.cpu_s[name] = time.process_time() - began
+        watched.steps[name], watched.notices[name] = flown.steps, flown.notices
+        watched.plots[name], watched.spells[name] = flown.plots, spells
         watched.bytes_sent[name] = _bytes_sent(watched.steps[name])
     began = time.process_time()
     with TemporaryDirectory() as scratch, closing(_ais(Path(scratch), watched.run, options)) as ais:
@@ -186,18 +210,25 @@ class _Station:
                 self._watched.verdicts[contact.contact_id] = self._verdict(contact)
 
     def _arrivals(self) -> Iterator[tuple[int, Sighting]]:
-        delay_ns = round(self._options.link_delay_s * NS_PER_S)
-        streams = [
-            [
-                (step.stamp_ns + delay_ns, step.platform_id, number, message)
-                for step in steps
-                for number, message in enumerate(step.outcome.messages)
-                if isinstance(message, Sighting)
-            ]
-            for steps in self._watched.steps.values()
-        ]
+        """Sightings as they arrive, each once."""
+        streams = [self._sent(name) for name in self._watched.steps]
+        arrived: set[str] = set()
         for now_ns, _, _, sighting in heapq.merge(*streams, key=lambda one: one[:3]):
-            yield now_ns, sighting
+            if sighting.sighting_id not in arrived:
+                arrived.add(sighting.sighting_id)
+                yield now_ns, sighting
+
+    def _sent(self, name: str) -> list[tuple[int, str, int, Sighting]]:
+        """What one platform sends, with the time of each arrival, by that time."""
+        link = Link(self._watched.spells.get(name, []), self._options.link_delay_s)
+        sent: list[tuple[int, str, int, Sighting]] = []
+        for step in self._watched.steps[name]:
+            for message in step.outcome.messages:
+                if isinstance(message, Sighting):
+                    times = link.arrivals(step.stamp_ns, len(encode(message)))
+                    sent += [(now_ns, step.platform_id, len(sent), message) for now_ns in times]
+        self._watched.links[name] = link.told()
+        return sorted(sent, key=lambda one: one[:3])
 
     def _hear(self, sentences: Sequence[tuple[int, bytes]], first: int, now_ns: int) -> int:
         self._ais.clock.now_ns = now_ns

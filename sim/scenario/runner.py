@@ -78,14 +78,15 @@ def render_flight(
             if note
         ),
     ) as writer:
-        recorder = _Recorder(writer, platform)
+        recorder = _Recorder(writer, platform, with_frames=with_frames)
         streams = [ais_items(world, seconds), telemetry_items(world, truth, seconds)]
-        if with_frames:
-            frames = frame_items(world, truth, Renderer(world, truth, threads=threads), seconds, fps)
-            streams.append(_counted(frames, frame_count(seconds, fps), platform.id, progress))
+        renderer = Renderer(world, truth, threads=threads) if with_frames else None
+        frames = frame_items(world, truth, renderer, seconds, fps)
+        told = progress if with_frames else None
+        streams.append(_counted(frames, frame_count(seconds, fps), platform.id, told))
         for item in injected(in_order(*streams), injectors):
             recorder.take(item)
-        _add_truth(writer, world, truth, seconds, fps, with_frames=with_frames)
+        _add_truth(writer, world, truth, seconds, fps, None if with_frames else recorder.undrawn)
         tile = out.with_name(out.name + ".terrain.part.npz")
         try:
             writer.add_file(TERRAIN_NAME, write_terrain(world, tile))
@@ -97,8 +98,10 @@ def render_flight(
 class _Recorder:
     """Puts items into a flight as they come."""
 
-    def __init__(self, writer: FlightWriter, platform: Platform) -> None:
+    def __init__(self, writer: FlightWriter, platform: Platform, *, with_frames: bool = True) -> None:
         self._writer = writer
+        self._with_frames = with_frames
+        self.undrawn: list[FrameItem] = []
         self._options = [cv2.IMWRITE_JPEG_QUALITY, platform.camera.jpeg_quality]
 
     def take(self, item: Item) -> None:
@@ -108,6 +111,8 @@ class _Recorder:
                 self._writer.append_telemetry(item.time_ns, item.raw)
             case AisItem():
                 self._writer.append_ais(item.line.decode("ascii", "replace"))
+            case FrameItem() if not self._with_frames:
+                self.undrawn.append(item)
             case FrameItem():
                 data = item.data if item.data is not None else self._encoded(item)
                 self._writer.add_frame(
@@ -131,22 +136,28 @@ def _counted(items: Iterator[Item], total: int, name: str, progress: Progress | 
 
 
 def _add_truth(
-    writer: FlightWriter, world: World, truth: PlatformTruth, seconds: float, fps: float, *, with_frames: bool
+    writer: FlightWriter,
+    world: World,
+    truth: PlatformTruth,
+    seconds: float,
+    fps: float,
+    undrawn: Sequence[FrameItem] | None,
 ) -> None:
     """What is true of every frame, and, where none was drawn, what a detector would have said."""
-    camera = truth.platform.camera
     maker = TruthMaker(world, truth)
     told = [maker.frame(number, number / fps) for number in range(frame_count(seconds, fps))]
     writer.add_file(TRUTH_JSONL, encode_lines(told))
     writer.add_file(TRUTH_GEOJSON, truth_geojson(world, seconds))
-    if with_frames:
+    if undrawn is None:
         return
     scenario = world.scenario
     looks = LookMaker(scenario.seed, truth.platform.id, truth.camera_model, scenario.sea)
-    lag_ns = round(camera.frame_lag_s * 1e9)
     encoder = msgspec.json.Encoder()
-    lines = [encoder.encode(looks.looks(frame, frame.time_ns + lag_ns)) + b"\n" for frame in told]
-    writer.add_file(LOOKS_JSONL, b"".join(lines))
+    lines = [
+        encoder.encode(looks.of_item(item, told[item.frame_number if item.shows is None else item.shows]))
+        for item in undrawn
+    ]
+    writer.add_file(LOOKS_JSONL, b"".join(line + b"\n" for line in lines))
 
 
 def render_flights(

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import msgspec
 
+from sim.range.link import LinkTold
 from sim.range.score import measures
+from sim.range.score.areas import Areas, areas
+from sim.range.score.faults import Faults, faults
 from sim.range.score.truth import RunTruth, read_truth
 from sim.range.watch import Watched, WatchOptions, receiver_of, watch_run
 
@@ -27,6 +30,9 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     bytes_sent: int
     bytes_by_kind: dict[str, int]
     cpu_s_per_flight_s: float
+    faults: Faults = Faults()
+    links: dict[str, LinkTold] = {}
+    areas: Areas | None = None
 
 
 def score_run(folder: Path, options: WatchOptions | None = None) -> Score:
@@ -61,4 +67,7 @@ def judged(truth: RunTruth, watched: Watched) -> Score:
         bytes_sent=sum(kinds.values()),
         bytes_by_kind=dict(sorted(kinds.items())),
         cpu_s_per_flight_s=round(sum(watched.cpu_s.values()) / flown_s, 4),
+        faults=faults(truth, watched),
+        links=dict(sorted(watched.links.items())),
+        areas=areas(truth, watched),
     )

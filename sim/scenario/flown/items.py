@@ -6,11 +6,13 @@ is true (`truth.jsonl`) is made beside and never passes an injector.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+Spoilt = Literal["", "black", "corrupt"]
+"""What may be wrong with a picture that has no content of its own left."""
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
@@ -28,7 +30,9 @@ class FrameItem:
     """One frame, stamped `time_ns` (UTC), taken `exposed_s` after the start of the scenario.
 
     `pixels` draws it when it is asked for: BGR or grey uint8, or thermal counts uint16. `data`, where an
-    injector sets it, is what lies in the file instead (cut, corrupt), under `suffix`.
+    injector sets it, is what lies in the file instead (cut, corrupt), under `suffix`. Where nothing is
+    drawn, `spoilt` says in a word what an injector did to the picture, `shows` whose picture it is when it
+    is not its own, and `shrunk` to what share of its size.
     """
 
     time_ns: int
@@ -39,6 +43,9 @@ class FrameItem:
     pixels: Callable[[], Pixels] = field(repr=False, compare=False)
     data: bytes | None = None
     suffix: str = ".jpg"
+    spoilt: Spoilt = ""
+    shows: int | None = None
+    shrunk: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from sim.scenario.flown.items import FrameItem, Spoilt
 from sim.scenario.land.noise import generator
 from sim.scenario.tables.place import Sea
 from sim.scenario.truth import FrameTruth, ObjectTruth
@@ -30,13 +31,19 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     truth_id: str = ""
 
 
-class FrameLooks(msgspec.Struct, frozen=True, kw_only=True):
-    """All answers about one frame; `time_ns` is the frame's stamp."""
+class FrameLooks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All answers about one frame; `time_ns` is the frame's stamp.
+
+    `spoilt`, `shows` and `shrunk` are what a fault did to the picture, see `FrameItem`.
+    """
 
     frame_number: int
     sensor_id: str
     time_ns: int
     looks: tuple[Look, ...]
+    spoilt: Spoilt = ""
+    shows: int | None = None
+    shrunk: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +92,19 @@ class LookMaker:
             looks=tuple(sorted(found, key=lambda look: -look.score)),
         )
 
+    def of_item(self, item: FrameItem, shown: FrameTruth) -> FrameLooks:
+        """What it answers to a frame as it arrived, whose picture is that of `shown`."""
+        told = self.looks(shown, item.time_ns)
+        looks = () if item.spoilt else tuple(_shrunk(look, item.shrunk) for look in told.looks)
+        return msgspec.structs.replace(
+            told,
+            frame_number=item.frame_number,
+            looks=looks,
+            spoilt=item.spoilt,
+            shows=item.shows,
+            shrunk=None if item.shrunk == 1.0 else item.shrunk,
+        )
+
     def _at(self, thing: ObjectTruth, rng: np.random.Generator) -> Look | None:
         drawn, *edges = rng.normal(0.0, 1.0, 5).tolist()
         chance, sureness = rng.random(2).tolist()
@@ -116,3 +136,10 @@ class LookMaker:
         y0 = round(min(max(min(box[1], box[3] - 1.0), -0.5), height - 2.0), 2)
         x1, y1 = min(max(box[2], x0 + 1.0), width - 0.5), min(max(box[3], y0 + 1.0), height - 0.5)
         return x0, y0, round(x1, 2), round(y1, 2)
+
+
+def _shrunk(look: Look, share: float) -> Look:
+    if share == 1.0:
+        return look
+    x0, y0, x1, y1 = (share * edge for edge in look.box_px)
+    return msgspec.structs.replace(look, box_px=(x0, y0, x1, y1))

@@ -116,7 +116,13 @@ def read_run(folder: Path) -> Run:
 
 
 def flown_scenario(folder: Path) -> Scenario:
-    """The scenario of a run, in the season that was flown first; raises `FlightError` when it is not there."""
+    """The scenario of a run, in the season that was flown first; raises `FlightError` when it is missing."""
+    seasons = sorted({name.split("/")[0] for name in read_run(folder).flights if "/" in name})
+    return scenario_of_visit(folder, seasons[0] if seasons else "")
+
+
+def scenario_of_visit(folder: Path, season: str) -> Scenario:
+    """The scenario of a run as it was in one season ("" where it has none); raises `FlightError`."""
     path = folder / SCENARIO_JSON
     try:
         scenario = msgspec.json.decode(path.read_bytes(), type=Scenario)
@@ -124,8 +130,7 @@ def flown_scenario(folder: Path) -> Scenario:
         raise FlightError(f"{path}: cannot be read ({error.strerror}); fly the scenario again") from error
     except msgspec.DecodeError as error:
         raise FlightError(f"{path}: {error}") from error
-    seasons = sorted({name.split("/")[0] for name in read_run(folder).flights if "/" in name})
-    return scenario.in_season(seasons[0]) if scenario.seasons and seasons else scenario
+    return scenario.in_season(season) if scenario.seasons and season else scenario
 
 
 def heard_in(folder: Path) -> list[tuple[int, bytes]]:

@@ -1,15 +1,16 @@
 """One platform of a scenario as streams of timed items: its telemetry, its frames, and what AIS is heard."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from sim.scenario.fleet.transmit import LEAD_S, heard_sentences
-from sim.scenario.flown.items import AisItem, FrameItem, Item, TelemetryItem
+from sim.scenario.flown.items import AisItem, FrameItem, Item, Pixels, TelemetryItem
 from sim.scenario.platform import PlatformTruth
 from sim.scenario.render import Renderer
 from sim.scenario.telemetry import TelemetryMaker
 from sim.scenario.world import World
+from skywarden.errors import FlightError
 
 
 def frame_count(seconds: float, fps: float) -> int:
@@ -24,12 +25,14 @@ def telemetry_items(world: World, truth: PlatformTruth, seconds: float) -> Itera
 
 
 def frame_items(
-    world: World, truth: PlatformTruth, renderer: Renderer, seconds: float, fps: float
+    world: World, truth: PlatformTruth, renderer: Renderer | None, seconds: float, fps: float
 ) -> Iterator[Item]:
-    """Every frame of the platform's camera; drawn only when its pixels are asked for."""
+    """Every frame of the platform's camera; drawn only when its pixels are asked for, never without one."""
     camera = truth.platform.camera
     lag_ns = round(camera.frame_lag_s * 1e9)
-    draw = renderer.counts if camera.kind == "thermal" else renderer.frame
+    draw: Callable[[int, float], Pixels] = _undrawn
+    if renderer is not None:
+        draw = renderer.counts if camera.kind == "thermal" else renderer.frame
     for number in range(frame_count(seconds, fps)):
         exposed_s = number / fps
         yield FrameItem(
@@ -41,6 +44,10 @@ def frame_items(
             pixels=partial(draw, number, exposed_s),
             suffix=".png" if camera.kind == "thermal" else ".jpg",
         )
+
+
+def _undrawn(number: int, exposed_s: float) -> Pixels:
+    raise FlightError(f"frame {number} at {exposed_s:g} s is not drawn in a run without frames")
 
 
 def ais_items(world: World, seconds: float, *, lead_s: float = LEAD_S) -> Iterator[Item]:
