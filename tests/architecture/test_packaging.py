@@ -35,7 +35,7 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     hatchling = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
     subprocess.run(hatchling, cwd=ROOT, check=True, capture_output=True, timeout=100)
     (wheel,) = out.glob("*.whl")
-    assert wheel.stat().st_size < 16_000_000, "a companion computer fetches this over a thin line"
+    assert wheel.stat().st_size < 22_000_000, "a companion computer fetches this over a thin line"
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
 
