@@ -12,7 +12,7 @@ function notices(): Plugin {
     name: 'skywarden-notices',
     apply: 'build',
     generateBundle() {
-      const queue = ['maplibre-gl', 'svelte', '@fontsource-variable/inter'];
+      const queue = ['maplibre-gl', 'svelte', '@fontsource-variable/inter', 'mgrs', 'geographiclib-geodesic', 'pmtiles'];
       const done = new Set<string>();
       const parts: string[] = [];
       for (let name = queue.shift(); name; name = queue.shift()) {
@@ -24,7 +24,7 @@ function notices(): Plugin {
           license?: string;
           dependencies?: Record<string, string>;
         };
-        if (name === 'maplibre-gl') queue.push(...Object.keys(about.dependencies ?? {}));
+        if (name === 'maplibre-gl' || name === 'pmtiles') queue.push(...Object.keys(about.dependencies ?? {}));
         const file = readdirSync(folder).find((entry) => /^(licen[cs]e|copying)/i.test(entry));
         const text = file ? readFileSync(join(folder, file), 'utf8').trim() : `Licence: ${about.license ?? 'not stated'}`;
         parts.push(`${name} ${about.version}\n\n${text}`);

@@ -2,6 +2,8 @@
 import { defineConfig } from 'vite';
 
 export default defineConfig({
+  // CommonJS for node, modules for us.
+  ssr: { noExternal: ['mgrs', 'geographiclib-geodesic'] },
   build: {
     ssr: 'tests/all.test.ts',
     outDir: 'node_modules/.skywarden-tests',

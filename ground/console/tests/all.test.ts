@@ -2,5 +2,6 @@
 import './decode.test';
 import './format.test';
 import './geometry.test';
+import './position.test';
 import './sse.test';
 import './watch.test';

@@ -1,4 +1,17 @@
 // Positions as people read, say and copy them.
+import { mgrsText, utmText } from './grid';
+import type { Written } from './reading';
+
+/** In the order in which they are listed and taken in turn. */
+export const NOTATIONS: readonly Written[] = ['decimal', 'dms', 'utm', 'mgrs'];
+
+/** A place in one notation; where a grid does not reach, in degrees. */
+export function written(notation: Written, latitude_deg: number, longitude_deg: number): string {
+  if (notation === 'dms') return dms(latitude_deg, longitude_deg);
+  if (notation === 'utm') return utmText(latitude_deg, longitude_deg) ?? decimal(latitude_deg, longitude_deg);
+  if (notation === 'mgrs') return mgrsText(latitude_deg, longitude_deg) ?? decimal(latitude_deg, longitude_deg);
+  return decimal(latitude_deg, longitude_deg);
+}
 
 /** Signed decimal degrees, latitude first, as every other tool reads them back. */
 export function decimal(latitude_deg: number, longitude_deg: number): string {

@@ -1,4 +1,7 @@
 // What the operator chose to see; kept in this browser.
+import { NOTATIONS } from '../format/position';
+import type { Written } from '../format/reading';
+
 const KEY = 'skywarden.preferences';
 
 export type Theme = 'system' | 'light' | 'dark' | 'night';
@@ -10,7 +13,8 @@ const OVERLAYS: readonly Overlay[] = ['plots', 'footprints', 'trails', 'uncertai
 class Preferences {
   theme = $state<Theme>('system');
   sort = $state<Sort>('newest');
-  dmsCursor = $state(false);
+  /** How positions are written on the map. */
+  notation = $state<Written>('decimal');
   overlays = $state<Record<Overlay, boolean>>({
     plots: true,
     footprints: true,
@@ -46,9 +50,9 @@ class Preferences {
   }
 
   save(): void {
-    const { theme, sort, dmsCursor, overlays, hiddenLayers } = this;
+    const { theme, sort, notation, overlays, hiddenLayers } = this;
     try {
-      localStorage.setItem(KEY, JSON.stringify({ theme, sort, dmsCursor, overlays, hiddenLayers }));
+      localStorage.setItem(KEY, JSON.stringify({ theme, sort, notation, overlays, hiddenLayers }));
     } catch {
       // Private windows may refuse storage; the choice then lasts until the page closes.
     }
@@ -66,7 +70,7 @@ class Preferences {
     if (kept['theme'] === 'light' || kept['theme'] === 'dark' || kept['theme'] === 'night') this.theme = kept['theme'];
     const sort = kept['sort'];
     if (sort === 'newest' || sort === 'lastSeen' || sort === 'strongest' || sort === 'precise') this.sort = sort;
-    this.dmsCursor = kept['dmsCursor'] === true;
+    this.notation = NOTATIONS.find((one) => one === kept['notation']) ?? (kept['dmsCursor'] === true ? 'dms' : 'decimal');
     const overlays = kept['overlays'] as Record<string, unknown> | undefined;
     for (const name of OVERLAYS) if (typeof overlays?.[name] === 'boolean') this.overlays[name] = overlays[name];
     if (Array.isArray(kept['hiddenLayers'])) this.hiddenLayers = kept['hiddenLayers'].filter((name) => typeof name === 'string');

@@ -1,4 +1,5 @@
 // Every English sentence of the console. Words follow docs/glossary: platform, contact, sighting, track, CE90.
+import { toolsEn } from './tools.en';
 import { watchEn } from './watch.en';
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
@@ -438,6 +439,7 @@ export const en = {
       ['Esc', 'close the detail'],
       ['/', 'search contacts'],
       ...watchEn.keys,
+      ...toolsEn.keys,
       ['F', 'show everything'],
       ['L', 'layers and legend'],
       ['Arrows, + \u2212', 'move and zoom the map when it has the focus'],
@@ -445,6 +447,7 @@ export const en = {
   },
 
   watch: watchEn,
+  tools: toolsEn,
 
   about: { licences: 'Licences', version: (version: string): string => `Ground ${version}` },
 };

@@ -1,5 +1,6 @@
 // Cada frase de la consola en español. Las palabras siguen docs/glossary; el molde es en.ts.
 import type { Texts } from './index';
+import { toolsEs } from './tools.es';
 import { watchEs } from './watch.es';
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
@@ -435,6 +436,7 @@ export const es: Texts = {
       ['Esc', 'cerrar el detalle'],
       ['/', 'buscar contactos'],
       ...watchEs.keys,
+      ...toolsEs.keys,
       ['F', 'mostrar todo'],
       ['L', 'capas y leyenda'],
       ['Flechas, + \u2212', 'mover y acercar el mapa cuando tiene el foco'],
@@ -442,6 +444,7 @@ export const es: Texts = {
   },
 
   watch: watchEs,
+  tools: toolsEs,
 
   about: { licences: 'Licencias', version: (version) => `Tierra ${version}` },
 };
