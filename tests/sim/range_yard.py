@@ -1,5 +1,7 @@
-"""A small scenario for tests of the range: boats at anchor where the geoid lies deep, a camera that swings and
-tells it in the vehicle's frame, and one that is bolted to an aircraft in a steep turn."""
+"""A small scenario for tests of the range: boats at anchor where the geoid lies deep.
+
+One camera swings and tells it in the vehicle's frame, one is bolted to an aircraft in a steep turn.
+"""
 
 _BOATS = "\n".join(
     f"""

@@ -12,7 +12,7 @@ from pathlib import Path
 from edge.link.outbox import Outbox
 from sim.faults.contents import made_chip
 from skywarden.clock import NS_PER_S
-from skywarden.link.protocol import Ack
+from skywarden.messages import Ack
 from skywarden.wire import encode
 
 START_NS = 1_780_000_000 * NS_PER_S
