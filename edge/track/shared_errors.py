@@ -29,6 +29,8 @@ TURN_FORGETS_DEG = 90.0
 _HEADING_SLOWER = 2.0
 _TIME_FORGETS_S = 600.0
 _MIN_VARIANCE_M2 = 1e-4
+MAX_SIGMA_M = 50_000.0
+"""A place that is less known says nothing to a tracker: a pose in doubt by more than its height makes such."""
 
 
 def measurements_of(
@@ -53,7 +55,9 @@ def measurements_of(
     """
     scores = np.asarray(score, dtype=np.float64)
     count = len(scores)
-    rows = np.flatnonzero([status == "ok" for status in locations.status[:count]])
+    is_known = locations.covariance_enu_m2[:count, [0, 1], [0, 1]].sum(axis=1) <= MAX_SIGMA_M**2
+    is_placed = np.array([status == "ok" for status in locations.status[:count]], dtype=bool)
+    rows = np.flatnonzero(is_placed & is_known)
     total = locations.covariance_enu_m2[rows, :2, :2]
     total[:, [0, 1], [0, 1]] += _MIN_VARIANCE_M2
     azimuth = np.radians(locations.azimuth_deg[rows])

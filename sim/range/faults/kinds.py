@@ -51,6 +51,9 @@ def _expect_drift(spell: Spell) -> Expected:
 def _expect_datum(spell: Spell) -> Expected:
     if abs(position.datum_offset_m(spell)) < (12.0 if spell.words["whose"] == "autopilot" else 4.0):
         return _silent("places that stand off by the height: too little to tell", "datum_alarm")
+    if spell.words["whose"] == "autopilot":  # what comes on in flight is a jump of the height first
+        words = ("datum_alarm", "gnss_glitch")
+        return _expect(*words, within=4.0, to="bearings without places", back=6.0, also=_GNSS)
     return _expect("datum_alarm", within=4.0, to="bearings without places", back=4.0)
 
 
