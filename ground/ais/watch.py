@@ -113,6 +113,14 @@ class AisWatch:
         self.flush(is_last=True)
         self._store.close()
 
+    def reports(self, since_ns: int, until_ns: int, limit: int) -> list[PositionReport]:
+        """Positions of a span as they were kept, oldest first; the newest `limit` when there are more."""
+        return self._store.reports(since_ns, until_ns, limit=limit)
+
+    def names(self) -> dict[str, str | None]:
+        """What vessels call themselves, by MMSI."""
+        return {one.mmsi: one.name for one in self._store.vessels()}
+
     def take(self, source: str, reports: tuple[Report, ...]) -> None:
         """Reports of one source, as they are heard."""
         platform_id = self._carried.get(source)

@@ -49,6 +49,8 @@ from ground.http.session_routes import Cookie, add_session_routes
 from ground.http.stream import LiveStream
 from ground.http.tasking_routes import add_tasking_routes
 from ground.link.tasking import TaskingDesk
+from ground.past.routes import add_past_routes
+from ground.past.store import PastStore
 from ground.picture.live import LivePicture, PlatformState, Thing, TrackState
 from ground.plans.routes import add_plan_routes
 from ground.report.routes import add_report_routes
@@ -101,6 +103,7 @@ class Station:
     review: ReviewDesk
     ais: AisWatch
     alerts: AlertDesk
+    past: PastStore
     history: ContactHistory
     rule: Callable[[Ruling], None]
     contacts: ContactsConfig
@@ -202,6 +205,7 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     add_chip_routes(app, station.store)
     add_alert_routes(app, station.alerts)
     add_fusion_routes(app, station.history, station.rule, station.store, station.clock)
+    add_past_routes(app, station.past, station.store, station.ais, station.clock)
     add_site_routes(app, SiteShelf(station.store, station.contacts))
     add_tasking_routes(app, station.desk, station.store, station.picture, station.clock)
     _add_layer_routes(app, station)

@@ -7,6 +7,8 @@ from ground.ais.store import AisStore, ais_path
 from ground.ais.watch import AisWatch
 from ground.alerts.desk import AlertDesk
 from ground.alerts.start import start_alerts
+from ground.past.start import start_past
+from ground.past.store import PastStore
 from ground.picture.live import LivePicture
 from ground.station.memory import Foundation, Memory
 from ground.station.radio import Radio
@@ -18,6 +20,7 @@ class Watches:
 
     ais: AisWatch
     alerts: AlertDesk
+    past: PastStore
 
 
 def start_watches(base: Foundation, memory: Memory, radio: Radio) -> Watches:
@@ -28,7 +31,8 @@ def start_watches(base: Foundation, memory: Memory, radio: Radio) -> Watches:
         base.state_dir, base.config.alerts, memory.store, memory.picture, base.clock, ais, base.parts.add
     )
     radio.problems.others.append(alert_problems)
-    return Watches(ais=ais, alerts=alerts)
+    past = start_past(base, memory.picture)
+    return Watches(ais=ais, alerts=alerts, past=past)
 
 
 def _start_ais(base: Foundation, picture: LivePicture) -> AisWatch:

@@ -113,6 +113,7 @@ def _station(
         review=desks.review,
         ais=watches.ais,
         alerts=watches.alerts,
+        past=watches.past,
         history=memory.history,
         rule=memory.rule,
         contacts=config.contacts,
