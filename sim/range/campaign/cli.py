@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,7 @@ def campaign(
     address: str | None = None,
     frames_for: int = 0,
     no_faults: bool = False,
+    publish: Path | None = None,
     json: Annotated[bool, Parameter(name="--json", help="Print the summary as one JSON object.")] = False,
     quiet: Annotated[bool, Parameter(alias="-q", help="No progress bar.")] = False,
 ) -> int:
@@ -67,6 +69,8 @@ def campaign(
         Fly the first so many seeds a second time with pictures and a real detector (slow).
     no_faults
         Leave out the faults that scenarios order.
+    publish
+        Folder of documentation: `campaign.json` and the part of `accuracy.md` there are made anew.
     """
     from sim.range.campaign.campaign import planned, run_campaign
     from sim.range.campaign.engines import engine_of
@@ -83,6 +87,11 @@ def campaign(
     runner = engine_of(engine, jobs or os.cpu_count() or 1, address)
     with progress_bar("campaign", is_quiet=quiet) as report:
         summary = run_campaign(plan, out, runner, report)
+    if publish is not None:
+        from sim.range.campaign.publish import publish_summary
+
+        day = datetime.now(tz=UTC).date().isoformat()
+        publish_summary(publish, summary, day=day, seeds=seeds, first_seed=first_seed, seconds=seconds)
     if json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode() + "\n")
     else:
