@@ -21,11 +21,13 @@ For example:
     skywarden sim replay flight --mavlink udpout:127.0.0.1:14550 --frames ./inbox --as-live
     skywarden sim render coast-and-hill --platform coast-1 --out flight --seconds 60
     skywarden sim scenario fishing-fleet --seed 7 --out run
+    skywarden sim score run --report score.html
 """,
     default_parameter=Parameter(negative=()),
 )
 app.command("sim.faults.cli:app", name="faults")
 app.command("sim.scenario.cli:app", name="scenario")
+app.command("sim.range.cli:score_app", name="score")
 app.command("sim.range.campaign.cli:app", name="campaign")
 app.command("sim.range.golden.cli:app", name="golden")
 app.command("sim.range.diff_cli:app", name="diff")

@@ -30,7 +30,7 @@ _HEADING_SLOWER = 2.0
 _TIME_FORGETS_S = 600.0
 _MIN_VARIANCE_M2 = 1e-4
 MAX_SIGMA_M = 50_000.0
-"""A place that is less known says nothing to a tracker: a pose in doubt by more than its height makes such."""
+"""A place less known says nothing to a tracker; a pose in doubt by more than its height makes such."""
 
 
 def measurements_of(

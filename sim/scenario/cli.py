@@ -21,6 +21,7 @@ For example:
 
     skywarden sim scenario list
     skywarden sim scenario show harbour
+    skywarden sim scenario faults
     skywarden sim scenario fishing-fleet --seed 7 --out run
     skywarden sim scenario fishing-fleet --mavlink udpout:127.0.0.1:14550 --frames inbox --loop
 """,
@@ -162,6 +163,34 @@ def show(name: str, *, json: AsJson = False) -> int:
         value = told[key]
         text = ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
         sys.stdout.write(f"{key:>11}: {text or 'none'}\n")
+    return 0
+
+
+@app.command
+def faults(*, json: AsJson = False) -> int:
+    """List the faults that a scenario can order in its `[[fault]]` tables, and what is expected of each.
+
+    For example:
+
+        skywarden sim scenario faults
+        skywarden sim scenario faults --json
+    """
+    from sim.range.faults.listing import listed
+
+    found = listed()
+    if json:
+        _print_json(found)
+        return 0
+    width = max(len(one["kind"]) for one in found)
+    for one in found:
+        expected = one["expected"]
+        words = " or ".join(expected["reported_as"])
+        said = f"said within {expected['within_s']:g} s: {words}" if words else "nothing aboard can tell"
+        if not one["can_be_ordered"]:
+            said = f"not in a run: {one['real_processes']}"
+        sys.stdout.write(f"{one['kind']:<{width}}  {one['about']}\n{'':<{width}}  {said}\n")
+        for name, spec in one["parameters"].items():
+            sys.stdout.write(f"{'':<{width}}  {name} = {spec['default']} ({spec['about']})\n")
     return 0
 
 
