@@ -20,7 +20,8 @@ from edge.triage.worth import Graded, Worth
 from ground.serve import GroundHandle
 from skywarden import evidence
 from skywarden.link import keys
-from skywarden.messages import Sighting
+from skywarden.messages import Chip, Sighting
+from skywarden.topics import topic_of
 from skywarden.wire import encode
 from tests.ground.scenes import START_NS
 
@@ -33,10 +34,10 @@ class Aircraft:
     core: TriageCore
     judged: dict[str, Worth] = field(default_factory=dict)
     min_scores: dict[str, float] = field(default_factory=dict)
-    _seen: deque[Sighting] = field(default_factory=deque)
+    _seen: deque[Sighting | Chip] = field(default_factory=deque)
 
-    def see(self, *looks: Sighting) -> None:
-        """Looks at things, as vision hands them to the worker's core."""
+    def see(self, *looks: Sighting | Chip) -> None:
+        """Looks at things and their pictures, as vision hands them to the worker's core."""
         self._seen.extend(looks)
 
     def work(self) -> None:
@@ -45,9 +46,11 @@ class Aircraft:
         entries = self.core.tend(now_ns)
         while self._seen:
             look = self._seen.popleft()
-            for entry in self.core.graded("sighting", look, encode(look), now_ns, time.monotonic_ns()):
+            topic = topic_of(look).name
+            for entry in self.core.graded(topic, look, encode(look), now_ns, time.monotonic_ns()):
                 assert isinstance(entry, Graded)
-                self.judged[look.sighting_id] = entry.worth
+                if isinstance(look, Sighting):
+                    self.judged[look.sighting_id] = entry.worth
                 entries.append(entry)
         self.outbox.append_many(entries)
         self.min_scores = self.core.control(None, 0).min_scores
@@ -61,13 +64,13 @@ def running_aircraft(folder: Path, ground: GroundHandle) -> Iterator[Outbox]:
 
 
 @contextmanager
-def flying(folder: Path, ground: GroundHandle) -> Iterator[Aircraft]:
+def flying(folder: Path, ground: GroundHandle, platform: str = "uav07") -> Iterator[Aircraft]:
     """Outbox, downlink and triage as the worker puts them together, in `folder`."""
     pair = keys.load_or_create_key_file(folder / "keys" / "link.key")
     signer = evidence.load_or_create_evidence_key(folder / "keys" / "link.evidence.key")
-    ground.enrol("uav07", evidence.enrolment_line(pair, signer))
-    outbox = Outbox(folder / "outbox.sqlite", "uav07")
-    core = TriageCore(TriageConfig(frames_min_free_bytes=0), "uav07", outbox, folder)
+    ground.enrol(platform, evidence.enrolment_line(pair, signer))
+    outbox = Outbox(folder / "outbox.sqlite", platform)
+    core = TriageCore(TriageConfig(frames_min_free_bytes=0), platform, outbox, folder)
     config = LinkConfig(
         ground=ground.link_address,
         ground_public_key=ground.server_public_key,
