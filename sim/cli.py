@@ -517,6 +517,8 @@ def demo(
             say(
                 f"\n  The console is at {url}\n  (this address signs in once)\n"
                 "  Contacts appear within a minute. Ctrl-C stops everything.\n"
+                "  Exports, in another terminal: skywarden ground export contacts --state "
+                f"{folder / 'ground'}\n"
             )
             if (
                 open_browser
