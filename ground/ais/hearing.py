@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from ground.ais.motion import distance_m
+from ground.ais import reach
+from ground.ais.motion import distance_m, offset_m
+from ground.ais.reach import Count
 
 CELL_DEG = 0.1
 _RING = 0.1
@@ -27,37 +29,24 @@ _MAX_RINGS = 40
 _MOST = 8.0
 _PRIOR_WEIGHT = 2.0
 _RING_WEIGHT = 6.0
-_HIDDEN, _HIDDEN_UNTIL = 0.3, 5.0
+_HIDDEN, _HIDDEN_UNTIL, _HIDDEN_BEYOND = 0.3, 5.0, 1.0
 _RING_EVIDENCE = 2.0
 _OWN_EVIDENCE = 20.0
 _NEIGHBOUR_SHARE = 0.15
 _WEAKER, _FROM_STRONG = 0.6, 8.0
-_FORGET = 20_000.0
 _MAX_CELLS = 20_000
 _ANTENNA_M = 8.0
 _MINUTE_NS = 60_000_000_000
 _ALIVE_MINUTES = 3
 
 
-class Count(msgspec.Struct):
-    """Reports that could have been heard, and those that were."""
-
-    chances: float = 0.0
-    heard: float = 0.0
-
-    def add(self, chances: float, heard: float) -> None:
-        """Count more; what is long past fades, so that a moved antenna is learnt anew."""
-        self.chances += chances
-        self.heard += min(heard, chances)
-        if self.chances > _FORGET:
-            self.chances, self.heard = self.chances / 2.0, self.heard / 2.0
-
-
 class Ears(msgspec.Struct):
-    """What is learnt, as it is kept between runs: counts by ring and by cell, of strong and weak senders."""
+    """What is learnt, as it is kept between runs: counts by ring, by cell and by ring of a sector,
+    of strong and weak senders."""
 
     rings: dict[str, Count] = msgspec.field(default_factory=dict)
     cells: dict[str, Count] = msgspec.field(default_factory=dict)
+    sectors: dict[str, Count] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +85,7 @@ class HearingModel:
     ears: Ears = field(default_factory=Ears)
     _minutes: dict[int, int] = field(default_factory=dict)
     _order: deque[int] = field(default_factory=deque)
+    _believed: dict[int, reach.FloatArray] = field(default_factory=dict)
 
     def note_heard(self, received_ns: int) -> None:
         """Something was heard at this time, from anybody."""
@@ -126,6 +116,11 @@ class HearingModel:
         ring = self._ring(latitude_deg, longitude_deg, receiver or self.receiver)
         if ring is not None:
             self.ears.rings.setdefault(f"{ring}{suffix}", Count()).add(chances, heard)
+        if receiver is None and self.receiver is not None:
+            sector, part = self._towards(latitude_deg, longitude_deg, self.receiver)
+            key = reach.name_of(sector, reach.ring_of(part), is_strong=is_strong)
+            self.ears.sectors.setdefault(key, Count()).add(chances, heard)
+            self._believed.clear()
         cells = self.ears.cells
         name = f"{_cell(latitude_deg, longitude_deg)}{suffix}"
         if name in cells or len(cells) < _MAX_CELLS:
@@ -170,15 +165,23 @@ class HearingModel:
             weight = alpha + beta
             alpha, beta = own * weight, (1.0 - own) * weight
         awake = self.awake_share(time_ns)
-        missed = all_missed(alpha, beta, chances)
+        missed, per_report = all_missed(alpha, beta, chances), alpha / (alpha + beta)
         hidden = _HIDDEN / (1.0 + evidence / _HIDDEN_UNTIL)
+        if receiver is None and at is not None and self.ears.sectors:
+            sector, part = self._towards(latitude_deg, longitude_deg, at)
+            believed = self._believed.get(sector)  # others may clear it meanwhile
+            if believed is None:
+                believed = self._believed[sector] = reach.belief(self.ears.sectors, sector)
+            missed, per_report = reach.missed_all(believed, part, chances, is_strong=is_strong, own=own)
+            beyond = reach.heard_beyond(self.ears.sectors, sector, reach.ring_of(part))
+            hidden = _HIDDEN / (1.0 + (evidence + beyond) / _HIDDEN_BEYOND)
         range_m = horizon_m = None
         if at is not None:
             range_m = distance_m(latitude_deg, longitude_deg, at.latitude_deg, at.longitude_deg)
             horizon_m = radio_horizon_m(at.height_m)
         return Audibility(
             chance=awake * (1.0 - missed) * (1.0 - hidden),
-            per_report=alpha / (alpha + beta),
+            per_report=per_report,
             chances=chances,
             evidence=evidence,
             range_m=range_m,
@@ -224,6 +227,13 @@ class HearingModel:
         if near.chances:
             mean, weight = _leaning(mean, min(weight, _RING_WEIGHT), near)
         return mean, weight, evidence + near.heard
+
+    @staticmethod
+    def _towards(latitude_deg: float, longitude_deg: float, at: Receiver) -> tuple[int, float]:
+        """The sector, and the range in parts of the radio horizon."""
+        east, north = offset_m(latitude_deg, longitude_deg, at.latitude_deg, at.longitude_deg)
+        sector = reach.sector_of(math.degrees(math.atan2(east, north)))
+        return sector, math.hypot(east, north) / radio_horizon_m(at.height_m)
 
     @staticmethod
     def _ring(latitude_deg: float, longitude_deg: float, at: Receiver | None) -> int | None:

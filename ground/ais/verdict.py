@@ -126,6 +126,16 @@ class _Target:
     doubt: float
     is_odd: float
 
+    def goes_on_elsewhere(self, time_ns: int) -> bool:
+        """Whether the number was heard from another place after this track ended: it never fell silent."""
+        last_ns = self.track.last.time_ns
+        return last_ns < time_ns and any(
+            one is not self.track
+            and one.last.time_ns > last_ns
+            and abs(one.last.time_ns - time_ns) < _WINDOW_NS
+            for one in self.vessel.tracks
+        )
+
 
 @dataclass(slots=True)
 class _Pair:
@@ -356,8 +366,10 @@ class Judge:
         on_air = np.array([pair.on_air if pair is not None else 1.0 for pair in pairs[row]])
         doubt = np.array([target.doubt for target in targets])
         matched = mine * on_air * (1.0 - doubt) / norm
-        stopped = mine * (1.0 - on_air) / norm
-        odd = (mine * on_air * doubt + scale * offsets) / norm
+        elsewhere = np.array([target.goes_on_elsewhere(look.time_ns) for target in targets], dtype=bool)
+        stopped = np.where(elsewhere, 0.0, mine * (1.0 - on_air)) / norm
+        moved = np.where(elsewhere, mine * (1.0 - on_air), 0.0)
+        odd = (mine * on_air * doubt + moved + scale * offsets) / norm
         by_vessel: dict[str, float] = {}
         for target, one in zip(targets, matched, strict=True):
             by_vessel[target.vessel.mmsi] = by_vessel.get(target.vessel.mmsi, 0.0) + float(one)

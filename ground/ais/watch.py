@@ -411,6 +411,7 @@ def _copied(ears: Ears) -> Ears:
     return Ears(
         rings={name: type(one)(one.chances, one.heard) for name, one in ears.rings.items()},
         cells={name: type(one)(one.chances, one.heard) for name, one in ears.cells.items()},
+        sectors={name: type(one)(one.chances, one.heard) for name, one in ears.sectors.items()},
     )
 
 
