@@ -29,6 +29,7 @@ PARTS = (
     "detectors",
     "parcels",
     "ais",
+    "campaign",
 )
 """Modules of this package, in the order of the page; each has `section(data, scratch) -> Section`."""
 

@@ -95,7 +95,11 @@ def told(before: Flown, after: Flown) -> list[tuple[str, str | None, str | None]
     assert diff.same + len(diff.of("moved")) + len(diff.of("lost")) == diff.contacts_a
     assert diff.same + len(diff.of("moved")) + len(diff.of("gained")) == diff.contacts_b
     return [
-        (one.kind, one.before and one.before.contact_id, one.after and one.after.contact_id)
+        (
+            one.kind,
+            None if one.before is None else one.before.contact_id,
+            None if one.after is None else one.after.contact_id,
+        )
         for one in diff.changes
     ]
 

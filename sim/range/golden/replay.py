@@ -80,7 +80,9 @@ def _sensor_rows(
     node, frames = _frames(reader, sensor, options)
     taken = 0
     for index, (frame, looked) in enumerate(frames):
-        if index % recording.every or taken >= recording.most:
+        if taken >= recording.most:
+            break
+        if index % recording.every:
             continue
         taken += 1
         time_ns = heard.up_to(frame.received_ns)
