@@ -1,0 +1,1 @@
+"""Basemaps for machines without internet: files that agencies have, made into PMTiles for the console."""
