@@ -1,6 +1,6 @@
 """Faults on order: what is refused, what chance draws, what is listed, and what reaches pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import msgspec
@@ -18,7 +18,7 @@ from sim.range.faults.listing import listed
 from sim.range.faults.spell import Spell
 from sim.range.link import Link
 from sim.scenario.description import Scenario
-from sim.scenario.flown.items import FrameItem, Item
+from sim.scenario.flown.items import FrameItem, Item, Pixels
 from sim.scenario.tables.faults import Fault
 from skywarden.cli import run
 from skywarden.clock import NS_PER_S
@@ -102,6 +102,10 @@ def _spell(kind: str, **numbers: float) -> Spell:
     return Spell(kind=kind, number=0, seed=1, platform="sea-1", span=span, numbers=numbers)
 
 
+def _of(image: Pixels) -> Callable[[], Pixels]:
+    return lambda: image
+
+
 def _frames() -> Iterator[Item]:
     for number in range(6):
         image = np.full((48, 64, 3), 10 * number, np.uint8)
@@ -111,7 +115,7 @@ def _frames() -> Iterator[Item]:
             sensor_id="eo",
             frame_number=number,
             exposed_s=float(number),
-            pixels=lambda image=image: image,
+            pixels=_of(image),
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 from sim.range.faults.kinds import KINDS
 from tests.sim.range_faults.conftest import Drill
 
-SAID = (
+SAID: tuple[tuple[Any, ...], ...] = (
     ("gnss_loss", {}, "no_fix"),
     ("gnss_frozen", {}, "gnss_frozen"),
     ("gnss_jump", {}, "gnss_glitch"),
@@ -30,13 +30,13 @@ SAID = (
     ("telemetry_loss", {}, "telemetry_stale"),
     ("mavlink_impostor", {}, "gnss_disagree"),
 )
-UNSAID = (
+UNSAID: tuple[tuple[Any, ...], ...] = (
     ("compass_error", {}, 20.0),
     ("gimbal_stuck", {}, 12.0),
     ("gimbal_lag", {"delay_s": 3.0}, 9.0),
     ("gimbal_flags", {"claims": "other"}, 100.0),
 )
-HARMLESS = (
+HARMLESS: tuple[tuple[Any, ...], ...] = (
     ("mavlink_garbage", {}),
     ("mavlink_stranger", {}),
     ("ais_silence", {}),
