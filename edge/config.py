@@ -169,6 +169,12 @@ class CalibrationConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields
     path: str = ""
 
 
+Outline = Annotated[
+    tuple[tuple[Annotated[float, Meta(ge=0.0, le=1.0)], Annotated[float, Meta(ge=0.0, le=1.0)]], ...],
+    Meta(min_length=3, max_length=64),
+]
+
+
 class ModelConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which detector runs.
 
@@ -183,6 +189,14 @@ class ModelConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
             takes over when it does as well, and goes again when it fails. Empty for none.
         tile_scale: look in tiles, at this many pixels of the network for each of the image, and at the
             whole; 0 looks at the whole alone. Costs a look for each tile.
+        tile_adapt: where a pose tells metres per pixel, it decides the scale in place of `tile_scale`, so
+            that a 12 m boat has a useful size at any height; each third of an oblique image has its own.
+        tile_looks: at most so many looks per frame, those that matter first; 0 for all. With it a recording
+            gives the same answers every time.
+        tile_budget_s: at most so many seconds of looking per frame, by what looks take on this machine; 0 for
+            no limit. Not together with `tile_looks`.
+        own_parts: polygons around parts of the aircraft in view, where nothing is looked for; corners as
+            shares of width and height: [[[0.0, 0.9], [0.2, 0.9], [0.1, 1.0]]].
         min_score: detections below are dropped; 0 takes the model's own threshold.
         max_detections: at most so many of the best are kept per frame.
     """
@@ -195,8 +209,22 @@ class ModelConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
     trusted_keys: str = ""
     next: str = ""
     tile_scale: Annotated[float, Meta(ge=0.0, le=8.0)] = 0.0
+    tile_adapt: bool = False
+    tile_looks: Annotated[int, Meta(ge=0, le=4096)] = 0
+    tile_budget_s: Annotated[float, Meta(ge=0.0, le=60.0)] = 0.0
+    own_parts: Annotated[tuple[Outline, ...], Meta(max_length=16)] = ()
     min_score: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
     max_detections: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+    def __post_init__(self) -> None:
+        """Refuse two budgets at once."""
+        if self.tile_looks and self.tile_budget_s:
+            raise ValueError("model.tile_looks and model.tile_budget_s are both set; give one of them")
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether a frame may be looked at in parts, or parts of it are left out."""
+        return self.tile_scale > 0.0 or self.tile_adapt or bool(self.own_parts)
 
 
 class SurfaceConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,6 +9,31 @@ import numpy.typing as npt
 from models.detection import DetectionBatch
 from models.letterbox import Placement
 
+LEAST_SIDE_PX = 12.0
+"""A thing whose longer side is less for the network counts as not looked at: there it would be a guess."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Looked:
+    """What part of an image was looked at: tiles (N, 4) as edges count (0 at the left), and the whole frame
+    at `whole_scale` pixels of the network for each of the image, `None` when it was not."""
+
+    size_px: tuple[int, int]
+    tiles_px: npt.NDArray[np.float64]
+    whole_scale: float | None
+
+    def saw(self, box_px: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Which of boxes (N, 4) in pixels of the image lie whole in a tile, or are large in the whole."""
+        limit = np.array([*self.size_px, *self.size_px], dtype=np.float64)
+        box = np.clip(box_px.reshape(-1, 4) + 0.5, 0.0, limit)
+        seen = np.zeros(len(box), dtype=bool)
+        for tile in self.tiles_px:
+            seen |= ((box[:, :2] >= tile[:2]) & (box[:, 2:] <= tile[2:])).all(axis=1)
+        if self.whole_scale is not None:
+            longer = (box[:, 2:] - box[:, :2]).max(axis=1, initial=0.0)
+            seen |= longer * self.whole_scale >= LEAST_SIDE_PX
+        return seen
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inference:
@@ -16,6 +41,11 @@ class Inference:
 
     outputs: list[npt.NDArray[np.float32]]
     placement: Placement
+
+    @property
+    def looked(self) -> Looked | None:
+        """What part of the image was looked at; `None` for all of it."""
+        return None
 
 
 class Detector(Protocol):

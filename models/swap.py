@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.detection import DetectionBatch
-from models.detector import Detector, Inference
+from models.detector import Detector, Inference, Looked
 from skywarden.errors import ModelError
 
 NewsKind = Literal["offered", "rejected", "passed", "promoted", "rolled_back", "settled"]
@@ -94,6 +94,11 @@ class SwapInference(Inference):
     inner: Inference
     detector: Detector
     shadow: tuple[Detector, Inference, float] | None
+
+    @property
+    def looked(self) -> Looked | None:
+        """As `Inference.looked` says, by the model in charge."""
+        return self.inner.looked
 
 
 @dataclass(slots=True)

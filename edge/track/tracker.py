@@ -1,6 +1,7 @@
 """The tracker of one sensor: one frame of measurements in, every track out; holds no clock."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,7 @@ class _Frame:
         is_sure: (M,), of a score that may begin tracks.
         is_taken: (M,), given to a track.
         is_young: (N,), tracks that were tentative before.
+        is_passed: (N,), tracks that nobody looked for; `None` when all were.
         is_hit: (N,), tracks that have been given a measurement.
         spread_m2: (N,), the sum of their variances in east and north as predicted.
         is_any_partial: some track has never been seen whole.
@@ -82,6 +84,7 @@ class _Frame:
     is_any_partial: bool
     is_any_idle: bool
     table: Table | None = None
+    is_passed: BoolArray | None = None
 
 
 class Tracker:
@@ -113,8 +116,11 @@ class Tracker:
         self._has_boxes = False
         self._book, self._unknown = self._blank(0)
 
-    def update(self, time_ns: int, seen: Measurements) -> Tracks:
+    def update(self, time_ns: int, seen: Measurements, passed_over: Sequence[int] = ()) -> Tracks:
         """Take one frame and answer with every track, in the order of their numbers.
+
+        `passed_over` are numbers of tracks at whose places nobody looked in this frame: not finding them is
+        no miss, so their status stays; only the time without a look limits them.
 
         A dropped track is in the answer once, with that status. Raises `InputError` when time runs back,
         when a measurement is not finite, and when the number of shared errors changes; nothing is changed
@@ -133,6 +139,8 @@ class Tracker:
         self._time_ns = time_ns
         self._predict(dt_s)
         frame = self._begin_frame(time_ns, dt_s, seen, labels)
+        if len(passed_over):
+            frame.is_passed = np.isin(self._book.memory["number"], passed_over)
         self._match(frame)
         is_any_dropped = self._count_frame(frame)
         self._begin(frame)
@@ -216,7 +224,7 @@ class Tracker:
         if not len(book) or not len(seen):
             return
         pairs = self._rounds(self._all_pairs(frame), frame)
-        is_lost = len(pairs.track) < len(seen) and self._are_few(pairs)
+        is_lost = len(pairs.track) < len(seen) and self._are_few(frame, pairs)
         self._lost_frames = self._lost_frames + 1 if is_lost else 0
         if self._lost_frames >= 2:
             self._lost_frames = 0
@@ -226,9 +234,12 @@ class Tracker:
         self._correct(frame, pairs)
         self._match_far(frame)
 
-    def _are_few(self, pairs: Pairs) -> bool:
-        """Less than half of the confirmed tracks have a pair."""
+    def _are_few(self, frame: _Frame, pairs: Pairs) -> bool:
+        """Less than half of the confirmed tracks that were looked for have a pair."""
         status = self._book.memory["status"]
+        if frame.is_passed is not None:
+            looked_for = (status == CONFIRMED) & ~frame.is_passed
+            return 2 * int(np.count_nonzero(looked_for[pairs.track])) < int(np.count_nonzero(looked_for))
         followed = int(np.count_nonzero(status == CONFIRMED))
         if 2 * (len(pairs.track) - len(status) + followed) >= followed:
             return False
@@ -505,6 +516,9 @@ class Tracker:
         if not len(memory):
             return False
         new = _BY_HIT[frame.is_hit.view(np.int8)]
+        is_passed = None if frame.is_passed is None else frame.is_passed & ~frame.is_hit
+        if is_passed is not None:
+            new[is_passed] = memory["status"][is_passed]
         if frame.is_any_idle or self._least_coast_ns < _IDLE_NS:
             limit_s = np.where(memory["is_moving"], config.coast_s, config.coast_static_s)
             unseen_s = (frame.time_ns - memory["last_match_ns"]) / NS_PER_S
@@ -512,7 +526,7 @@ class Tracker:
         if not most(frame.spread_m2) <= config.max_sigma_m**2:
             z = self._book.z
             new[np.maximum(z[:, 0, 1], z[:, 1, 2]) > config.max_sigma_m**2] = DROPPED
-        young = frame.is_young.nonzero()[0]
+        young = (frame.is_young if is_passed is None else frame.is_young & ~is_passed).nonzero()[0]
         if len(young):
             new[young] = self._fate(frame, young)
         memory["status"] = new

@@ -11,6 +11,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from edge.gaze.gaze import Gaze
+from edge.gaze.outlook import ExpectedTracks, OutlookMaker
 from edge.geolocation.box_errors import box_sigma_px, free_edges
 from edge.geolocation.locate import Locations, Locator, bearing_message, position_message
 from edge.plots.merge import PlotState
@@ -20,7 +22,7 @@ from edge.track.plane import LocalPlane
 from edge.vision.chips import cut_chip
 from edge.vision.sightings import SightingLog
 from models.detection import DetectionBatch
-from models.detector import Detector, Inference
+from models.detector import Detector, Inference, Looked
 from skywarden import messages
 from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError, ModelError
@@ -108,10 +110,14 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Seen:
-    """A frame and what the detector answered, waiting for the pose at `frame.time_ns`."""
+    """A frame and what the detector answered, waiting for the pose at `frame.time_ns`.
+
+    `looked` is what part of the frame was looked at, `None` for all of it.
+    """
 
     frame: Frame
     batch: DetectionBatch
+    looked: Looked | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,7 +144,12 @@ class VisionNode:
         settings: VisionSettings,
         detector: Detector,
         tracker: TrackerConfig | None = None,
+        gaze: Gaze | None = None,
     ) -> None:
+        """`gaze` hears after every frame what is known of the next one."""
+        self._gaze = gaze
+        self._outlooks = OutlookMaker()
+        self._expected = ExpectedTracks()
         self._ids = ids
         self._settings = settings
         self._detector = detector
@@ -185,7 +196,8 @@ class VisionNode:
             batch = self._wanted(batch)
         else:
             batch = _first(batch, int((batch.score >= self._settings.min_score).sum()))
-        return Seen(frame=look.frame, batch=_first(batch, self._settings.max_detections))
+        batch = _first(batch, self._settings.max_detections)
+        return Seen(frame=look.frame, batch=batch, looked=look.inference.looked)
 
     def _wanted(self, batch: DetectionBatch) -> DetectionBatch:
         others = self._min_scores.get("", self._settings.min_score)
@@ -214,6 +226,8 @@ class VisionNode:
         if isinstance(pose, NoPose) or locator is None:
             reason = pose.reason if isinstance(pose, NoPose) else "uncalibrated_camera"
             reasons = [reason] * len(batch)
+            if self._gaze is not None:
+                self._gaze.tell(None)
             known = None if isinstance(pose, NoPose) else pose
             out.append(self._frame_info(frame, reason=reason))
             out.extend(self._unlocated(seen, range(len(batch)), reasons, None, known))
@@ -229,6 +243,9 @@ class VisionNode:
         if any(batch.shapes) and (surface := self._surface_under(pose)) is not None:
             plots = self._plots.handle(batch, locator, pose, surface, frame.frame_number)
             out.extend(self._plot_message(state, surface) for state in plots.news)
+        if self._gaze is not None and self._plane is not None:
+            _, expected = self._expected.boxes(locator, self._plane, pose)
+            self._gaze.tell(self._outlooks.make(locator, pose, expected))
         return Outcome(messages=out, batch=batch, locations=locations, reasons=reasons, plots=plots)
 
     def plots(self) -> list[messages.Plot]:
@@ -254,11 +271,14 @@ class VisionNode:
     def _track(self, seen: Seen, pose: CameraPose, locations: Locations) -> list[Message]:
         measurements = self._measurements(seen, pose, locations)
         time_ns = self._tracking_time(seen.frame.time_ns)
-        states = list(self._tracker.update(time_ns, measurements))
+        states = list(self._tracker.update(time_ns, measurements, self._passed_over(seen, pose)))
         heights, circles = _heights(locations), locations.ce90_m.tolist()
         for state in states:
             if state.detection_index is not None:
                 self._heights[state.number] = heights[state.detection_index]
+        if self._gaze is not None or seen.looked is not None:
+            up_m = [self._heights[state.number][0] for state in states]
+            self._expected.remember(states, up_m, seen.batch.box_px.astype(np.float64))
         out: list[Message] = list(self._track_messages([state for state in states if self._is_told(state)]))
         for state in states:
             index = state.detection_index
@@ -276,6 +296,14 @@ class VisionNode:
             self._forget(dropped)
         return out
 
+    def _passed_over(self, seen: Seen, pose: CameraPose) -> list[int]:
+        """Numbers of the tracks that should be in the image, but in no part of it that was looked at."""
+        if seen.looked is None or self._plane is None:
+            return []
+        locator = self._locators[seen.frame.image.shape[1], seen.frame.image.shape[0]]
+        numbers, boxes = self._expected.boxes(locator, self._plane, pose)
+        return [int(number) for number in numbers[~seen.looked.saw(boxes)]]
+
     def _tracking_time(self, time_ns: int) -> int:
         """The frame's time, but never before that of the last; a clock that was set back begins anew."""
         if self._tracked_ns is not None and time_ns < self._tracked_ns - MAX_BACK_NS:
@@ -285,6 +313,8 @@ class VisionNode:
             for memory in (self._chip_ns, self._told_ns, self._heights):
                 memory.clear()
             self._plots.begin_anew()
+            self._outlooks.begin_anew()
+            self._expected.clear()
             self._tracked_ns = None
         self._tracked_ns = max(time_ns, self._tracked_ns or 0)
         return self._tracked_ns

@@ -15,12 +15,13 @@ import structlog
 from edge.bus import Endpoints, VisionBus
 from edge.cameras.grabber import NewestFrameGrabber
 from edge.config import EdgeConfig, ModelConfig, PlotConfig, SensorConfig
+from edge.gaze.gaze import Gaze
 from edge.plots.effects import OutlineSigmas
 from edge.plots.node import PlotSettings
 from edge.pose.telemetry import TelemetryNode
 from edge.triage.frame_keeper import FrameKeeper
 from edge.triage.frame_ring import FrameRing
-from edge.vision.detectors import ModelWatch, configured_detector, log_loaded
+from edge.vision.detectors import ModelWatch, configured_detector, configured_gaze, log_loaded
 from edge.vision.loop import LoopSettings, VisionLoop
 from edge.vision.pending import PendingFrames
 from edge.vision.pipeline import SensorIds, VisionNode, VisionSettings
@@ -49,7 +50,8 @@ def run_vision(
     clock = SystemClock()
     core_pid = os.getppid()
     cv2.setNumThreads(sensor.model.threads or threads_beside_others())
-    detector, watch = _detector(sensor.model)
+    gaze = configured_gaze(sensor.model) if sensor.model.is_tiled else None
+    detector, watch = _detector(sensor.model, gaze)
     telemetry = TelemetryNode(config.mavlink, platform_id=config.platform_id)
     calibration = sensor.read_calibration()
     poses = telemetry.pose_buffer(mount=sensor.mount, sigmas=sensor.sigma.pose(), calibration=calibration)
@@ -62,7 +64,7 @@ def run_vision(
             record_fps=config.recorder.frames_per_s if config.recorder.is_on else 0.0,
             jpeg_quality=config.recorder.jpeg_quality,
         ),
-        VisionNode(ids, vision_settings(config, sensor), detector, sensor.tracker),
+        VisionNode(ids, vision_settings(config, sensor), detector, sensor.tracker, gaze),
         grabber,
         telemetry,
         PendingFrames(poses, wait_s=config.sighting.pose_wait_s),
@@ -82,14 +84,14 @@ def run_vision(
         bus.close()
 
 
-def _detector(model: ModelConfig) -> tuple[Detector, ModelWatch | None]:
+def _detector(model: ModelConfig, gaze: Gaze | None) -> tuple[Detector, ModelWatch | None]:
     """The configured detector, and who looks for another one where the configuration names a folder."""
-    detector = configured_detector(model)
+    detector = configured_detector(model, gaze=gaze)
     log_loaded(detector)
     if not model.next:
         return detector, None
     swappable = SwappableDetector(detector)
-    watch = ModelWatch(Path(model.next), swappable, lambda place: configured_detector(model, place))
+    watch = ModelWatch(Path(model.next), swappable, lambda place: configured_detector(model, place, gaze))
     watch.start()
     return swappable, watch
 

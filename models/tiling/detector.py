@@ -1,5 +1,6 @@
 """A detector that looks at tiles of a large image and at all of it, and answers as one."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.detection import DetectionBatch, MaskShape, PolygonShape, Shape
-from models.detector import Inference
+from models.detector import Inference, Looked
 from models.letterbox import require_image
 from models.network import NetworkDetector
-from models.tiling.grid import Tile, tile_grid
+from models.tiling.grid import Band, Tile, banded_grid
 from models.tiling.masks import ImageMask
 from models.tiling.merge import merge_tiles
-from models.tiling.plan import Cues, Plan, PlanRules, TilePlanner
+from models.tiling.plan import Cues, LookBudget, Plan, PlanRules, TilePlanner
 from skywarden.errors import ModelError
 
 FREE_SIDE_PX = 640
@@ -24,6 +25,8 @@ OVERLAP_SHARE = 0.25
 """Of a tile: what is at most so large lies whole in one of them; the whole frame sees what is larger."""
 
 CueSource = Callable[[npt.NDArray[np.uint8], tuple[Tile, ...]], Cues]
+BandSource = Callable[[tuple[int, int]], tuple[Band, ...]]
+"""Bands from top to bottom for an image of a size; none looks at the whole alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +36,17 @@ class TiledInference(Inference):
     parts: tuple[tuple[Tile | None, Inference], ...]
     image_size_px: tuple[int, int]
     mask: ImageMask | None
+
+    @property
+    def looked(self) -> Looked | None:
+        """As `Inference.looked` says."""
+        whole = next((look.placement for tile, look in self.parts if tile is None), None)
+        rows = [(tile.x0, tile.y0, tile.x1, tile.y1) for tile, _ in self.parts if tile is not None]
+        return Looked(
+            size_px=self.image_size_px,
+            tiles_px=np.array(rows, dtype=np.float64).reshape(-1, 4),
+            whole_scale=None if whole is None else whole.placed_size_px[0] / whole.image_size_px[0],
+        )
 
 
 class TiledDetector:
@@ -46,9 +60,13 @@ class TiledDetector:
         budget: int | None = None,
         rules: PlanRules | None = None,
         cues: CueSource | None = None,
+        bands: BandSource | None = None,
+        room: LookBudget | None = None,
+        now: Callable[[], float] = time.perf_counter,
     ) -> None:
         """`scale` is pixels of the network for each of the image in a tile; `budget` is looks per image,
-        `None` for all tiles and the whole. `cues` says what is known of a frame. Raises `ModelError`."""
+        `None` for all tiles and the whole. `cues` says what is known of a frame, `bands` replaces `scale` by
+        what each part of it needs, `room` sets the budget by what looks take. Raises `ModelError`."""
         if not 0.05 <= scale <= 8.0:
             raise ModelError(f"{network.model_id}: tiles at scale {scale}; 0.05 to 8 are possible")
         self._network = network
@@ -56,7 +74,11 @@ class TiledDetector:
         self._budget = budget
         self._rules = rules
         self._cues = cues
-        self._planner: tuple[tuple[int, int], TilePlanner, tuple[Tile, ...]] | None = None
+        self._bands = bands
+        self._room = room
+        self._now = now
+        self._layout: tuple[tuple[int, int], tuple[Band, ...]] | None = None
+        self._planner: tuple[TilePlanner, tuple[Tile, ...]] | None = None
 
     @classmethod
     def everywhere(cls, network: NetworkDetector, *, scale: float) -> "TiledDetector":
@@ -95,7 +117,7 @@ class TiledDetector:
     def set_scale(self, scale: float) -> None:
         """From the next image on; the tiles are then others, and none of them has been looked at."""
         if scale != self._scale:
-            self._scale, self._planner = scale, None
+            self._scale = scale
 
     def detect(self, image_bgr_u8: npt.NDArray[np.uint8]) -> DetectionBatch:
         """As `Detector.detect` says."""
@@ -107,14 +129,15 @@ class TiledDetector:
         size = (image_bgr_u8.shape[1], image_bgr_u8.shape[0])
         planner, tiles = self._planner_for(size)
         cues = self._cues(image_bgr_u8, tiles) if self._cues is not None else Cues()
-        plan = planner.plan(len(tiles) + 1 if self._budget is None else self._budget, cues)
-        if self._budget is None:
-            plan = Plan(tiles=plan.tiles, with_whole_frame=len(tiles) > 1)
+        plan = self._plan(planner, tiles, cues)
+        start = self._now()
         parts: list[tuple[Tile | None, Inference]] = []
         for tile in plan.tiles:
             parts.append((tile, self._network.infer(self._cut(image_bgr_u8, tile))))
         if plan.with_whole_frame or not parts:
             parts.append((None, self._network.infer(image_bgr_u8)))
+        if self._room is not None:
+            self._room.spent(len(parts), self._now() - start)
         last = parts[-1][1]
         return TiledInference(last.outputs, last.placement, tuple(parts), size, cues.mask)
 
@@ -135,28 +158,50 @@ class TiledDetector:
         """As `Detector.warm_up` says."""
         self._network.warm_up()
 
-    def _planner_for(self, size_px: tuple[int, int]) -> tuple[TilePlanner, tuple[Tile, ...]]:
-        if self._planner is None or self._planner[0] != size_px:
-            side = self._tile_px()
-            tiles = tile_grid(size_px, side, round(OVERLAP_SHARE * min(side)))
-            self._planner = (size_px, TilePlanner(tiles, size_px, self._rules), tiles)
-        return self._planner[1], self._planner[2]
+    def _plan(self, planner: TilePlanner, tiles: tuple[Tile, ...], cues: Cues) -> Plan:
+        budget = self._room.looks() if self._room is not None else self._budget
+        if not tiles:
+            return Plan(tiles=(), with_whole_frame=True)
+        if len(tiles) < 2:  # the one tile is the whole
+            return Plan(tiles=planner.plan(1, cues).tiles, with_whole_frame=False)
+        if budget is None:
+            return Plan(tiles=planner.plan(len(tiles) + 1, cues).tiles, with_whole_frame=True)
+        return planner.plan(budget, cues)
 
-    def _tile_px(self) -> tuple[int, int]:
-        image = self._network.description.input
-        width, height = image.width_px, image.height_px
-        if not image.has_fixed_size or width is None or height is None:
-            width = height = FREE_SIDE_PX
-        return max(16, round(width / self._scale)), max(16, round(height / self._scale))
+    def _planner_for(self, size_px: tuple[int, int]) -> tuple[TilePlanner, tuple[Tile, ...]]:
+        whole = (Band(y0=0, y1=size_px[1], scale=self._scale),)
+        layout = size_px, whole if self._bands is None else self._bands(size_px)
+        if self._planner is None or self._layout != layout:
+            tiles = banded_grid(size_px, layout[1], self.input_px, OVERLAP_SHARE)
+            self._layout, self._planner = layout, (TilePlanner(tiles, size_px, self._rules), tiles)
+        return self._planner
+
+    @property
+    def input_px(self) -> tuple[int, int]:
+        """Width and height of the network's input, as tiles are cut for it."""
+        return input_side_px(self._network)
+
+    def _scale_of(self, tile: Tile) -> float:
+        assert self._layout is not None, "a tile comes of a layout"
+        return next(band.scale for band in self._layout[1] if tile.y1 <= band.y1)
 
     def _cut(self, image: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:
         cut = image[tile.y0 : tile.y1, tile.x0 : tile.x1]
         fixed = self._network.description.input
-        ratio = 1.0 if fixed.has_fixed_size else self._scale / fixed.scale
+        ratio = 1.0 if fixed.has_fixed_size else self._scale_of(tile) / fixed.scale
         if abs(ratio - 1.0) < 0.02:
             return cut
         size = (max(8, round(cut.shape[1] * ratio)), max(8, round(cut.shape[0] * ratio)))
         return np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def input_side_px(network: NetworkDetector) -> tuple[int, int]:
+    """Width and height of a network's input; of one that takes any size, what tiles are cut for."""
+    image = network.description.input
+    width, height = image.width_px, image.height_px
+    if not image.has_fixed_size or width is None or height is None:
+        return FREE_SIDE_PX, FREE_SIDE_PX
+    return width, height
 
 
 def _moved(batch: DetectionBatch, tile: Tile, seen_px: tuple[int, int]) -> DetectionBatch:

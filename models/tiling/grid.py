@@ -1,5 +1,6 @@
 """Tiles of an image: evenly spaced, overlapping by what must not be cut, the last one at the edge."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,35 @@ class Tile:
     def centre_px(self) -> tuple[float, float]:
         """Middle, as edges count."""
         return (self.x0 + self.x1) / 2.0, (self.y0 + self.y1) / 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Band:
+    """Rows y0 to y1 (beyond the last) of an image, and pixels of the network for each pixel in them."""
+
+    y0: int
+    y1: int
+    scale: float
+
+
+def banded_grid(
+    size_px: tuple[int, int], bands: Sequence[Band], input_px: tuple[int, int], overlap_share: float
+) -> tuple[Tile, ...]:
+    """Tiles of every band at its own scale, as one grid; each shows `input_px` pixels of the network.
+
+    A band reaches into the one above it by the overlap of its own tiles, so that what stands on the border
+    and is no larger lies whole in one of them. Raises `ValueError` as `tile_grid` does.
+    """
+    tiles: list[Tile] = []
+    for band in bands:
+        side = max(16, round(input_px[0] / band.scale)), max(16, round(input_px[1] / band.scale))
+        overlap = round(overlap_share * min(side))
+        top = max(0, band.y0 - overlap)
+        for tile in tile_grid((size_px[0], band.y1 - top), side, overlap):
+            tiles.append(Tile(number=len(tiles), x0=tile.x0, y0=tile.y0 + top, x1=tile.x1, y1=tile.y1 + top))
+    if len(tiles) > MAX_TILES:
+        raise ValueError(f"{len(tiles)} tiles; at most {MAX_TILES}")
+    return tuple(tiles)
 
 
 def tile_grid(size_px: tuple[int, int], tile_px: tuple[int, int], overlap_px: int) -> tuple[Tile, ...]:

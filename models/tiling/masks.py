@@ -69,8 +69,13 @@ def outside_of(mask: ImageMask) -> ImageMask:
     return ImageMask(cells=~mask.cells)
 
 
-def sky_mask(camera: CameraModel, rotation_ned_from_camera: npt.NDArray[np.float64]) -> ImageMask:
-    """Left out: cells whose four corners look more than 0.3 degrees above the level.
+def sky_mask(
+    camera: CameraModel,
+    rotation_ned_from_camera: npt.NDArray[np.float64],
+    *,
+    margin_rad: float = _SKY_MARGIN_RAD,
+) -> ImageMask:
+    """Left out: cells whose four corners look more than `margin_rad` (0.3 degrees) above the level.
 
     The horizon itself lies below the level from any height, so what stands on it is kept.
     """
@@ -80,7 +85,7 @@ def sky_mask(camera: CameraModel, rotation_ned_from_camera: npt.NDArray[np.float
     rays, is_known = camera.rays(points)
     down = rays @ np.asarray(rotation_ned_from_camera, dtype=np.float64)[2]
     above = np.zeros(len(points), dtype=bool)
-    above[is_known] = down[is_known] < -np.sin(_SKY_MARGIN_RAD) * np.linalg.norm(rays[is_known], axis=1)
+    above[is_known] = down[is_known] < -np.sin(margin_rad) * np.linalg.norm(rays[is_known], axis=1)
     corner = above.reshape(GRID[1] + 1, GRID[0] + 1)
     return ImageMask(cells=corner[:-1, :-1] & corner[1:, :-1] & corner[:-1, 1:] & corner[1:, 1:])
 

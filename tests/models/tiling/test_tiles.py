@@ -11,7 +11,7 @@ from models.catalogue import load_detector
 from models.detection import DetectionBatch, PolygonShape, make_batch
 from models.network import NetworkDetector
 from models.tiling.detector import TiledDetector
-from models.tiling.grid import Tile, tile_grid
+from models.tiling.grid import Band, Tile, banded_grid, tile_grid
 from models.tiling.masks import nothing_masked, outside_of, polygon_mask, sky_mask
 from models.tiling.merge import merge_tiles
 from models.tiling.motion import MotionCue
@@ -39,6 +39,23 @@ def test_whatever_is_no_wider_than_the_overlap_lies_whole_in_a_tile(
     assert min(t.x0 for t in tiles) == 0
     assert max(t.x1 for t in tiles) == width
     assert all(t.x1 - t.x0 == min(tile, width) for t in tiles)
+
+
+@given(st.integers(300, 4000), st.integers(300, 3000), st.tuples(*[st.floats(0.2, 2.0)] * 3))
+@settings(max_examples=20, deadline=None)
+def test_bands_of_different_scales_cut_nothing_small_between_them(
+    width: int, height: int, scales: tuple[float, float, float]
+) -> None:
+    edges = [height * n // 3 for n in range(4)]
+    bands = [Band(y0=edges[n], y1=edges[n + 1], scale=scales[n]) for n in range(3)]
+    tiles = banded_grid((width, height), bands, (640, 640), 0.25)
+    assert [tile.number for tile in tiles] == list(range(len(tiles)))
+    assert {(min(t.y0 for t in tiles), max(t.y1 for t in tiles))} == {(0, height)}
+    side = min(round(0.25 * 640 / max(scales)) - 1, width // 2, height // 4)
+    random = np.random.default_rng(width * height)
+    for _ in range(20):
+        x, y = random.integers(0, width - side + 1), random.integers(0, height - side + 1)
+        assert any(t.x0 <= x and x + side <= t.x1 and t.y0 <= y and y + side <= t.y1 for t in tiles)
 
 
 def test_tiles_that_could_not_move_on_are_refused() -> None:
