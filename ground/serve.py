@@ -52,6 +52,7 @@ class GroundHandle:
         self.doorkeeper = desks.doorkeeper
         self.desk = desks.requests
         self.ais = watches.ais
+        self.alerts = watches.alerts
         self.review = desks.review
         self.tak = neighbours.tak
         self.retention = desks.retention

@@ -25,7 +25,9 @@ from edge.environment import clean_environment
 from edge.supervisor import python_module
 from ground.accounts.roles import Role
 from ground.ais.config import AisConfig, AisSourceConfig
+from ground.alerts.rules import Rule
 from ground.config import GroundConfig
+from ground.fusion.labels import VESSEL_LABELS
 from ground.serve import GroundHandle, start_ground
 from sim.edge_toml import edge_toml
 from sim.replay import LOOP_GAP_S, Replay
@@ -53,6 +55,15 @@ MODEL = {"fixed": "anomaly", "gimbal": "vessel-nadir"}
 """By mount: over the hill whatever does not belong there is looked for, at sea vessels."""
 MIN_SCORE = {"fixed": 0.68, "gimbal": 0.0}
 """By mount; 0 is the detector's own threshold. Bushes are local anomalies too."""
+SILENT_RULE = Rule(
+    rule_id="silent-vessel",
+    name="Silent vessel",
+    trigger="anywhere",
+    labels=tuple(sorted(VESSEL_LABELS)),
+    ais=("silent",),
+    again_after_s=600.0,
+)
+"""The alert of the demo: a vessel of which no AIS is heard although it would be."""
 STOP_S = 8.0
 
 Progress = Callable[[int, int, str], None]
@@ -116,6 +127,7 @@ class Demo:
         )
         self._ground = ground
         self._key = ground.program_key()
+        ground.alerts.put_rule(SILENT_RULE, "demo")
         self._stack.callback(ground.stop)
         stop = threading.Event()
         for platform_id, flight in sorted(flights.items()):

@@ -18,6 +18,7 @@ verdict.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -41,6 +42,7 @@ _QUIET_S = 300.0
 _SPEED_SPREAD_MPS = 6.0
 _OFFSET_SIGMA_M = 4_000.0
 _TWICE_SHARE = 0.005
+_TURNS_SHARE = 0.02
 _REPORTING = ("A", "B", "long_range")
 
 
@@ -230,8 +232,10 @@ class Judge:
         covariance = look.covariance + made.covariance_m2 + np.eye(2) * hull_variance
         squared = float(place @ np.linalg.solve(covariance, place))
         density = tailed_density(squared, float(np.linalg.det(covariance)))
+        turned = _turned_density(place, covariance, made, target.track)  # its course of then tells nothing
         motion, difference = _motion_ratio(look, made)
-        density *= motion * _length_ratio(look.length_m, target.vessel.length_m)
+        length = _length_ratio(look.length_m, target.vessel.length_m)
+        density = (density * motion + turned) * length
         quiet_s = self._quiet_s(target.track, look.time_ns, now_ns)
         away = float(place @ place)
         offset = math.exp(-0.5 * away / _OFFSET_SIGMA_M**2) / (2.0 * math.pi * _OFFSET_SIGMA_M**2)
@@ -318,16 +322,22 @@ class Judge:
         )
 
     def _density(self, look: Look, targets: Sequence[_Target]) -> float:
-        """Vessels per square metre here: those on AIS within the radius, and no fewer than one in 200
-        km^2.
+        """Vessels per square metre here: those on AIS within the radius, no fewer than one in 200 km^2, and
+        more where they lie close: a fleet has neighbours that a mean over the whole sea hides. The nearest
+        may be the thing itself, so it does not count for a fleet.
         """
-        radius = self._config.radius_m
-        near = 0
+        nearest: dict[str, float] = {}
         for target in targets:
             report = target.track.last
             away = offset_m(report.latitude_deg, report.longitude_deg, look.latitude_deg, look.longitude_deg)
-            near += float(away @ away) <= radius**2
-        return max(near / (math.pi * radius**2), 0.005 * _KM2)
+            far = float(np.hypot(*away))
+            nearest[target.vessel.mmsi] = min(far, nearest.get(target.vessel.mmsi, math.inf))
+        found = 0.005 * _KM2
+        radius = self._config.radius_m
+        for reach_m, own in ((radius, 0), (radius / 3.0, 1), (radius / 10.0, 1)):
+            near = sum(far <= reach_m for far in nearest.values())
+            found = max(found, (near - own) / (math.pi * reach_m**2))
+        return found
 
     def _seen_odds(self, target: _Target, pair: _Pair, look: Look) -> float:
         """The odds that a camera that looks here sees that vessel; even where nothing is known of the
@@ -475,6 +485,28 @@ def _hull_middle(made: Prediction, vessel: Vessel) -> tuple[FloatArray, float]:
     ahead, right = (bow - stern) / 2.0, (starboard - port) / 2.0
     sine, cosine = math.sin(math.radians(heading)), math.cos(math.radians(heading))
     return made.offset_m + np.array([ahead * sine + right * cosine, ahead * cosine - right * sine]), 4.0
+
+
+def _turned_density(place: FloatArray, covariance: FloatArray, made: Prediction, track: Track) -> float:
+    """Density (1/m^2) of a vessel that has turned since its report: anywhere that its speed takes it.
+
+    Rare for one that keeps its course, every other time for one that circled between its last reports.
+    """
+    way = (made.report.sog_mps or 0.0) * min(made.age_s, 300.0)
+    if way < 10.0:
+        return 0.0
+    spread = covariance + np.eye(2) * way**2
+    squared = float(place @ np.linalg.solve(spread, place))
+    share = _TURNS_SHARE + 0.5 * _erratic(track)
+    return share * math.exp(-0.5 * squared) / (2.0 * math.pi * math.sqrt(float(np.linalg.det(spread))))
+
+
+def _erratic(track: Track) -> float:
+    """The share of its last reports under way whose course was 45 degrees or more off the one before."""
+    courses = [one.cog_deg for one in track.all_reports()[-8:] if (one.sog_mps or 0.0) > 1.0]
+    known = [one for one in courses if one is not None]
+    turns = [abs((two - one + 180.0) % 360.0 - 180.0) >= 45.0 for one, two in pairwise(known)]
+    return sum(turns) / len(turns) if turns else 0.0
 
 
 def _motion_ratio(look: Look, made: Prediction) -> tuple[float, float | None]:
