@@ -101,8 +101,8 @@ _MADE = (
 )
 _NOTE = (
     "A right name in the row `unheard` counts as right: a vessel out of hearing for ten minutes, carried on "
-    "by its last report. Most silent vessels are left undecided, which is the price of few false ones: "
-    "`silent` is said only where the receiver has proved that it hears vessels of both classes."
+    "by its last report. `silent` is said only where the receiver has proved that it hears vessels from "
+    "there; many silent vessels are left undecided, which is the price of few false ones."
 )
 
 
