@@ -40,7 +40,7 @@ from ground.http.alert_routes import add_alert_routes, add_fusion_routes, add_si
 from ground.http.chip_routes import add_chip_routes
 from ground.http.export_routes import add_export_routes, add_file_routes
 from ground.http.gate import Caller, Gate, needs, open_to_all, require_permissions
-from ground.http.layers import find_layers
+from ground.http.layers import PMTILES_TYPE, find_layers
 from ground.http.plot_routes import add_plot_routes
 from ground.http.questions import Paged, Wanted, WantedBox, WantedStates, is_in_box, parse_bbox
 from ground.http.reference_page import add_reference_page
@@ -492,12 +492,15 @@ def _add_layer_routes(app: FastAPI, station: Station) -> None:
     @app.get(
         "/api/v1/layers/{file}",
         response_class=FileResponse,
-        responses={**_NOT_FOUND, **_content("application/geo+json", "image/png", "image/jpeg", "image/webp")},
+        responses={
+            **_NOT_FOUND,
+            **_content("application/geo+json", "image/png", "image/jpeg", "image/webp", PMTILES_TYPE),
+        },
         tags=["layers"],
     )
     @needs(Permission.SEE_PICTURE)
     def layer_file(file: str) -> Response:
-        """One layer's data."""
+        """One layer's data; a range of it where `Range` asks for one, as readers of PMTiles do."""
         for layer in find_layers(station.layers_dir):
             if layer.path.name == file:
                 headers = {"Cache-Control": _ASK_FIRST, "Vary": "Cookie, Authorization"}

@@ -1,4 +1,4 @@
-"""Map layers from a folder: `NAME.geojson`, and images with a `NAME.json` that says where they lie."""
+"""Map layers from a folder: `NAME.geojson`, `NAME.pmtiles`, images with a `NAME.json` for where they lie."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,9 @@ from skywarden.messages import Latitude, Longitude
 _log = structlog.get_logger("ground.http.layers")
 
 _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,100}$")
+Kind = Literal["geojson", "image", "tiles"]
 _IMAGE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+PMTILES_TYPE = "application/vnd.pmtiles"
 _MAX_SIDECAR_BYTES = 65_536
 _MAX_LAYERS = 200
 
@@ -41,7 +43,7 @@ class Layer:
 
     name: str
     path: Path
-    kind: Literal["geojson", "image"]
+    kind: Kind
     media_type: str
     sidecar: Sidecar
 
@@ -57,6 +59,8 @@ def find_layers(folder: Path) -> list[Layer]:
             continue
         if suffix == ".geojson":
             found.append(_layer(path, "geojson", "application/geo+json"))
+        elif suffix == ".pmtiles":
+            found.append(_layer(path, "tiles", PMTILES_TYPE))
         elif suffix in _IMAGE_TYPES:
             layer = _layer(path, "image", _IMAGE_TYPES[suffix])
             if layer.sidecar.coordinates is not None:
@@ -64,7 +68,7 @@ def find_layers(folder: Path) -> list[Layer]:
     return found[:_MAX_LAYERS]
 
 
-def _layer(path: Path, kind: Literal["geojson", "image"], media_type: str) -> Layer:
+def _layer(path: Path, kind: Kind, media_type: str) -> Layer:
     return Layer(name=path.stem, path=path, kind=kind, media_type=media_type, sidecar=_sidecar(path))
 
 

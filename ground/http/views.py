@@ -301,7 +301,7 @@ class LayerView(View):
 
     name: str
     title: str
-    kind: Literal["geojson", "image"]
+    kind: Literal["geojson", "image", "tiles"]
     url: str
     coordinates: list[LonLat] | None
     style: dict[str, Any] | None

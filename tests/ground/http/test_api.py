@@ -43,6 +43,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GroundHandle]:
     (layers / "relief.png").write_bytes(b"\x89PNG")
     (layers / "relief.json").write_text('{"coordinates":[[19,1],[21,1],[21,-1],[19,-1]]}')
     (layers / "no-place.png").write_bytes(b"\x89PNG")
+    (layers / "sea.pmtiles").write_bytes(b"PMTiles\x03" + bytes(range(200)))
     (folder / "secret.geojson").write_text("{}")
     with running_ground(folder) as handle, running_edge(folder, handle) as (outbox, downlink):
         seen = [sighting(number=n, at_s=n, place=position(east_m=n)) for n in range(1, 11)]
@@ -111,8 +112,9 @@ def _until_settled(handle: GroundHandle) -> None:
     )
 
 
-def _get(ground: GroundHandle, path: str) -> tuple[int, Headers, bytes]:
-    request = urllib.request.Request(ground.http_url + path, headers=dict([authorization(ground)]))
+def _get(ground: GroundHandle, path: str, more: dict[str, str] | None = None) -> tuple[int, Headers, bytes]:
+    headers = dict([authorization(ground)]) | (more or {})
+    request = urllib.request.Request(ground.http_url + path, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.headers, answer.read()
@@ -210,10 +212,13 @@ def test_geojson_is_rfc_7946_with_uncertainty_and_review_state(ground: GroundHan
 
 
 def test_layers_are_listed_and_served_and_nothing_else_is(ground: GroundHandle) -> None:
-    coast, relief = _json(ground, "/api/v1/layers")["items"]
+    coast, relief, sea = _json(ground, "/api/v1/layers")["items"]
     assert (coast["kind"], coast["title"], coast["coordinates"]) == ("geojson", "Coast line", None)
     assert relief["coordinates"] == [[19.0, 1.0], [21.0, 1.0], [21.0, -1.0], [19.0, -1.0]]
     assert _get(ground, coast["url"])[0] == _get(ground, relief["url"])[0] == 200
+    assert sea["kind"] == "tiles"
+    status, _, part = _get(ground, sea["url"], {"Range": "bytes=0-7"})
+    assert (status, part) == (206, b"PMTiles\x03"), "readers of tiles ask for pieces"
     for name in ("..%2f..%2fsecret.geojson", "coast.json", "%2e%2e/secret.geojson", "nix.png"):
         assert _get(ground, f"/api/v1/layers/{name}")[0] in (404, 405)
 

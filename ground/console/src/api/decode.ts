@@ -373,6 +373,8 @@ function layerStyle(value: unknown): LayerStyle {
     fill_opacity: number(raw['fill_opacity'], 0, 1),
     line_width: number(raw['line_width'], 0, 20),
     opacity: number(raw['opacity'], 0, 1),
+    tiles: raw['tiles'] === 'raster' ? 'raster' : 'vector',
+    layers: list(raw['layers'], (item) => text(item, 128), 50),
   };
 }
 
@@ -392,7 +394,7 @@ export function decodeLayer(value: unknown, origin: string): MapLayer | null {
   const url = text(raw?.['url'], 1024);
   const kind = raw?.['kind'];
   if (!raw || name === null || url === null || !isLocalUrl(url, origin)) return null;
-  if (kind !== 'geojson' && kind !== 'image') return null;
+  if (kind !== 'geojson' && kind !== 'image' && kind !== 'tiles') return null;
   const corners = list(raw['coordinates'], lonLat, 4);
   if (kind === 'image' && corners.length !== 4) return null;
   return {

@@ -187,12 +187,15 @@ export interface LayerStyle {
   fill_opacity: number | null;
   line_width: number | null;
   opacity: number | null;
+  /** Of tiles: pictures or shapes, and the names of the layers of shapes. */
+  tiles: 'vector' | 'raster';
+  layers: string[];
 }
 
 export interface MapLayer {
   name: string;
   title: string;
-  kind: 'geojson' | 'image';
+  kind: 'geojson' | 'image' | 'tiles';
   url: string;
   coordinates: [LonLat, LonLat, LonLat, LonLat] | null;
   style: LayerStyle;

@@ -63,12 +63,21 @@ function faded(color: string, percent: number): string {
 
 function agencySources(layers: MapLayer[]): Record<string, SourceSpecification> {
   return Object.fromEntries(
-    layers.map((layer) => [
-      `agency:${layer.name}`,
-      layer.kind === 'geojson'
-        ? { type: 'geojson', data: layer.url }
-        : { type: 'image', url: layer.url, coordinates: layer.coordinates as NonNullable<MapLayer['coordinates']> },
-    ]),
+    layers.map((layer) => [`agency:${layer.name}`, agencySource(layer)]),
+  );
+}
+
+function agencySource(layer: MapLayer): SourceSpecification {
+  if (layer.kind === 'geojson') return { type: 'geojson', data: layer.url };
+  if (layer.kind === 'image') return { type: 'image', url: layer.url, coordinates: layer.coordinates as NonNullable<MapLayer['coordinates']> };
+  const url = `pmtiles://${layer.url}`;
+  return layer.style.tiles === 'raster' ? { type: 'raster', url, tileSize: 256 } : { type: 'vector', url };
+}
+
+/** The layers of shapes in one file of vector tiles, each drawn as a GeoJSON layer would be. */
+function vectorTileLayers(layer: MapLayer, paint: (layer: MapLayer) => LayerSpecification[]): LayerSpecification[] {
+  return layer.style.layers.flatMap((name) =>
+    paint(layer).map((made) => ({ ...made, id: `${made.id}:${name}`, 'source-layer': name }) as LayerSpecification),
   );
 }
 
@@ -395,16 +404,22 @@ export function buildStyle(layers: MapLayer[], colors: MapColors, isDark: boolea
   }
   const images = layers.filter((layer) => layer.kind === 'image');
   const shapes = layers.filter((layer) => layer.kind === 'geojson');
+  const tiles = layers.filter((layer) => layer.kind === 'tiles');
+  const pictures = tiles.filter((layer) => layer.style.tiles === 'raster');
+  const drawn = tiles.filter((layer) => layer.style.tiles === 'vector');
   return {
     version: 8,
     sources: { ...agencySources(layers), ...own },
     layers: [
       { id: 'background', type: 'background', paint: { 'background-color': colors.background } },
+      ...pictures.flatMap((layer) => imageLayer(layer, isDark)),
+      ...drawn.flatMap((layer) => vectorTileLayers(layer, (one) => geojsonLayers(one, colors))),
       ...shapes.filter((layer) => layer.style.role !== 'line').flatMap((layer) => geojsonLayers(layer, colors)),
       ...images.flatMap((layer) => imageLayer(layer, isDark)),
       ...shapes.filter((layer) => layer.style.role === 'line').flatMap((layer) => geojsonLayers(layer, colors)),
       ...surfaceLayers(colors),
       ...motionLayers(colors),
+      ...drawn.flatMap((layer) => vectorTileLayers(layer, (one) => nameLayers(one, colors))),
       ...shapes.flatMap((layer) => nameLayers(layer, colors)),
       ...labelLayers(colors),
       ...markLayers(colors),
