@@ -61,8 +61,8 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         http: address and port of console and API; port 0 takes a free one.
         link: address and port where platforms connect; 0.0.0.0:5690 for all networks; port 0 a free one.
         datagrams: take platforms in over UDP too, on the port of `link`: for radios on which TCP starves.
-        layers: folder of map layers (`NAME.geojson`, `NAME.pmtiles`; images with a `NAME.json`); empty for `layers` in
-            `state`.
+        layers: folder of map layers (`NAME.geojson`, `NAME.pmtiles`; images with a `NAME.json`); empty for
+            `layers` in `state`.
         console: folder of the built console; empty for the one that came with the package.
         evidence: what becomes of records that no enrolled evidence key signed: "quarantine" keeps them aside
             and leaves them aboard too; "accept" stores them unsigned, for platforms that have no such key
