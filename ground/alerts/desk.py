@@ -22,6 +22,9 @@ _TICK_S = 0.5
 _REMEMBERED = 5_000
 _MOST_CONTACTS = 5_000
 _PAGE = 1_000
+_AGAIN_TURNS = 10
+_AGAIN_CONTACTS = 60
+"""What AIS says changes without a new sighting; so many of the newest contacts are asked about again."""
 
 Tell = Callable[[LoggedAlert], object]
 
@@ -61,6 +64,12 @@ class AlertDesk:
         for one in found:
             self._told(one)
         return found
+
+    @property
+    def asks_ais(self) -> bool:
+        """Whether a rule in force asks what AIS says."""
+        with self._lock:
+            return self._engine.asks_ais
 
     def tick(self) -> list[LoggedAlert]:
         """Let time pass: what nobody acknowledged becomes more severe, and is told again."""
@@ -141,6 +150,7 @@ class AlertWatch:
     def __init__(self, desk: AlertDesk, picture: LivePicture, store: StoreReader) -> None:
         self._desk, self._picture, self._store = desk, picture, store
         self._seen = -1
+        self._turns = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ground.alerts", daemon=True)
 
@@ -164,6 +174,10 @@ class AlertWatch:
         contacts = self._changed()
         if contacts:
             self._desk.observe(contacts)
+        self._turns += 1
+        if self._turns % _AGAIN_TURNS == 0 and self._desk.asks_ais:
+            newest, _ = self._store.contacts(Filter(limit=_AGAIN_CONTACTS))
+            self._desk.observe([one.contact for one in newest[::-1]])
         self._desk.tick()
 
     def _changed(self) -> list[Contact]:

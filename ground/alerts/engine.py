@@ -89,6 +89,11 @@ class AlertEngine:
             known.watches = {key: watch for key, watch in known.watches.items() if key in valid}
             known.seen = ()
 
+    @property
+    def asks_ais(self) -> bool:
+        """Whether a rule in force asks what AIS says, and there is AIS to ask."""
+        return self._ais is not None and self._asks_ais
+
     def remember(self, alerts: Sequence[Alert]) -> None:
         """Alerts of before a restart, so that they do not fire again."""
         for alert in sorted(alerts, key=lambda one: one.time_ns):

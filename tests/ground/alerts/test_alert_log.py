@@ -12,6 +12,7 @@ from ground.alerts.alert import LoggedAlert
 from ground.alerts.desk import AlertDesk, AlertWatch
 from ground.alerts.log import AlertLog
 from ground.alerts.pilot_text import PilotText, in_words
+from ground.alerts.rules import Rule
 from ground.config import ContactsConfig
 from ground.fusion.book import ContactBook
 from ground.picture.live import LivePicture
@@ -177,6 +178,31 @@ def test_the_watch_judges_what_changes_in_the_picture(
         assert [one.kind for one in changes] == ["contact", "alert"]
         watch.turn()
         assert len(log.newest()) == 1
+    finally:
+        store.close()
+
+
+def test_a_vessel_alerts_when_ais_falls_silent_about_it_without_a_new_look(
+    log: AlertLog, clock: HandClock, tmp_path: Path
+) -> None:
+    words = ["undecided"]
+    picture = LivePicture(first_revision=1)
+    desk = AlertDesk(log, clock, ais=lambda contact: words, tell=[picture.note_alert])
+    desk.put_rule(Rule(rule_id="dark", name="Dark", trigger="anywhere", ais=("silent",)), "eva")
+    store = SqliteStore(tmp_path / "store.sqlite", ContactBook(ContactsConfig()))
+    try:
+        watch = AlertWatch(desk, picture, store)
+        looks = [sighting(number=n, at_s=float(n), place=position()) for n in range(5)]
+        store.ingest([arrival(one, n) for n, one in enumerate(looks, 1)])
+        settled = store.settle(picture.next_revision())
+        picture.note_contacts(list(settled.contacts), list(settled.removed))
+        for _ in range(12):
+            watch.turn()
+        assert log.newest() == []
+        words[:] = ["silent"]
+        for _ in range(12):
+            watch.turn()
+        assert [one.alert.rule_id for one in log.newest()] == ["dark"]
     finally:
         store.close()
 
