@@ -168,11 +168,13 @@ def _geometry(kind: str, coordinates: object, name: str) -> _Shape | None:
     if kind == "Polygon":
         return _Shape(name=name, polygons=(_rings(coordinates),))
     if kind == "MultiPolygon":
-        return _Shape(name=name, polygons=tuple(_rings(one) for one in _list(coordinates, "polygons")))
+        polygons = tuple(_rings(one) for one in _list(coordinates, "polygons"))
+        return _Shape(name=name, polygons=polygons) if polygons else None
     if kind == "LineString":
         return _Shape(name=name, lines=(_points(coordinates),))
     if kind == "MultiLineString":
-        return _Shape(name=name, lines=tuple(_points(one) for one in _list(coordinates, "lines")))
+        lines = tuple(_points(one) for one in _list(coordinates, "lines"))
+        return _Shape(name=name, lines=lines) if lines else None
     return None
 
 

@@ -60,7 +60,8 @@ def check_zone(zone: Zone) -> Zone:
             f"at most {MAX_VERTICES} in {MAX_RINGS}"
         )
     if zone.kind in SURFACES:
-        if not zone.polygons or zone.lines or any(len(set(ring)) < 3 for ring in rings):
+        is_empty = not zone.polygons or not all(zone.polygons)
+        if is_empty or zone.lines or any(len(set(ring)) < 3 for ring in rings):
             raise InputError(f"zone {zone.name!r}: kind {zone.kind} is made of rings of three points or more")
     elif not zone.lines or zone.polygons or any(len(set(line)) < 2 for line in zone.lines):
         raise InputError(f"zone {zone.name!r}: kind {zone.kind} is made of lines of two points or more")

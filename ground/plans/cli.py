@@ -74,6 +74,10 @@ def survey(
 ) -> int:
     """Propose a survey of PLOT: lanes at one height whose pictures overlap, over the outline and its CE90.
 
+    For example:
+
+        skywarden ground plan survey uav07-s1-eo.p3 --terrain tiles --out plot.plan
+
     Parameters
     ----------
     plot
@@ -137,6 +141,10 @@ def orbit(
     station: StationFiles = USUAL,
 ) -> int:
     """Propose an orbit of CONTACT where it was, or where its course and speed bring it.
+
+    For example:
+
+        skywarden ground plan orbit c-uav07-s1-eo.t12 --radius 400 --in-minutes 10 --out vessel.plan
 
     Parameters
     ----------

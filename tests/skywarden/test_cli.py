@@ -73,7 +73,7 @@ def test_every_help_shows_an_example_that_names_the_command(
 @pytest.mark.parametrize("chain", RUNNING, ids=" ".join)
 def test_every_option_is_explained(chain: tuple[str, ...]) -> None:
     arguments = RUNNING[chain].assemble_argument_collection(parse_docstring=True)
-    silent = [argument.name for argument in arguments if not argument.parameter.help]
+    silent = [one.name for one in arguments if one.name != "*" and not one.parameter.help]
     assert silent == []
 
 

@@ -8,7 +8,7 @@ from sim.analyze import AnalyzeOptions
 from sim.importers import import_flight
 from sim.scenario.description import load_scenario
 from sim.scenario.flown.runs import RunOptions, fly
-from skywarden.errors import FlightError
+from skywarden.errors import FlightError, UsageError
 from skywarden.geometry.terrain import SeaSurface
 
 SEED = 11
@@ -94,8 +94,8 @@ RECORDINGS: tuple[Recording, ...] = (
 
 
 def recording_of(name: str) -> Recording:
-    """The recording that goes by a name; raises `FlightError` with the names that there are."""
+    """The recording that goes by a name; raises `UsageError` with the names that there are."""
     for one in RECORDINGS:
         if one.name == name:
             return one
-    raise FlightError(f"no recording {name}; there are {', '.join(one.name for one in RECORDINGS)}")
+    raise UsageError(f"no recording {name}; there are {', '.join(one.name for one in RECORDINGS)}")

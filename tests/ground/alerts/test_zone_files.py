@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ground.alerts.zone_files import AsZones, parse_zones, read_zones
@@ -195,6 +195,8 @@ _json_values = st.recursive(
     key=st.sampled_from(["coordinates", "features", "geometry", "geoFence", "mission", "properties"]),
     file_type=st.sampled_from(["Plan", "x"]),
 )
+@example(kind="MultiPolygon", value=[[]], key="coordinates", file_type="x")
+@example(kind="MultiPolygon", value=[], key="coordinates", file_type="x")
 def test_no_json_does_more_than_be_refused(kind: str, value: Any, key: str, file_type: str) -> None:
     data = json.dumps({"type": kind, "fileType": file_type, key: value}).encode()
     with contextlib.suppress(InputError):
