@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ground.past.notes import NotedFootprint
+from ground.past.notes import METRES_PER_DEG, NotedFootprint
 from skywarden.errors import InputError
 
 BBox = tuple[float, float, float, float]
 
 MAX_CELLS = 250_000
-_METRES_PER_DEG = 111_195.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -51,7 +50,7 @@ class CoverageGrid:
         if not (north > south and width > 0 and cell_m > 0):
             raise InputError(f"a box {bbox} with cells of {cell_m} m has no surface")
         squeeze = max(0.01, math.cos(math.radians((south + north) / 2)))
-        step_lat = cell_m / _METRES_PER_DEG
+        step_lat = cell_m / METRES_PER_DEG
         step_lat *= max(1.0, math.sqrt(width * squeeze * (north - south) / step_lat**2 / MAX_CELLS))
         self._west, self._south = west, south
         self._step_lat, self._step_lon = step_lat, step_lat / squeeze

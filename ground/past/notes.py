@@ -9,7 +9,7 @@ from skywarden.clock import NS_PER_S
 from skywarden.messages import FrameInfo, PlatformPose
 
 STEP_NS = 2 * NS_PER_S
-_METRES_PER_DEG = 111_195.0
+METRES_PER_DEG = 111_195.0
 
 LatLon = tuple[float, float]
 
@@ -85,7 +85,7 @@ def gsd_of(ring: Sequence[LatLon], width_px: int) -> float | None:
 def _distance_m(one: LatLon, other: LatLon) -> float:
     """On a sphere, for a few kilometres."""
     east = ((other[1] - one[1] + 540.0) % 360.0 - 180.0) * math.cos(math.radians((one[0] + other[0]) / 2))
-    return math.hypot(east, other[0] - one[0]) * _METRES_PER_DEG
+    return math.hypot(east, other[0] - one[0]) * METRES_PER_DEG
 
 
 def _pose(pose: PlatformPose) -> NotedPose | None:

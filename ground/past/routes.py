@@ -12,7 +12,7 @@ from ground.ais.watch import AisWatch
 from ground.http.gate import needs
 from ground.http.questions import WantedBox, parse_bbox, parse_time
 from ground.past.coverage import BBox, Coverage, CoverageGrid
-from ground.past.notes import NotedFootprint, NotedPose
+from ground.past.notes import METRES_PER_DEG, NotedFootprint, NotedPose
 from ground.past.store import PastStore
 from ground.past.views import (
     CoverageView,
@@ -38,7 +38,6 @@ MAX_COVERED = 20_000
 CELLS = 40_000
 """How many cells a box has where nobody says how large they are."""
 
-_METRES_PER_DEG = 111_195.0
 _Time = Annotated[str, Query(max_length=40, description="RFC 3339, such as 2026-11-21T18:00:00Z")]
 _MaybeTime = Annotated[str | None, Query(max_length=40, description="RFC 3339")]
 _Name = Annotated[str | None, Query(max_length=140)]
@@ -141,8 +140,8 @@ def cell_for(box: BBox) -> float:
     """Metres of a cell of which a box holds about 40,000; never below 2 m."""
     west, south, east, north = box
     width = (east - west) % 360.0 or 360.0
-    height_m = (north - south) * _METRES_PER_DEG
-    width_m = width * _METRES_PER_DEG * max(0.01, math.cos(math.radians((south + north) / 2)))
+    height_m = (north - south) * METRES_PER_DEG
+    width_m = width * METRES_PER_DEG * max(0.01, math.cos(math.radians((south + north) / 2)))
     return max(2.0, math.sqrt(max(1.0, width_m * height_m) / CELLS))
 
 
@@ -153,7 +152,7 @@ def view_coverage(seen: Coverage, footprints: Sequence[NotedFootprint], *, is_cu
         south=seen.south,
         step_lon_deg=seen.step_lon_deg,
         step_lat_deg=seen.step_lat_deg,
-        cell_m=round(seen.step_lat_deg * _METRES_PER_DEG, 2),
+        cell_m=round(seen.step_lat_deg * METRES_PER_DEG, 2),
         column=seen.column.tolist(),
         row=seen.row.tolist(),
         last_s=(seen.last_ns // 1_000_000_000).tolist(),

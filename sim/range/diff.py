@@ -19,12 +19,12 @@ from ground.fusion.book import ContactBook
 from ground.fusion.contact import Contact
 from sim.analyze import AnalyzeOptions
 from sim.range.chain import steps_of
+from sim.range.score.truth import METRES_PER_DEG
 from skywarden.errors import UsageError
 from skywarden.messages import Chip, Position, Sighting
 
 CHI_SQUARE_2_90 = 4.605170185988092
 SAME_IOU = 0.3
-METRES_PER_DEG = 111_320.0
 MAX_FLIGHTS = 100
 Kind = Literal["gained", "lost", "moved"]
 KINDS: tuple[Kind, ...] = ("gained", "lost", "moved")
