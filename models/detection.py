@@ -48,6 +48,9 @@ class DetectionBatch:
         shapes: what is known of each object beyond its box, `None` for a box alone; empty when the detector
             knows boxes only. Raises `InputError` when there are some but not N.
         model_id: which model said so; empty where that is plain from elsewhere.
+        model_ids: where several models looked, all of them; empty for one.
+        model_index: uint8 (N,), whose row it is among `model_ids`; `None` for one model. Raises `InputError`
+            when there are not N.
     """
 
     box_px: npt.NDArray[np.float32]
@@ -56,15 +59,36 @@ class DetectionBatch:
     labels: tuple[str, ...]
     shapes: tuple[Shape | None, ...] = ()
     model_id: str = ""
+    model_ids: tuple[str, ...] = ()
+    model_index: npt.NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse shapes that are not one for each box."""
+        """Refuse shapes or models that are not one for each box."""
         if self.shapes and len(self.shapes) != len(self.score):
             raise InputError(f"{len(self.shapes)} shapes for {len(self.score)} boxes")
+        if self.model_index is not None and len(self.model_index) != len(self.score):
+            raise InputError(f"{len(self.model_index)} models for {len(self.score)} boxes")
 
     def __len__(self) -> int:
         """How many detections there are."""
         return len(self.score)
+
+    def model_of(self, row: int) -> str:
+        """Which model said this row; empty where that is plain from elsewhere."""
+        return self.model_id if self.model_index is None else self.model_ids[self.model_index[row]]
+
+    def taken(self, rows: npt.NDArray[np.intp]) -> "DetectionBatch":
+        """Only these rows, in this order."""
+        return DetectionBatch(
+            box_px=self.box_px[rows],
+            score=self.score[rows],
+            label_index=self.label_index[rows],
+            labels=self.labels,
+            shapes=tuple(self.shapes[row] for row in rows.tolist()) if self.shapes else (),
+            model_id=self.model_id,
+            model_ids=self.model_ids,
+            model_index=None if self.model_index is None else self.model_index[rows],
+        )
 
 
 def make_batch(

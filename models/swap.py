@@ -19,7 +19,7 @@ from models.detector import Detector, Inference, Looked
 from skywarden.errors import ModelError
 
 NewsKind = Literal["offered", "rejected", "passed", "promoted", "rolled_back", "settled"]
-SwapState = Literal["single", "shadow", "ready", "probation"]
+SwapState = Literal["single", "shadow", "ready", "refused", "probation"]
 
 _SAME_IOU = 0.5
 _MAX_NEWS = 100
@@ -38,6 +38,8 @@ class SwapRules:
         probation_frames: frames after which the old model is let go.
         most_boxes_per_frame: mean over the last 30 frames on probation; more is a flood.
         takes_over_alone: whether it takes over when it passes, or waits for `promote`.
+        least_boxes: with fewer boxes of the old model to compare the candidate stays in the shadow.
+        keeps_refused: a candidate that does not pass stays loaded, unused, in case somebody insists.
     """
 
     shadow_frames: int = 60
@@ -48,6 +50,21 @@ class SwapRules:
     probation_frames: int = 300
     most_boxes_per_frame: float = 60.0
     takes_over_alone: bool = True
+    least_boxes: int = 0
+    keeps_refused: bool = False
+
+    def faults(self, report: "ShadowReport") -> list[str]:
+        """What speaks against the candidate, in words with the numbers; nothing when it passes."""
+        added, time_ratio = report.only_new / max(1, report.frames), report.time_ratio or 0.0
+        found = {
+            f"keeps {report.kept:.2f} of the boxes, {self.least_kept:.2f} are due": report.kept
+            < self.least_kept,
+            f"adds {added:.1f} boxes per frame, {self.most_added_per_frame:.1f} may be": added
+            > self.most_added_per_frame,
+            f"takes {time_ratio:.2f} of the time, {self.most_time_ratio:.2f} may be": time_ratio
+            > self.most_time_ratio,
+        }
+        return [text for text, is_so in found.items() if is_so]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +141,7 @@ class SwappableDetector:
         self._rules = SwapRules()
         self._state: SwapState = "single"
         self._tally = _Tally()
+        self._refusal = ""
         self._frames = 0
         self._probation_left = 0
         self._counts: list[int] = []
@@ -143,14 +161,26 @@ class SwappableDetector:
 
     @property
     def state(self) -> SwapState:
-        """single, shadow (both look), ready (waits for `promote`) or probation (may be rolled back)."""
+        """single, shadow (both look), ready (waits for `promote`), refused (kept, unused) or probation (may be
+        rolled back)."""
         return self._state
+
+    @property
+    def candidate_id(self) -> str | None:
+        """Of the model that was offered and has not taken over."""
+        candidate = self._candidate
+        return candidate.model_id if candidate is not None else None
+
+    @property
+    def refusal(self) -> str:
+        """Why the candidate is refused; empty when it is not."""
+        return self._refusal
 
     def offer(self, candidate: Detector, rules: SwapRules | None = None) -> None:
         """Run `candidate` in the shadow; one offered before is dropped. It must be loaded and warm."""
         with self._lock:
             self._candidate, self._rules = candidate, rules or SwapRules()
-            self._tally = _Tally()
+            self._tally, self._refusal = _Tally(), ""
             self._state = "shadow" if self._before is None else self._state
             self._tell("offered", candidate, f"beside {self._active.model_id}")
 
@@ -163,6 +193,21 @@ class SwappableDetector:
         """Put the candidate in charge from the next frame on; false when there is none."""
         with self._lock:
             return self._promote("on request")
+
+    def withdraw(self, reason: str = "on request") -> bool:
+        """Let the candidate go; false when there is none."""
+        with self._lock:
+            candidate = self._candidate
+            if candidate is None:
+                return False
+            self._drop(candidate, reason)
+            return True
+
+    def take_over(self, detector: Detector, rules: SwapRules | None = None, why: str = "on request") -> None:
+        """Put `detector` in charge from the next frame on, without a shadow; on probation, as any other."""
+        with self._lock:
+            self._candidate, self._rules = detector, rules or self._rules
+            self._promote(why)
 
     def roll_back(self, reason: str = "on request") -> bool:
         """Put the model of before in charge again; false when it has been let go."""
@@ -225,7 +270,7 @@ class SwappableDetector:
             look = candidate.infer(image)
         except ModelError as error:
             with self._lock:
-                self._reject(candidate, f"it failed: {error}")
+                self._fail(candidate, f"it failed: {error}")
             return None
         return candidate, look, (self._now() - start) / max(1e-9, own_s)
 
@@ -234,7 +279,7 @@ class SwappableDetector:
             theirs = candidate.read(look)
         except ModelError as error:
             with self._lock:
-                self._reject(candidate, f"its answer cannot be read: {error}")
+                self._fail(candidate, f"its answer cannot be read: {error}")
             return
         pairs = matched_pairs(own, theirs)
         with self._lock:
@@ -253,15 +298,9 @@ class SwappableDetector:
     def _decide(self, candidate: Detector) -> None:
         report, rules = self._report(), self._rules
         assert report is not None
-        added = report.only_new / max(1, report.frames)
-        reasons = {
-            f"keeps {report.kept:.2f} of the boxes, {rules.least_kept:.2f} are due": report.kept
-            < rules.least_kept,
-            f"adds {added:.1f} boxes per frame": added > rules.most_added_per_frame,
-            f"takes {report.time_ratio or 0.0:.2f} of the time": (report.time_ratio or 0.0)
-            > rules.most_time_ratio,
-        }
-        failed = [text for text, is_so in reasons.items() if is_so]
+        failed = rules.faults(report)
+        if not failed and report.both + report.only_old < rules.least_boxes:
+            return  # nothing was in view: that both said nothing proves nothing
         if failed:
             self._reject(candidate, f"{'; '.join(failed)} ({report})")
             return
@@ -274,7 +313,7 @@ class SwappableDetector:
         if self._candidate is None:
             return False
         self._before, self._active, self._candidate = self._active, self._candidate, None
-        self._state, self._counts = "probation", []
+        self._state, self._counts, self._refusal = "probation", [], ""
         self._probation_left = self._rules.probation_frames
         self._tell("promoted", self._active, why)
         return True
@@ -300,10 +339,23 @@ class SwappableDetector:
             self._tell("settled", self._active, f"after {self._rules.probation_frames} frames")
 
     def _reject(self, candidate: Detector, why: str) -> None:
-        if candidate is self._candidate:
-            self._candidate = None
-            self._state = "single" if self._before is None else "probation"
+        if candidate is not self._candidate:
+            return
+        if self._rules.keeps_refused:
+            self._state, self._refusal = "refused", why
             self._tell("rejected", candidate, why)
+            return
+        self._drop(candidate, why)
+
+    def _fail(self, candidate: Detector, why: str) -> None:
+        """A candidate that breaks is not kept, whoever insists."""
+        if candidate is self._candidate:
+            self._drop(candidate, why)
+
+    def _drop(self, candidate: Detector, why: str) -> None:
+        self._candidate, self._refusal = None, ""
+        self._state = "single" if self._before is None else "probation"
+        self._tell("rejected", candidate, why)
 
     def _report(self) -> ShadowReport | None:
         if self._candidate is None:

@@ -17,6 +17,8 @@ Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:\
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 """An `Id` whose characters `wire.decode` checks, all of a message at once: patterns were half of its cost."""
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
+GENERIC_LABELS = frozenset({"anomaly", "object", "unknown"})
+"""Said by detectors that know that something is there and not what."""
 Text = Annotated[str, Meta(max_length=512)]
 TimeNs = Annotated[int, Meta(ge=0, le=4_102_444_800_000_000_000)]  # 1970 .. 2100
 Finite = Annotated[float, Meta(ge=-1e12, le=1e12)]
@@ -118,7 +120,9 @@ class Detections(Message, frozen=True, kw_only=True, array_like=True):
     """All detections of one frame as columns (little-endian).
 
     Boxes are float32 (N, 4), scores float32 (N,), label indices uint8 (N,). Boxes are
-    x0, y0, x1, y1 in pixels, origin at the centre of the upper-left pixel.
+    x0, y0, x1, y1 in pixels, origin at the centre of the upper-left pixel. Where several models looked at the
+    frame, `model_ids` names them and `model_index_u8`, uint8 (N,), says whose each row is; `model_id` is
+    then the first of them. Both are empty where one model looked.
     """
 
     platform_id: Id
@@ -131,9 +135,11 @@ class Detections(Message, frozen=True, kw_only=True, array_like=True):
     box_px_f32: Annotated[bytes, Meta(max_length=16 * 4096)]
     score_f32: Annotated[bytes, Meta(max_length=4 * 4096)]
     label_index_u8: Annotated[bytes, Meta(max_length=4096)]
+    model_ids: Annotated[tuple[Id, ...], Meta(max_length=64)] = ()
+    model_index_u8: Annotated[bytes, Meta(max_length=4096)] = b""
 
     def __post_init__(self) -> None:
-        """Refuse columns of unequal length, non-finite numbers and labels that are not in the table."""
+        """Refuse columns of unequal length, non-finite numbers and what is not in its table."""
         count = len(self.label_index_u8)
         if len(self.box_px_f32) != 16 * count or len(self.score_f32) != 4 * count:
             raise ValueError(
@@ -142,6 +148,13 @@ class Detections(Message, frozen=True, kw_only=True, array_like=True):
             )
         if count and max(self.label_index_u8) >= len(self.labels):
             raise ValueError(f"label index {max(self.label_index_u8)} but only {len(self.labels)} labels")
+        if self.model_ids or self.model_index_u8:
+            if len(self.model_index_u8) != count:
+                raise ValueError(f"columns disagree: {len(self.model_index_u8)} models, {count} labels")
+            if count and max(self.model_index_u8) >= len(self.model_ids):
+                raise ValueError(
+                    f"model index {max(self.model_index_u8)} but only {len(self.model_ids)} models"
+                )
         if not (np.isfinite(self.box_px).all() and np.isfinite(self.score).all()):
             raise ValueError("a box or score is not finite")
 
@@ -165,7 +178,10 @@ TrackStatus = Literal["tentative", "confirmed", "coasting", "dropped"]
 
 
 class Track(Message, frozen=True, kw_only=True, array_like=True):
-    """One object through time as one platform sees it; position and velocity are the filter's estimate."""
+    """One object through time as one platform sees it; position and velocity are the filter's estimate.
+
+    `model_id` is the model whose detection it was last given; `None`: not told (platforms before 2026-12).
+    """
 
     track_id: Id
     platform_id: Id
@@ -181,6 +197,7 @@ class Track(Message, frozen=True, kw_only=True, array_like=True):
     course_deg: Finite | None = None
     speed_mps: NonNegative | None = None
     velocity_covariance_en_m2ps2: tuple[NonNegative, Finite, NonNegative] | None = None
+    model_id: Id | None = None
 
 
 class Sighting(Message, frozen=True, kw_only=True, array_like=True):
@@ -265,22 +282,32 @@ class Ack(Message, frozen=True, kw_only=True, array_like=True):
     missing: Annotated[tuple[tuple[Count, Count], ...], Meta(max_length=256)] = ()
 
 
+MAX_LIVE_PER_S = 4.0
+"""A live view is a slow one: it is for knowing what the camera looks at, not for watching motion."""
+MIN_LOOK_PX, MAX_LOOK_PX = 160, 640
+
+
 class Tasking(Message, frozen=True, kw_only=True, array_like=True):
     """An operator's request to a platform, with an id under which its receipt comes back.
 
-    `is_whole_frame` asks for the whole source frame instead of the region round the sighting.
+    `is_whole_frame` asks for the whole source frame instead of the region round the sighting. A "live_view" asks
+    for looks of `sensor_id` (`None`: every camera) until `expires_ns`, at most `frames_per_s` of them and
+    `width_px` wide; 0 a second ends it.
     """
 
     tasking_id: Id
     platform_id: Id
     time_ns: TimeNs
     expires_ns: TimeNs
-    kind: Literal["full_resolution", "threshold", "mute_area", "follow"]
+    kind: Literal["full_resolution", "threshold", "mute_area", "follow", "live_view"]
     sighting_id: Id | None = None
     label: Label | None = None
     score: Unit | None = None
     area: Annotated[tuple[LatLon, ...], Meta(max_length=256)] = ()
     is_whole_frame: bool = False
+    sensor_id: Id | None = None
+    frames_per_s: Annotated[float, Meta(ge=0.0, le=MAX_LIVE_PER_S)] | None = None
+    width_px: Annotated[int, Meta(ge=MIN_LOOK_PX, le=MAX_LOOK_PX)] | None = None
 
 
 class TaskingReceipt(Message, frozen=True, kw_only=True, array_like=True):
@@ -383,3 +410,78 @@ class Plot(Message, frozen=True, kw_only=True, array_like=True):
     def rings_deg(self) -> tuple[npt.NDArray[np.float64], ...]:
         """Latitude and longitude in degrees, (N, 2), of the outer ring and the holes."""
         return tuple(np.frombuffer(ring, dtype="<i4").reshape(-1, 2) * 1e-7 for ring in self.rings_e7_i32)
+
+
+MAX_LOOK_BOXES = 64
+_IMAGE_BEGINS = {"image/jpeg": b"\xff\xd8\xff", "image/webp": b"RIFF"}
+"""The first bytes of what a media type promises."""
+
+
+class Look(Message, frozen=True, kw_only=True, array_like=True):
+    """What a camera sees now, small: one whole frame with the boxes of its detections. It is no evidence.
+
+    The image is at most `MAX_LOOK_PX` wide, of a frame of `frame_width_px` by `frame_height_px`. Columns, at most
+    `MAX_LOOK_BOXES` of the `detection_count` detections, best score first: `box_u16` are left, top, right,
+    bottom (N, 4) as little-endian uint16 in 65535ths of the frame's width and height, `score_u8` 255ths,
+    `label_index_u8` points into `labels`, `track_number` is 0 where no confirmed track took the detection;
+    with `track_prefix` it makes the track's id. `footprint` goes round the image from its upper left; `ce90_m`
+    is the horizontal uncertainty of the frame's centre; `no_position_reason` says why there is no place,
+    `position_doubt` why it is suspect. `is_live`: somebody asked for a live view.
+    """
+
+    platform_id: Id
+    sortie_id: Id
+    sensor_id: Id
+    frame_number: Count
+    time_ns: TimeNs
+    kind: Literal["eo", "thermal"]
+    media_type: Literal["image/jpeg", "image/webp"]
+    width_px: Annotated[int, Meta(ge=1, le=MAX_LOOK_PX)]
+    height_px: Annotated[int, Meta(ge=1, le=4 * MAX_LOOK_PX)]
+    frame_width_px: Pixels
+    frame_height_px: Pixels
+    data: Annotated[bytes, Meta(min_length=12, max_length=65_536)]
+    labels: Annotated[tuple[Label, ...], Meta(max_length=MAX_LOOK_BOXES)] = ()
+    box_u16: Annotated[bytes, Meta(max_length=8 * MAX_LOOK_BOXES)] = b""
+    score_u8: Annotated[bytes, Meta(max_length=MAX_LOOK_BOXES)] = b""
+    label_index_u8: Annotated[bytes, Meta(max_length=MAX_LOOK_BOXES)] = b""
+    track_number: Annotated[tuple[Count, ...], Meta(max_length=MAX_LOOK_BOXES)] = ()
+    track_prefix: Id | None = None
+    detection_count: Count = 0
+    footprint: Annotated[tuple[LatLon, ...], Meta(max_length=4)] = ()
+    frame_centre: LatLon | None = None
+    ce90_m: NonNegative | None = None
+    no_position_reason: Text | None = None
+    position_doubt: Label | None = None
+    is_live: bool = False
+    is_exercise: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse columns that disagree, boxes inside out, and bytes that are not the image they promise."""
+        count = len(self.label_index_u8)
+        if len(self.box_u16) != 8 * count or len(self.score_u8) != count or len(self.track_number) != count:
+            raise ValueError(
+                f"columns disagree: {len(self.box_u16)} box bytes, {len(self.score_u8)} scores, "
+                f"{len(self.track_number)} tracks, {count} labels"
+            )
+        if count and max(self.label_index_u8) >= len(self.labels):
+            raise ValueError(f"label index {max(self.label_index_u8)} but only {len(self.labels)} labels")
+        if any(self.track_number) and self.track_prefix is None:
+            raise ValueError("track numbers without what their ids begin with")
+        boxes = self.box_share
+        if (boxes[:, :2] > boxes[:, 2:]).any():
+            raise ValueError("a box is inside out")
+        begins = _IMAGE_BEGINS[self.media_type]
+        is_webp = self.media_type == "image/webp"
+        if not self.data.startswith(begins) or (is_webp and self.data[8:12] != b"WEBP"):
+            raise ValueError(f"the image does not begin as {self.media_type} does")
+
+    @property
+    def box_share(self) -> npt.NDArray[np.float64]:
+        """Left, top, right, bottom as shares 0..1 of the frame's width and height, shape (N, 4)."""
+        return np.frombuffer(self.box_u16, dtype="<u2").reshape(-1, 4) / 65_535.0
+
+    def track_id(self, index: int) -> str | None:
+        """The id of the track that took detection `index`, if one did."""
+        number = self.track_number[index]
+        return f"{self.track_prefix}.t{number}" if number else None

@@ -1,9 +1,6 @@
 """Which labels may be one thing, and which things never move."""
 
-from skywarden.messages import Label
-
-GENERIC_LABELS = frozenset({"anomaly", "object", "unknown"})
-"""Said by detectors that know that something is there and not what."""
+from skywarden.messages import GENERIC_LABELS, Label
 
 STATIC_LABELS = frozenset({"plot", "field", "building", "structure", "panel", "camp"})
 
