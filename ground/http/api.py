@@ -205,7 +205,7 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     add_chip_routes(app, station.store)
     add_alert_routes(app, station.alerts)
     add_fusion_routes(app, station.history, station.rule, station.store, station.clock)
-    add_past_routes(app, station.past, station.store, station.ais, station.clock)
+    add_past_routes(app, station.past, station.store, station.ais, station.review, station.clock)
     add_site_routes(app, SiteShelf(station.store, station.contacts))
     add_tasking_routes(app, station.desk, station.store, station.picture, station.clock)
     _add_layer_routes(app, station)

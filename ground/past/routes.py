@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated
 
 from fastapi import FastAPI, Query
@@ -23,6 +23,8 @@ from ground.past.views import (
     PastTrackView,
     PastVesselView,
 )
+from ground.review.desk import ReviewDesk
+from ground.review.entries import State
 from ground.store.reading import Filter, StoredSighting, StoreReader
 from skywarden.ais.reports import PositionReport
 from skywarden.clock import Clock
@@ -43,13 +45,17 @@ _MaybeTime = Annotated[str | None, Query(max_length=40, description="RFC 3339")]
 _Name = Annotated[str | None, Query(max_length=140)]
 
 
-def add_past_routes(app: FastAPI, past: PastStore, store: StoreReader, ais: AisWatch, clock: Clock) -> None:
+def add_past_routes(
+    app: FastAPI, past: PastStore, store: StoreReader, ais: AisWatch, review: ReviewDesk, clock: Clock
+) -> None:
     """All routes of this module."""
-    _add_past(app, past, store, ais, clock)
+    _add_past(app, past, store, ais, review, clock)
     _add_coverage(app, past, clock)
 
 
-def _add_past(app: FastAPI, past: PastStore, store: StoreReader, ais: AisWatch, clock: Clock) -> None:
+def _add_past(
+    app: FastAPI, past: PastStore, store: StoreReader, ais: AisWatch, review: ReviewDesk, clock: Clock
+) -> None:
     @app.get("/api/v1/past", response_model=PastExtentView, tags=["picture"])
     @needs(Permission.SEE_CONTACTS)
     def extent(
@@ -99,7 +105,7 @@ def _add_past(app: FastAPI, past: PastStore, store: StoreReader, ais: AisWatch, 
             until=rfc3339(until_ns),
             platforms=platforms_of(poses, box),
             footprints=footprints_of(rings, box),
-            tracks=tracks_of(looks),
+            tracks=tracks_of(looks, review.steps_of),
             vessels=vessels_of(reports, names, box),
             is_cut=is_cut,
         )
@@ -195,8 +201,10 @@ def footprints_of(rings: Iterable[NotedFootprint], box: BBox | None) -> list[Pas
     ]
 
 
-def tracks_of(looks: Iterable[StoredSighting]) -> list[PastTrackView]:
-    """Looks that have a place, by track, oldest first."""
+def tracks_of(
+    looks: Iterable[StoredSighting], steps_of: Callable[[str], Sequence[tuple[int, State]]]
+) -> list[PastTrackView]:
+    """Looks that have a place, by track, oldest first; `steps_of`: when people said what of a track."""
     found: dict[str, list[StoredSighting]] = defaultdict(list)
     for one in looks:
         if one.sighting.position is not None:
@@ -205,6 +213,7 @@ def tracks_of(looks: Iterable[StoredSighting]) -> list[PastTrackView]:
     for track_id, of in sorted(found.items()):
         of.sort(key=lambda one: one.sighting.time_ns)
         places = [one.sighting.position for one in of if one.sighting.position is not None]
+        steps = steps_of(track_id)
         views.append(
             PastTrackView(
                 track_id=track_id,
@@ -214,6 +223,8 @@ def tracks_of(looks: Iterable[StoredSighting]) -> list[PastTrackView]:
                 time_s=[one.sighting.time_ns / 1e9 for one in of],
                 at=[(one.longitude_deg, one.latitude_deg) for one in places],
                 ce90_m=[round(one.ce90_m, 2) for one in places],
+                review_s=[time_ns / 1e9 for time_ns, _ in steps],
+                review=[state for _, state in steps],
             )
         )
     return views

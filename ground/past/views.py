@@ -1,6 +1,7 @@
 """What the API shows of the past; times are UNIX seconds in columns, RFC 3339 elsewhere."""
 
 from ground.http.views import LonLat, View
+from ground.review.entries import State
 
 
 class PastExtentView(View):
@@ -30,7 +31,11 @@ class PastFootprintView(View):
 
 
 class PastTrackView(View):
-    """The looks at one track, oldest first; `contact_id` is the contact that it belongs to by now."""
+    """The looks at one track, oldest first; `contact_id` is the contact that it belongs to by now.
+
+    `review_s` and `review` are the moments at which what people say of it changed, and to what; it was
+    unreviewed before the first.
+    """
 
     track_id: str
     contact_id: str | None
@@ -39,6 +44,8 @@ class PastTrackView(View):
     time_s: list[float]
     at: list[LonLat]
     ce90_m: list[float]
+    review_s: list[float]
+    review: list[State]
 
 
 class PastVesselView(View):

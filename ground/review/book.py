@@ -114,6 +114,21 @@ class ReviewBook:
         entry = own or self._holding(self._of_track.get(track_id))
         return entry.decision if entry is not None and entry.decision is not None else "unreviewed"
 
+    def steps_of(self, track_id: str) -> list[tuple[int, State]]:
+        """When what is said of a track changed, and to what: (UTC ns, state), oldest first."""
+        standing: list[int] = []
+        steps: list[tuple[int, State]] = []
+        for number in self._spoken.get(track_id, ()):
+            entry = self._entries[number]
+            if entry.kind == "decision":
+                standing.append(number)
+            elif entry.kind == "undo" and entry.undoes in standing:
+                standing.remove(entry.undoes)
+            state: State = (self._entries[standing[-1]].decision if standing else None) or "unreviewed"
+            if state != (steps[-1][1] if steps else "unreviewed"):
+                steps.append((entry.time_ns, state))
+        return steps
+
     def sighting_version(self, sighting_id: str) -> int:
         """Number of the newest entry that changed this sighting on its own."""
         return self._touched.get(sighting_id, 0)

@@ -75,6 +75,11 @@ class ReviewDesk:
         with self._lock:
             return self._book.of_contact((track_id,)).state
 
+    def steps_of(self, track_id: str) -> list[tuple[int, State]]:
+        """When what is said of a track changed, and to what: (UTC ns, state), oldest first."""
+        with self._lock:
+            return self._book.steps_of(track_id)
+
     def history(self, track_ids: Sequence[str], sighting_ids: Sequence[str] = ()) -> list[Entry]:
         """All that was done about these, newest first."""
         with self._lock:

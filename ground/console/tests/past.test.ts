@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Course, Span } from '../src/past/api';
 import { countUntil, momentAt } from '../src/past/moment';
 
-const course = (id: string, times: number[], contactId: string | null = null): Course => ({ id, name: id, times, at: times.map((one) => [one / 1e6, 0]), value: times.map(() => 5), contactId });
+const course = (id: string, times: number[], contactId: string | null = null): Course => ({ id, name: id, times, at: times.map((one) => [one / 1e6, 0]), value: times.map(() => 5), contactId, review: [] });
 const span = (given: Partial<Span>): Span => ({ platforms: [], tracks: [], vessels: [], footprints: [], isCut: false, ...given });
 
 test('the count of what is not after a moment is exact at the borders', () => {
@@ -30,4 +30,10 @@ test('two tracks of one contact are one mark, and a trail goes on across two pie
   assert.deepEqual(both.contacts.map((one) => one.id), ['t2']);
   const parted = momentAt([span({ tracks: [course('t1', [0, 1_000], 'c')] }), span({ tracks: [course('t1', [2_000], 'c')] })], 3_000);
   assert.equal(parted.contacts[0]?.trail.length, 3);
+});
+
+test('what people said is shown from the moment at which they said it', () => {
+  const decided: Course = { ...course('t1', [0, 1_000]), review: [{ atMs: 2_000, state: 'confirmed' }, { atMs: 3_000, state: 'unreviewed' }] };
+  const said = [1_999, 2_000, 3_000].map((at) => momentAt([span({ tracks: [decided] })], at).contacts[0]?.review);
+  assert.deepEqual(said, ['unreviewed', 'confirmed', 'unreviewed']);
 });

@@ -62,6 +62,14 @@ def test_an_undone_decision_gives_way_to_the_one_before() -> None:
         book.take(_undone(5, 1))
 
 
+def test_the_past_of_a_track_knows_when_each_word_was_said_and_taken_back() -> None:
+    comment = Entry(number=2, time_ns=2, account="a", kind="comment", track_ids=("t1",), text="a buoy?")
+    again, other = _decided(3, "t1"), _decided(4, "t1", decision="rejected")
+    book = ReviewBook([_decided(1, "t1"), comment, again, other, _undone(5, 3), _undone(6, 4), _undone(7, 1)])
+    assert book.steps_of("t1") == [(1, "confirmed"), (4, "rejected"), (6, "confirmed"), (7, "unreviewed")]
+    assert book.steps_of("t2") == []
+
+
 def test_a_sighting_may_differ_from_its_track() -> None:
     alone = Entry(
         number=2, time_ns=2, account="ana", kind="decision", decision="rejected", sighting_ids=("s9",)

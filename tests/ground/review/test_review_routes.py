@@ -10,7 +10,9 @@ import pytest
 
 from ground.accounts.roles import Role
 from ground.serve import GroundHandle
+from skywarden.times import rfc3339
 from tests.ground.scenes import (
+    START_NS,
     authorization,
     chip,
     position,
@@ -95,6 +97,9 @@ def test_two_people_decide_and_the_second_is_shown_what_the_first_said(ground: G
     assert ana.get(_path(0))[1]["history"][1]["undone_by"] == "ben"
     assert ana.post(f"/api/v1/review/log/{number}/undo", {})[0] == 409
     assert ana.get("/api/v1/review/log")[1]["items"][0]["kind"] == "undo"
+    around = f"since={rfc3339(START_NS)}&until={rfc3339(START_NS + 60_000_000_000)}"
+    tracks = ana.get(f"/api/v1/past/span?{around}")[1]["tracks"]
+    assert {one["track_id"]: one["review"] for one in tracks}["uav07-s1-eo.t0"] == ["confirmed", "unreviewed"]
 
 
 def test_a_decision_reaches_those_who_watch(ground: GroundHandle) -> None:

@@ -1,7 +1,7 @@
 // Asks the ground for the past, piece by piece, and checks every record of the answer.
 import { talk } from '../api/account';
-import { fields, list, lonLat, number, text, time } from '../api/decode';
-import type { LonLat } from '../api/types';
+import { decodeReview, fields, list, lonLat, number, text, time } from '../api/decode';
+import type { LonLat, Review } from '../api/types';
 
 /** Places of one thing through a piece of time, oldest first. */
 export interface Course {
@@ -13,6 +13,8 @@ export interface Course {
   /** Heading or course in degrees, or CE90 in metres for what was seen; null is not known. */
   value: (number | null)[];
   contactId: string | null;
+  /** When people's word on it changed, and to what, oldest first; unreviewed before the first. */
+  review: { atMs: number; state: Review }[];
 }
 
 export interface Seen {
@@ -41,12 +43,22 @@ const ms = (value: unknown): number | null => {
   return seconds === null ? null : seconds * 1000;
 };
 
+function reviewSteps(raw: Record<string, unknown>): Course['review'] {
+  const [times, states] = ['review_s', 'review'].map((key) => (Array.isArray(raw[key]) ? (raw[key] as unknown[]).slice(0, 1_000) : []));
+  const steps: Course['review'] = [];
+  times?.forEach((stamp, index) => {
+    const atMs = ms(stamp);
+    if (atMs !== null) steps.push({ atMs, state: decodeReview(states?.[index]) });
+  });
+  return steps;
+}
+
 function course(value: unknown, idKey: string, nameKey: string, valueKey: string): Course | null {
   const raw = fields(value);
   const id = text(raw?.[idKey], 140);
   const [times, at, values] = ['time_s', 'at', valueKey].map((key) => (Array.isArray(raw?.[key]) ? (raw[key] as unknown[]).slice(0, MOST) : []));
   if (!raw || id === null || !times || !at || !values) return null;
-  const out: Course = { id, name: text(raw[nameKey], 64) ?? id, times: [], at: [], value: [], contactId: text(raw['contact_id'], 140) };
+  const out: Course = { id, name: text(raw[nameKey], 64) ?? id, times: [], at: [], value: [], contactId: text(raw['contact_id'], 140), review: reviewSteps(raw) };
   times.forEach((stamp, index) => {
     const [when, place] = [ms(stamp), lonLat(at[index])];
     if (when === null || place === null) return;

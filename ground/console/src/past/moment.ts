@@ -1,5 +1,5 @@
 // The picture at a moment, out of pieces of the past: the last that was known of each thing by then. Pure.
-import type { LonLat } from '../api/types';
+import type { LonLat, Review } from '../api/types';
 import type { Course, Seen, Span } from './api';
 
 /** What was last known longer ago is not shown; what is older than the second time is shown faintly. */
@@ -16,6 +16,8 @@ export interface Thing {
   ageMs: number;
   isStale: boolean;
   trail: LonLat[];
+  /** What people had said of it by then. */
+  review: Review;
 }
 
 export interface Moment {
@@ -60,7 +62,7 @@ function thingOf(course: Course, atMs: number, staleMs: number): Thing | null {
   const ageMs = atMs - (course.times[last] as number);
   if (ageMs > GONE_MS) return null;
   const from = countUntil(course.times, atMs - TRAIL_MS);
-  return { id: course.id, name: course.name, at: course.at[last] as LonLat, value: course.value[last] ?? null, ageMs, isStale: ageMs > staleMs, trail: course.at.slice(from, count) };
+  return { id: course.id, name: course.name, at: course.at[last] as LonLat, value: course.value[last] ?? null, ageMs, isStale: ageMs > staleMs, trail: course.at.slice(from, count), review: course.review.findLast((step) => step.atMs <= atMs)?.state ?? 'unreviewed' };
 }
 
 /** What was known at `atMs`; `spans` oldest first. */

@@ -26,7 +26,7 @@ export function pastFeatures(moment: Moment): GeoJSON.Feature[] {
   for (const one of moment.contacts) {
     const ring = one.value === null || one.value < 1 ? null : ellipseRing(one.at, { semi_major_m: one.value, semi_minor_m: one.value, azimuth_deg: 0 });
     if (ring && !one.isStale) out.push({ type: 'Feature', properties: { part: 'uncertainty' }, geometry: { type: 'Polygon', coordinates: [ring] } });
-    put('contact', one, `${contactGlyph(one.name)}-unreviewed`, 0);
+    put('contact', one, `${contactGlyph(one.name)}-${one.review}`, 0);
   }
   for (const one of moment.platforms) put('platform', one, `${one.value === null ? 'aircraft-unknown' : 'aircraft'}${one.isStale ? '-stale' : ''}`, one.value ?? 0);
   return out;
