@@ -1,6 +1,7 @@
 """`make bench`: every figure as a ratio in one run; writes docs/benchmarks.json and docs/benchmarks.md.
 
 Usage: python -m sim.bench [--only tlog,decode,detector,chain] [--out docs]
+What `--only` does not name stays in the two files as it was.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from sim.bench import ais, decode, infer, ingest, locate, pipeline, tlog, track, value, wire
+from sim.bench import ais, decode, fusion, infer, ingest, locate, notes, pipeline, tlog, track, value, wire
 
 Figures = dict[str, Any]
 
@@ -134,6 +135,12 @@ def value_lines(found: Figures) -> list[Line]:
     ]
 
 
+def fusion_lines(found: Figures) -> list[Line]:
+    """A second of sightings fused."""
+    title = f"fusion of a busy second, s ({found['contacts']} contacts, {found['live']} seen now)"
+    return [Line(title, "(processor time)", found["settle_s"], found["goal_s"], False)]
+
+
 def ais_lines(found: Figures) -> list[Line]:
     """AIS sentences, a core."""
     return [
@@ -157,15 +164,17 @@ BENCHES: dict[str, tuple[Callable[[], Figures], Callable[[Figures], list[Line]]]
     "ingest": (ingest.run, ingest_lines),
     "wire": (wire.run, wire_lines),
     "value": (value.run, value_lines),
+    "fusion": (fusion.run, fusion_lines),
     "ais": (ais.run, ais_lines),
     "chain": (pipeline.run, chain_lines),
 }
+"""Name of a bench: what measures it, and its rows of the page; in the order of the page."""
 
 
 def main() -> int:
-    """Run the benches that were asked for, show the table, write the two files."""
+    """Run the benches that were asked for, show the table, bring the two files up to date."""
     parser = argparse.ArgumentParser(description="Measure, as ratios in one run.")
-    parser.add_argument("--only", default=",".join(BENCHES), help=f"some of {','.join(BENCHES)}")
+    parser.add_argument("--only", default=",".join(BENCHES), help=f"some of {','.join(BENCHES)}; others stay")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder for benchmarks.json and .md")
     given = parser.parse_args()
     names = given.only.split(",")
@@ -173,25 +182,36 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}")
     console = Console(stderr=True)
-    figures: Figures = {"machine": machine()}
+    made: Figures = {}
     lines: list[Line] = []
     for name in names:
         console.print(f"measuring {name} ...")
         run, to_lines = BENCHES[name]
-        figures[name] = run()
-        lines += to_lines(figures[name])
-    figures["machine"]["load_after"] = round(os.getloadavg()[0], 2)
+        about = machine()
+        made[name] = run()
+        made[name]["machine"] = {**about, "load_after": round(os.getloadavg()[0], 2)}
+        lines += to_lines(made[name])
     Console().print(_table(lines))
-    if names == list(BENCHES):
-        given.out.mkdir(exist_ok=True)
-        text = msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n"
-        (given.out / "benchmarks.json").write_bytes(text)
-        (given.out / "benchmarks.md").write_text(page(figures, lines), encoding="utf-8")
+    keep(given.out, made)
     return 0
 
 
+def keep(folder: Path, made: Figures) -> None:
+    """Put what was made now among what the files of `folder` hold, and write both anew."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "benchmarks.json"
+    earlier: Figures = msgspec.json.decode(path.read_bytes()) if path.is_file() else {}
+    for name in BENCHES.keys() & earlier.keys():  # files of before told of the machine once, for all
+        earlier[name].setdefault("machine", earlier.get("machine", {}))
+    earlier.pop("machine", None)
+    figures = earlier | made
+    text = msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n"
+    path.write_bytes(text)
+    (folder / "benchmarks.md").write_text(page(figures), encoding="utf-8")
+
+
 def machine() -> Figures:
-    """What the figures were taken on."""
+    """What figures are taken on."""
     return {
         "cpus": os.cpu_count(),
         "architecture": platform.machine(),
@@ -201,51 +221,35 @@ def machine() -> Figures:
     }
 
 
-def page(figures: Figures, lines: list[Line]) -> str:
-    """The text of docs/benchmarks.md."""
-    about = figures["machine"]
+def page(figures: Figures) -> str:
+    """The text of docs/benchmarks.md, of as many benches as there are figures of."""
+    names = [name for name in BENCHES if name in figures]
     parts = [
         "# Benchmarks\n",
         "Made by `make bench`; the raw figures lie beside this page in `benchmarks.json`. Every figure is a",
         "ratio of medians of interleaved rounds in one run: read ratios, the machines are shared and "
         "noisy.\n",
-        f"{about['date']}, {about['cpus']} x {about['architecture']}, Python {about['python']}, load "
-        f"{about['load_before']} before and {about['load_after']} after.\n",
         "| what | against | ratio | goal | reached |\n|---|---|---|---|---|",
     ]
-    for line in lines:
+    for line in (line for name in names for line in BENCHES[name][1](figures[name])):
         sign = "≥" if line.is_more_better else "≤"
         reached = "yes" if line.is_reached else "**no**"
         numbers = f"{line.ratio:.3g} | {sign} {line.goal:g}"
         parts.append(f"| {line.title} | {line.against} | {numbers} | {reached} |")
-    chain, detector = figures["chain"], figures["detector"]
-    parts.append(
-        f"\n*Whole edge*: fitting, inference, reading {chain['max_detections']} boxes, pose from MAVLink, "
-        "location with covariance, tracking, packing and sending to another process; decoding is not in "
-        "it. *Frame to ground*: the same, and bus, durable outbox, encrypted link, ground receiver and "
-        "store, all on this one machine, until the frame stands in the ground's live picture. The network "
-        f"has random weights and the cost of a nano detector ({chain['bare_ms_640']:.0f} ms bare at 640 "
-        f"here, {detector['threads']} thread).\n\n"
-        "What is missed is missed by the work beside inference: with 40 objects a frame about 4 ms for "
-        "boxes, pose, location, tracks and messages, and 2 to 5 ms more through five threads to the ground."
-    )
-    intake, on_wire = figures["ingest"], figures["wire"]
-    parts.append(
-        f"\n*Intake*: a bare `recv` took {intake['raw_us']:.2f} us of processor, the whole of it "
-        f"{intake['intake_us']:.0f} us, of which decoding with every check {intake['decode_us']:.1f} and "
-        f"leaf and chain {intake['proof_us']:.1f}: these two alone are more than the goal leaves for all. "
-        "The rest is the tables (duplicates by number and by id, time, track, place) and their sync. "
-        "Signatures come by batch and are not in it.\n\n"
-        "*On the wire*: encoding, CURVE, decoding and checking, both ends together. CURVE alone is "
-        f"{on_wire['curve_ratio_1']:.2f} times bare pyzmq with one sighting a batch and "
-        f"{on_wire['curve_ratio_50']:.2f} times with 50; with 50 a bare sighting costs "
-        f"{on_wire['raw_us_50']:.1f} us and ours {on_wire['cost_us_50']:.1f}, nearly all of it decoding each "
-        "one by itself. Where a reply takes 150 ms, gathering brings "
-        f"{on_wire['batches_a_look_at_once']:.2f} batches a look down to "
-        f"{on_wire['batches_a_look_gathered']:.2f}; for it an alert waits "
-        f"{on_wire['alert_wait_ms_gathered']:.0f} ms."
-    )
+    parts += [f"\n{text}" for text in notes.all_notes(figures)]
+    parts.append(f"\n{_made_on({name: figures[name]['machine'] for name in names})}")
     return "\n".join(parts) + "\n"
+
+
+def _made_on(machines: dict[str, Figures]) -> str:
+    """When and on what the figures were made; benches of one day and machine share a sentence."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, about in machines.items():
+        where = f"{about['cpus']} x {about['architecture']}, Python {about['python']}"
+        load = f"{name} ({about['load_before']:g} to {about['load_after']:g})"
+        groups.setdefault((about["date"], where), []).append(load)
+    texts = [f"{date}, {where}: {', '.join(loads)}." for (date, where), loads in groups.items()]
+    return "*Made* (in brackets the load before and after): " + " ".join(texts)
 
 
 def _table(lines: list[Line]) -> Table:
