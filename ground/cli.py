@@ -78,6 +78,7 @@ def serve(
     layers: Path | None = None,
     config: Path | None = None,
     insecure_http: bool = False,
+    exercise: bool = False,
     verbose: Verbose = 0,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     log_format: Literal["auto", "console", "json"] = "auto",
@@ -108,6 +109,8 @@ def serve(
         /etc/skywarden/ground.toml, where there is one.
     insecure_http
         Serve on an address that others can reach without TLS: they can read passwords and pictures.
+    exercise
+        Be an exercise: the folder is marked so for ever, and all that is shown and sent says EXERCISE.
     verbose
         Log more.
     quiet
@@ -125,7 +128,9 @@ def serve(
     if verbose and quiet:
         raise UsageError("give one of --verbose and --quiet")
     found = StationFiles(state=state, config=config).settings()
-    settings = _overridden(found, http=http, link=link, layers=layers, insecure=insecure_http)
+    settings = _overridden(
+        found, http=http, link=link, layers=layers, insecure=insecure_http, exercise=exercise
+    )
     configure_logs(log_format, verbosity=-1 if quiet else verbose)
     handle = start_ground(settings)
     notifier = Notifier()
@@ -340,7 +345,13 @@ def show_config(*, config: Path | None = None, json: bool = False) -> int:
 
 
 def _overridden(
-    settings: "GroundConfig", *, http: str | None, link: str | None, layers: Path | None, insecure: bool
+    settings: "GroundConfig",
+    *,
+    http: str | None,
+    link: str | None,
+    layers: Path | None,
+    insecure: bool,
+    exercise: bool,
 ) -> "GroundConfig":
     """What the command line says stands above file and environment."""
     import msgspec
@@ -354,6 +365,8 @@ def _overridden(
         given["layers"] = str(layers)
     if insecure:
         given["insecure_http"] = True
+    if exercise:
+        given["exercise"] = True
     return msgspec.structs.replace(settings, **given)
 
 

@@ -67,6 +67,8 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         evidence: what becomes of records that no enrolled evidence key signed: "quarantine" keeps them aside
             and leaves them aboard too; "accept" stores them unsigned, for platforms that have no such key
             enrolled.
+        exercise: this station is an exercise: its folder is marked so for ever, and everything that it shows
+            and sends says EXERCISE.
         insecure_http: allow `http` on an address that others can reach without TLS: passwords and the picture
             then go over the network for everybody to read.
         accounts: how long people stay signed in, and how much one of them may ask.
@@ -86,6 +88,7 @@ class GroundConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     layers: Annotated[str, Meta(max_length=4096)] = ""
     console: Annotated[str, Meta(max_length=4096)] = ""
     evidence: Literal["quarantine", "accept"] = "quarantine"
+    exercise: bool = False
     insecure_http: bool = False
     accounts: AccountsConfig = AccountsConfig()
     thin_link: ThinLinkConfig = ThinLinkConfig()

@@ -68,6 +68,7 @@ def write_stac_folder(
             self_href=f"./{sortie.item_id}.json",
             catalogue_href="../catalog.json",
             version=__version__,
+            exercise=source.mark,
         )
         item_path = place / f"{sortie.item_id}.json"
         _write_json(item_path, item)
@@ -85,10 +86,11 @@ def _assets(
     source: ExportSource, sortie: Sortie, place: Path, *, with_unreviewed: bool, made_ns: int
 ) -> list[Asset]:
     wanted = selection_of(sortie, Selection(with_unreviewed=with_unreviewed))
-    mark = "UNREVIEWED: " if with_unreviewed else ""
+    mark = source.mark.prefix + ("UNREVIEWED: " if with_unreviewed else "")
     prefix = "UNREVIEWED-" if with_unreviewed else ""
     sightings, tracks, recording = (
-        place / f"{prefix}{name}" for name in ("sightings.geojson", "tracks.gpkg", "sortie.mcap")
+        place / source.mark.file_name(f"{prefix}{name}")
+        for name in ("sightings.geojson", "tracks.gpkg", "sortie.mcap")
     )
     write_export("geojson", ("sightings",), source, wanted, sightings, time_ns=made_ns)
     tracks.unlink(missing_ok=True)  # GDAL would add to it
@@ -121,7 +123,7 @@ def _thumbnail(source: ExportSource, sortie: Sortie, place: Path, *, with_unrevi
         return None
     path = place / f"thumbnail.{chip.media_type.removeprefix('image/')}"
     path.write_bytes(chip.data)
-    title = "UNREVIEWED: the surest look" if with_unreviewed else "the surest look"
+    title = source.mark.prefix + ("UNREVIEWED: the surest look" if with_unreviewed else "the surest look")
     return asset_of_file(path, "thumbnail", f"./{path.name}", title, chip.media_type, ("thumbnail",))
 
 

@@ -118,7 +118,7 @@ def _add_stac(app: FastAPI, shelf: SortieShelf, source: Callable[[], ExportSourc
             (f"{root}/items/{one.item_id}", f"Sortie {one.sortie_id} of {one.platform_id}", one.item_id)
             for one in every[offset : offset + 1_000]
         ]
-        tree = catalogue_of(items, root)
+        tree = catalogue_of(items, root, source().mark)
         if offset + 1_000 < len(every):
             after = {"rel": "next", "href": f"{root}?offset={offset + 1_000}", "type": "application/json"}
             tree["links"].append(after)
@@ -135,7 +135,8 @@ def _add_stac(app: FastAPI, shelf: SortieShelf, source: Callable[[], ExportSourc
         """The STAC Item of a sortie: where, when, and where its files come from."""
         one = _found(shelf, name)
         root = _root(request)
-        looks = sightings_of(source(), one, with_unreviewed=unreviewed)
+        read = source()
+        looks = sightings_of(read, one, with_unreviewed=unreviewed)
         tree = item_of(
             one,
             extent_of(stored for stored, _ in looks),
@@ -145,6 +146,7 @@ def _add_stac(app: FastAPI, shelf: SortieShelf, source: Callable[[], ExportSourc
             self_href=str(request.url),
             catalogue_href=root,
             version=__version__,
+            exercise=read.mark,
         )
         return JSONResponse(tree, media_type=_GEOJSON)
 

@@ -11,6 +11,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ground.catalogue.sorties import Sortie
+from ground.exercise.mark import REAL, Mark
 from ground.review.release import CONFIRMED_NOTICE, UNREVIEWED_NOTICE
 from ground.store.reading import StoredSighting
 from skywarden.times import rfc3339
@@ -102,10 +103,11 @@ def item_of(
     self_href: str,
     catalogue_href: str,
     version: str,
+    exercise: Mark = REAL,
 ) -> dict[str, Any]:
     """The Item; what it says of reviewing is in its title and description."""
-    notice = UNREVIEWED_NOTICE if with_unreviewed else CONFIRMED_NOTICE
-    mark = "UNREVIEWED: " if with_unreviewed else ""
+    notice = exercise.notice(UNREVIEWED_NOTICE if with_unreviewed else CONFIRMED_NOTICE)
+    mark = exercise.prefix + ("UNREVIEWED: " if with_unreviewed else "")
     item: dict[str, Any] = {
         "type": "Feature",
         "stac_version": STAC_VERSION,
@@ -139,14 +141,18 @@ def item_of(
     return item
 
 
-def catalogue_of(items: Iterable[tuple[str, str, str]], self_href: str) -> dict[str, Any]:
+def catalogue_of(
+    items: Iterable[tuple[str, str, str]], self_href: str, exercise: Mark = REAL
+) -> dict[str, Any]:
     """The Catalog that leads to items, each (address, title, id)."""
     return {
         "type": "Catalog",
         "stac_version": STAC_VERSION,
         "id": CATALOGUE_ID,
-        "title": "Sorties",
-        "description": "Sorties of one Skywarden ground station, as far as something was seen on them.",
+        "title": exercise.title("Sorties"),
+        "description": exercise.notice(
+            "Sorties of one Skywarden ground station, as far as something was seen on them."
+        ),
         "links": [
             {"rel": "self", "href": self_href, "type": "application/json"},
             {"rel": "root", "href": self_href, "type": "application/json"},

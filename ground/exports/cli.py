@@ -15,6 +15,7 @@ from ground.station.options import USUAL, StationFiles
 from skywarden.errors import UsageError
 
 if TYPE_CHECKING:
+    from ground.exercise.mark import Mark
     from ground.exports.tables import Row
     from ground.review.book import ReviewBook
     from ground.store.reading import Filter, StoreReader
@@ -199,6 +200,7 @@ def query(
     json
         Print JSON Lines, an object a line with the columns of the export's tables.
     """
+    from ground.exercise.identity import mark_of_folder
     from ground.exports.selection import Selection
     from ground.exports.source import PictureSource
     from ground.exports.tables import properties_of
@@ -206,7 +208,7 @@ def query(
     state_dir = station.state_dir()
     wanted = Selection(**asked.fields(), with_unreviewed=True, is_for_export=False)
     with opened(state_dir) as (reader, book):
-        source = PictureSource(store=reader, book=book, state_dir=state_dir)
+        source = PictureSource(store=reader, book=book, state_dir=state_dir, mark=mark_of_folder(state_dir))
         for row in source.rows(layer, wanted):
             if json:
                 print(json_module.dumps(properties_of(row, layer), ensure_ascii=False, allow_nan=False))
@@ -235,13 +237,15 @@ def _line(row: "Row") -> str:
 def _export(
     what: str, form: str, output: Path | None, limit: int, with_unreviewed: bool, state_dir: Path
 ) -> int:
+    from ground.exercise.identity import mark_of_folder
     from ground.review.release import UNREVIEWED_NOTICE
     from ground.store.reading import Filter
 
     if limit < 1:
         raise UsageError(f"--limit {limit} leaves nothing to write")
     with opened(state_dir) as (reader, book):
-        data, count, matched = _exported(what, form, reader, book, Filter(limit=limit), with_unreviewed)
+        mark = mark_of_folder(state_dir)
+        data, count, matched = _exported(what, form, reader, book, Filter(limit=limit), with_unreviewed, mark)
         left = 0 if with_unreviewed else _unreviewed(what, reader) - matched
     mode = " --unreviewed" if with_unreviewed else ""
     note_export(state_dir, f"ground export {what} --format {form} --limit {limit}{mode}: {count}")
@@ -272,6 +276,7 @@ def _exported(
     book: "ReviewBook",
     wanted: "Filter",
     with_unreviewed: bool,
+    mark: "Mark",
 ) -> tuple[bytes, int, int]:
     """The file's bytes, how many things stand in it, and how many could."""
     from ground.exports.cot import cot_events
@@ -285,8 +290,8 @@ def _exported(
     if form == "cot":
         found = released_contacts(reader, book, wanted, with_unreviewed=with_unreviewed)
         placed = sum(one.contact.position is not None for one, _ in found.items)
-        return cot_events(found.items), placed, found.matched
+        return cot_events(found.items, mark), placed, found.matched
     make = sightings_collection if what == "sightings" else contacts_collection
-    collection, _ = make(reader, book, wanted, with_unreviewed=with_unreviewed)
+    collection, _ = make(reader, book, wanted, with_unreviewed=with_unreviewed, mark=mark)
     data = collection.model_dump_json(by_alias=True).encode() + b"\n"
     return data, collection.number_returned, collection.number_matched

@@ -3,10 +3,11 @@
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
+from ground.exercise.mark import REAL, Mark
 from ground.review.entries import State
 from ground.store.reading import StoredContact
 from ground.tak.event import as_xml
-from ground.tak.things import contact_event
+from ground.tak.things import as_exercise, contact_event
 from skywarden.messages import Position
 
 
@@ -20,10 +21,11 @@ def cot_event(stored: StoredContact, *, review: State = "unreviewed") -> bytes |
     return as_xml(event) if event is not None else None
 
 
-def cot_events(found: Iterable[tuple[StoredContact, State]]) -> bytes:
+def cot_events(found: Iterable[tuple[StoredContact, State]], mark: Mark = REAL) -> bytes:
     """All contacts with a position and what people said of them, one event after the other, a line each."""
-    events = (cot_event(stored, review=state) for stored, state in found)
-    return b"".join(event + b"\n" for event in events if event is not None)
+    made = (contact_event(stored.contact, state) for stored, state in found)
+    events = (as_exercise(one) if mark.is_exercise else one for one in made if one is not None)
+    return b"".join(as_xml(event) + b"\n" for event in events)
 
 
 def read_position(event: bytes) -> Position:

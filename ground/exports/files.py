@@ -87,7 +87,7 @@ def write_export(
     `StoreError` where the store does not answer or the file cannot be written.
     """
     chosen = check_layers(form, layers)
-    notice = notice_of(wanted, chosen)
+    notice = source.mark.notice(notice_of(wanted, chosen))
     counter = _Counter(told)
 
     def rows(layer: Layer) -> Iterator[Row]:
@@ -97,6 +97,7 @@ def write_export(
         from ground.exports.geopackage import write_geopackage
 
         suffix = "_UNREVIEWED" if wanted.with_unreviewed else ""
+        suffix += "_EXERCISE" if source.mark.is_exercise else ""
         asked = [(layer, lambda layer=layer: rows(layer)) for layer in chosen]
         return Written(counts=write_geopackage(asked, notice, path, suffix=suffix), notice=notice)
     with path.open("wb") as out:

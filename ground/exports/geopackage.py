@@ -45,7 +45,9 @@ def write_geopackage(
     counts: dict[str, int] = {}
     try:
         for layer, rows in layers:
-            title = f"{layer}{suffix}" if layer != "ais" else "ais_as_transmitted"
+            title = f"{layer}{suffix}"
+            if layer == "ais":  # nobody reviews it
+                title = "ais_as_transmitted" + ("_EXERCISE" if suffix.endswith("_EXERCISE") else "")
             counts[layer] = _write_layer(path, title, layer, rows(), notice, is_ellipse=False)
             if layer in _ELLIPSES and counts[layer]:
                 _write_layer(path, f"{layer}_ellipse_90{suffix}", layer, rows(), notice, is_ellipse=True)

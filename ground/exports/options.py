@@ -98,9 +98,10 @@ def opened(state_dir: Path) -> Iterator[tuple["SqliteReader", "ReviewBook"]]:
 
 def source_in(reader: "SqliteReader", book: "ReviewBook", state_dir: Path) -> "ExportSource":
     """What exports read."""
+    from ground.exercise.identity import mark_of_folder
     from ground.exports.source import ExportSource
 
-    return ExportSource(store=reader, book=book, state_dir=state_dir)
+    return ExportSource(store=reader, book=book, state_dir=state_dir, mark=mark_of_folder(state_dir))
 
 
 def note_export(state_dir: Path, what: str) -> None:

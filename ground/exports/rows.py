@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ground.exercise.mark import REAL, Mark
 from ground.exports.shapes import line_geometry, vertex
 from ground.exports.tables import PLACE, Row, Value
 from ground.review.entries import State
@@ -175,15 +176,15 @@ def plot_row(plot: Plot, state: State) -> Row:
     )
 
 
-def ais_row(report: PositionReport, name: str | None) -> Row:
-    """One report of a vessel about itself."""
+def ais_row(report: PositionReport, name: str | None, mark: Mark = REAL) -> Row:
+    """One report of a vessel about itself; in an exercise the vessel is none."""
     return Row(
         feature_id=f"{report.mmsi}-{report.time_ns}",
-        title=f"MMSI {report.mmsi}",
+        title=f"{mark.prefix}MMSI {report.mmsi}",
         geometry={"type": "Point", "coordinates": [report.longitude_deg, report.latitude_deg]},
         values={
             "mmsi": report.mmsi,
-            "mark": AIS_MARK,
+            "mark": mark.title(AIS_MARK),
             "time_utc": report.time_ns,
             "name": name,
             "latitude_deg": report.latitude_deg,

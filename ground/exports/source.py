@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from ground.ais.store import AisStore, ais_path
+from ground.exercise.mark import REAL, Mark
 from ground.exports.rows import ais_row, contact_row, plot_row, sighting_row, track_row
 from ground.exports.selection import Selection
 from ground.exports.tables import Layer, Row
@@ -26,11 +27,15 @@ _LAST_NS = 4_102_444_800_000_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSource:
-    """The station's store, what people decided, and what was heard on AIS; raises `StoreError`."""
+    """The station's store, what people decided, and what was heard on AIS; raises `StoreError`.
+
+    `mark` is the station's, for whoever writes what is read here.
+    """
 
     store: StoreReader
     book: ReviewBook
     state_dir: Path | None = None
+    mark: Mark = REAL
 
     def rows(self, layer: Layer, wanted: Selection) -> Iterator[Row]:
         """The rows of a layer that may leave and fit; sightings and AIS newest first where that is cheap."""
@@ -147,7 +152,7 @@ class ExportSource:
         try:
             names = {one.mmsi: one.name for one in store.vessels()}
             for report in _each_report(store, wanted):
-                yield ais_row(report, names.get(report.mmsi))
+                yield ais_row(report, names.get(report.mmsi), self.mark)
         finally:
             store.close()
 

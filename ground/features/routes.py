@@ -11,6 +11,7 @@ from fastapi import FastAPI, HTTPException, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from ground.accounts.roles import Permission
+from ground.exercise.mark import Mark
 from ground.exports.geojson import feature
 from ground.exports.source import ExportSource
 from ground.exports.tables import TABLES, Column
@@ -88,12 +89,12 @@ class CollectionsView(View):
 
 def add_feature_routes(app: FastAPI, source: Callable[[], ExportSource], clock: Clock) -> None:
     """The routes below /ogc; `source` makes what is read, with what people have decided by then."""
-    _add_pages(app)
-    _add_collections(app)
+    _add_pages(app, source)
+    _add_collections(app, source)
     _add_items(app, source, clock)
 
 
-def _add_pages(app: FastAPI) -> None:
+def _add_pages(app: FastAPI, source: Callable[[], ExportSource]) -> None:
     @app.get(_ROOT, tags=["features"], response_model=LandingView)
     @app.get(f"{_ROOT}/", include_in_schema=False)
     @needs(Permission.EXPORT)
@@ -102,7 +103,7 @@ def _add_pages(app: FastAPI) -> None:
         root = _root(request)
         return JSONResponse(
             {
-                "title": "Skywarden",
+                "title": source().mark.title("Skywarden"),
                 "description": "What this ground station may hand on; collections say what was confirmed.",
                 "links": [
                     _link(root, "self", _JSON, "this page"),
@@ -135,7 +136,7 @@ def _add_pages(app: FastAPI) -> None:
         )
 
 
-def _add_collections(app: FastAPI) -> None:
+def _add_collections(app: FastAPI, source: Callable[[], ExportSource]) -> None:
     @app.get(f"{_ROOT}/collections", tags=["features"], response_model=CollectionsView)
     @needs(Permission.EXPORT)
     def collections(request: Request, f: _Json = None) -> Response:
@@ -144,7 +145,7 @@ def _add_collections(app: FastAPI) -> None:
         return JSONResponse(
             {
                 "links": [_link(f"{root}/collections", "self", _JSON, "the collections")],
-                "collections": [_described(root, one) for one in COLLECTIONS.values()],
+                "collections": [_described(root, one, source().mark) for one in COLLECTIONS.values()],
             }
         )
 
@@ -157,7 +158,7 @@ def _add_collections(app: FastAPI) -> None:
     @needs(Permission.EXPORT)
     def collection(request: Request, collection_id: _CollectionId, f: _Json = None) -> Response:
         """One collection."""
-        return JSONResponse(_described(_root(request), _known(collection_id)))
+        return JSONResponse(_described(_root(request), _known(collection_id), source().mark))
 
     @app.get(
         f"{_ROOT}/collections/{{collection_id}}/queryables",
@@ -212,7 +213,8 @@ def _add_items(app: FastAPI, source: Callable[[], ExportSource], clock: Clock) -
             limit=min(limit, MAX_LIMIT),
             offset=offset,
         )
-        page = FeatureShelf(source=source()).page(one, wanted)
+        read = source()
+        page = FeatureShelf(source=read).page(one, wanted)
         links = [
             _link(str(request.url), "self", _GEOJSON, "this page"),
             _link(f"{_root(request)}/collections/{collection_id}", "collection", _JSON, one.title),
@@ -222,7 +224,7 @@ def _add_items(app: FastAPI, source: Callable[[], ExportSource], clock: Clock) -
             links.append(_link(str(after), "next", _GEOJSON, "the next page"))
         answer: dict[str, Any] = {
             "type": "FeatureCollection",
-            "notice": _notice(one),
+            "notice": read.mark.notice(_notice(one)),
             "timeStamp": rfc3339(clock.utc_ns()),
             "numberReturned": len(page.rows),
             "links": links,
@@ -287,12 +289,12 @@ def _known(collection_id: str) -> Collection:
     return found
 
 
-def _described(root: str, one: Collection) -> dict[str, Any]:
+def _described(root: str, one: Collection, mark: Mark) -> dict[str, Any]:
     place = f"{root}/collections/{one.collection_id}"
     return {
         "id": one.collection_id,
-        "title": one.title,
-        "description": one.description,
+        "title": mark.title(one.title),
+        "description": mark.notice(one.description),
         "itemType": "feature",
         "extent": {
             "spatial": {"bbox": [[-180.0, -90.0, 180.0, 90.0]], "crs": CRS84},

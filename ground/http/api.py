@@ -29,6 +29,8 @@ from ground.alerts.alert import LoggedAlert
 from ground.alerts.desk import AlertDesk
 from ground.catalogue.routes import add_sortie_routes
 from ground.config import ContactsConfig
+from ground.exercise.mark import Mark
+from ground.exercise.web import ExerciseMarks
 from ground.exports.source import ExportSource
 from ground.features.routes import add_feature_routes
 from ground.fusion.history import ContactHistory
@@ -111,6 +113,7 @@ class Station:
     link_address: str
     server_public_key: str
     started_ns: int
+    mark: Mark
 
 
 class _Questions:
@@ -130,7 +133,7 @@ class _Questions:
         return views.StatusView(
             version=__version__,
             now=rfc3339(station.clock.utc_ns()),
-            is_exercise=station.picture.is_exercise,
+            is_exercise=station.mark.is_exercise or station.picture.is_exercise,
             revision=station.picture.revision,
             started=rfc3339(station.started_ns),
             counts=views.CountsView(
@@ -199,7 +202,9 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     _add_sighting_routes(app, station, questions)
     _add_exports(app, station)
     add_plot_routes(app, station.store, station.review)
-    add_report_routes(app, station.store, station.review, station.ais, station.alerts, station.clock)
+    add_report_routes(
+        app, station.store, station.review, station.ais, station.alerts, station.past, station.clock
+    )
     add_review_routes(app, station.review, station.store, station.clock)
     add_ais_routes(app, station.ais, station.store, station.clock)
     add_chip_routes(app, station.store)
@@ -214,6 +219,7 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     require_permissions(app)
     app.add_middleware(Gate, web=app, doorkeeper=station.doorkeeper, cookie_name=station.cookie.name)
     app.add_middleware(_Guard, allowed_hosts=station.allowed_hosts)
+    app.add_middleware(ExerciseMarks, mark=station.mark)
     return app, stream
 
 
@@ -221,9 +227,14 @@ def _add_exports(app: FastAPI, station: Station) -> None:
     """What leaves for other programs."""
 
     def source() -> ExportSource:
-        return ExportSource(store=station.store, book=station.review.book(), state_dir=station.state_dir)
+        return ExportSource(
+            store=station.store,
+            book=station.review.book(),
+            state_dir=station.state_dir,
+            mark=station.mark,
+        )
 
-    add_export_routes(app, station.store, station.review)
+    add_export_routes(app, station.store, station.review, station.mark)
     add_file_routes(app, source, station.clock)
     add_feature_routes(app, source, station.clock)
     add_sortie_routes(app, station.store, source, station.clock)

@@ -10,6 +10,7 @@ from fastapi import FastAPI, HTTPException, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from ground.accounts.roles import Permission
+from ground.exercise.mark import REAL, Mark
 from ground.exports.files import MEDIA_TYPES, Format, Written, check_layers, name_of, write_export
 from ground.exports.selection import Selection
 from ground.exports.source import ExportSource
@@ -45,7 +46,7 @@ class GeoJsonResponse(JSONResponse):
     media_type = "application/geo+json"
 
 
-def add_export_routes(app: FastAPI, store: StoreReader, desk: ReviewDesk) -> None:
+def add_export_routes(app: FastAPI, store: StoreReader, desk: ReviewDesk, mark: Mark) -> None:
     """The routes of exports, and /api/v1/shared for partners."""
 
     @app.get(
@@ -57,7 +58,9 @@ def add_export_routes(app: FastAPI, store: StoreReader, desk: ReviewDesk) -> Non
     @needs(Permission.EXPORT)
     def sightings_geojson(wanted: WantedExport, unreviewed: WithUnreviewed = False) -> Response:
         """Confirmed sightings as RFC 7946, newest first; all that were not rejected with `unreviewed`."""
-        made, released = sightings_collection(store, desk.book(), wanted, with_unreviewed=unreviewed)
+        made, released = sightings_collection(
+            store, desk.book(), wanted, with_unreviewed=unreviewed, mark=mark
+        )
         return _file(made, f"{released.prefix}sightings.geojson")
 
     @app.get(
@@ -69,14 +72,16 @@ def add_export_routes(app: FastAPI, store: StoreReader, desk: ReviewDesk) -> Non
     @needs(Permission.EXPORT)
     def contacts_geojson(wanted: WantedExport, unreviewed: WithUnreviewed = False) -> Response:
         """Confirmed contacts as RFC 7946, newest first; all that were not rejected with `unreviewed`."""
-        made, released = contacts_collection(store, desk.book(), wanted, with_unreviewed=unreviewed)
+        made, released = contacts_collection(
+            store, desk.book(), wanted, with_unreviewed=unreviewed, mark=mark
+        )
         return _file(made, f"{released.prefix}contacts.geojson")
 
     @app.get("/api/v1/shared/contacts", response_model=views.FeatureCollectionView, tags=["shared"])
     @needs(Permission.SEE_SHARED)
     def shared_contacts(wanted: Wanted) -> Response:
         """What partners see: contacts that people confirmed, as RFC 7946, newest first."""
-        made, _ = contacts_collection(store, desk.book(), wanted, with_unreviewed=False)
+        made, _ = contacts_collection(store, desk.book(), wanted, with_unreviewed=False, mark=mark)
         answer = made.model_dump(mode="json", by_alias=True)
         for feature in answer["features"]:
             for name in _OURS:
@@ -152,24 +157,24 @@ def _parts(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def contacts_collection(
-    store: StoreReader, book: ReviewBook, wanted: Filter, *, with_unreviewed: bool
+    store: StoreReader, book: ReviewBook, wanted: Filter, *, with_unreviewed: bool, mark: Mark = REAL
 ) -> tuple[views.FeatureCollectionView, Released[StoredContact]]:
     """Contacts that may leave as a collection that says on its face what it holds."""
     released = released_contacts(store, book, wanted, with_unreviewed=with_unreviewed)
     found = [views.view_contact(one, book.of_contact(one.contact.track_ids)) for one, _ in released.items]
     return _collection(
-        released.notice, released.matched, [views.view_feature(one) for one in found]
+        mark.notice(released.notice), released.matched, [views.view_feature(one) for one in found]
     ), released
 
 
 def sightings_collection(
-    store: StoreReader, book: ReviewBook, wanted: Filter, *, with_unreviewed: bool
+    store: StoreReader, book: ReviewBook, wanted: Filter, *, with_unreviewed: bool, mark: Mark = REAL
 ) -> tuple[views.FeatureCollectionView, Released[StoredSighting]]:
     """Sightings that may leave as a collection that says on its face what it holds."""
     released = released_sightings(store, book, wanted, with_unreviewed=with_unreviewed)
     found = [views.view_sighting(one, state) for one, state in released.items]
     return _collection(
-        released.notice, released.matched, [views.view_feature(one) for one in found]
+        mark.notice(released.notice), released.matched, [views.view_feature(one) for one in found]
     ), released
 
 

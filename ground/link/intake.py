@@ -12,6 +12,7 @@ from typing import Literal
 
 import structlog
 
+from ground.exercise.mark import REAL, Mark
 from ground.store.arrivals import Arrival, ArrivedFragment, Ingested, Outcome, Place, Seal, judged
 from ground.store.seam import Standing, Store
 from skywarden import evidence
@@ -82,6 +83,7 @@ class Intake:
     store: Store
     evidence_keys: Callable[[str], Sequence[bytes]]
     policy: EvidencePolicy = "quarantine"
+    mark: Mark = REAL
     counts: ReceiverCounts = field(default_factory=ReceiverCounts)
     store_problem: str | None = None
     untrusted: dict[str, str] = field(default_factory=dict)
@@ -183,6 +185,8 @@ class Intake:
         self._note_trust(parcel, problem)
         for record, leaf in durable:
             message, poison = judged(record)
+            if (strange := self.mark.stranger(message)) is not None:
+                self._note_stranger(parcel, strange)
             parcel.arrivals.append(
                 Arrival(
                     record=record,
@@ -285,6 +289,12 @@ class Intake:
         parcel.is_trusted = False
         self.untrusted[parcel.platform_id] = problem
         self.complain(parcel.platform_id, f"{problem}: kept aside, not acknowledged", "")
+
+    def _note_stranger(self, parcel: Parcel, reason: str) -> None:
+        """What is real has no place in an exercise: it is kept aside, and the platform keeps it too."""
+        parcel.is_trusted = False
+        self.untrusted[parcel.platform_id] = reason
+        self.complain(parcel.platform_id, f"{reason}: kept aside, not acknowledged", "")
 
     def _refuse(self, parcel: Parcel, count: int, reason: str) -> None:
         parcel.refused += count

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import structlog
 import zmq
 
+from ground.exercise.mark import REAL, Mark
 from ground.link.admission import Sessions
 from ground.link.authenticator import KEY_PROPERTY, AllowList
 from ground.link.datagram_port import DatagramMessage, DatagramPort, DatagramRoute
@@ -64,6 +65,7 @@ class Receiver:
         policy: EvidencePolicy = "quarantine",
         *,
         datagrams: DatagramPort | None = None,
+        mark: Mark = REAL,
     ) -> None:
         self._socket = _router(context, server_key)
         self._datagrams = datagrams
@@ -89,7 +91,7 @@ class Receiver:
         self._unsettled: list[str] = []
         self._illustrated: set[str] = set()
         self._heard_due_s = 0.0
-        self.intake = Intake(store=store, evidence_keys=allow_list.evidence_keys_of, policy=policy)
+        self.intake = Intake(store=store, evidence_keys=allow_list.evidence_keys_of, policy=policy, mark=mark)
 
     def bind(self, host: str, port: int) -> str:
         """Listen on host and port (0: a free one); the address as HOST:PORT."""
@@ -282,6 +284,9 @@ class Receiver:
         while self._thin:
             sighting, received_ns = self._thin.popleft()
             if self._store.sightings_of_ids([sighting.sighting_id]):
+                continue
+            if (strange := self.intake.mark.stranger(sighting)) is not None:
+                self.intake.complain(sighting.platform_id, strange, "")
                 continue
             platform_id = sighting.platform_id
             record = Record(

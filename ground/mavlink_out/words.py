@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ground.exercise.mark import REAL, Mark
 from ground.fusion.contact import Contact
 from ground.fusion.labels import VESSEL_LABELS
 from ground.mavlink_out.config import MavlinkOutConfig
@@ -40,6 +41,8 @@ class MavlinkWords:
     """What one ground station is told when; `now_ns` is UTC and never runs back."""
 
     config: MavlinkOutConfig
+    mark: Mark = REAL
+    """CAMERA_TRACKING_GEO_STATUS has no room for the mark of an exercise, so that one is not sent there."""
     _maker: MessageMaker = field(init=False)
     _told: dict[str, _Told] = field(default_factory=dict)
     _beat_ns: int = 0
@@ -130,6 +133,8 @@ class MavlinkWords:
 
     def _geo_of(self, fresh: Sequence[tuple[Contact, State]], now_ns: int) -> list[bytes]:
         """The one that was seen last, once a second."""
+        if self.mark.is_exercise or any(one.is_exercise for one, _ in fresh):
+            return []
         if "tracking_geo" not in self.config.what or not fresh or now_ns - self._geo_ns < NS_PER_S:
             return []
         self._geo_ns = now_ns

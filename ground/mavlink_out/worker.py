@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from ground.exercise.mark import REAL, Mark
 from ground.fusion.contact import Contact
 from ground.mavlink_out.config import MavlinkOutConfig
 from ground.mavlink_out.words import MavlinkWords
@@ -35,13 +36,20 @@ Add = Callable[[str, Callable[[], None]], None]
 class MavlinkOut:
     """One ground station that is told; `start` never fails, what is wrong is in `problems`."""
 
-    def __init__(self, config: MavlinkOutConfig, released: Released, clock: Clock, number: int = 0) -> None:
+    def __init__(
+        self,
+        config: MavlinkOutConfig,
+        released: Released,
+        clock: Clock,
+        number: int = 0,
+        mark: Mark = REAL,
+    ) -> None:
         self.config = config
         self.fault: str | None = None
         self.sent = 0
         self._released = released
         self._clock = clock
-        self._words = MavlinkWords(config)
+        self._words = MavlinkWords(config, mark)
         self._transport: Transport | None = None
         self._peers: dict[object, float] = {}
         self._stopping = threading.Event()
@@ -119,12 +127,13 @@ def start_mavlink_out(
     review: ReviewDesk,
     clock: Clock,
     add: Add,
+    mark: Mark = REAL,
 ) -> list[MavlinkOut]:
     """The tellers, running."""
     made = []
     for number, config in enumerate(configs):
         released = _releasing(config, FollowedContacts(store, picture), review)
-        teller = MavlinkOut(config, released, clock, number)
+        teller = MavlinkOut(config, released, clock, number, mark)
         add(f"MAVLink to {config.connection}", teller.stop)
         teller.start()
         made.append(teller)

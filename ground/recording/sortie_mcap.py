@@ -53,13 +53,13 @@ def write_sortie_mcap(
     source: ExportSource, sortie: Sortie, path: Path, *, with_unreviewed: bool
 ) -> dict[str, int]:
     """Write a new file at `path`; counts by topic. Raises `StoreError` when it cannot be written."""
-    notice = UNREVIEWED_NOTICE if with_unreviewed else CONFIRMED_NOTICE
+    notice = source.mark.notice(UNREVIEWED_NOTICE if with_unreviewed else CONFIRMED_NOTICE)
     try:
         with path.open("wb") as out:
             writer: Any = Writer(out)
             writer.start(profile="", library="skywarden")
             recording = _Recording(writer)
-            level = _WARNING if with_unreviewed else _INFO
+            level = _WARNING if with_unreviewed or source.mark.is_exercise else _INFO
             log = {"level": level, "message": notice, "name": "skywarden"}
             recording.write("/notice", "foxglove.Log", sortie.first_ns, log)
             for stored, state in sightings_of(source, sortie, with_unreviewed=with_unreviewed):

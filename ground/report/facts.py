@@ -3,12 +3,13 @@ counted and not shown; what nobody has confirmed is shown only when it is asked 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ground.ais.verdict import Verdict
 from ground.alerts.alert import LoggedAlert
 from ground.fusion.contact import Contact
+from ground.past.notes import NotedFootprint
 from ground.picture.plots import PlotShelf
 from ground.review.book import ContactReview, ReviewBook
 from ground.review.desk import all_contacts
@@ -24,6 +25,7 @@ MAX_PLOTS = 500
 MAX_CHIPS = 150
 MAX_CHIP_BYTES = 16_000_000
 MAX_LOOKS = 50_000
+MAX_FOOTPRINTS = 30_000
 _PAGE = 5_000
 _GAP_NS = 300 * NS_PER_S
 _BESIDE_DEG = 0.05
@@ -80,7 +82,8 @@ class ReportFacts:
         made_ns: when.
         states: how many contacts of the span stand how, also those that are not shown.
         left_out: contacts that are released and found no room.
-        footprints: what cameras saw, with its time, where the station kept it.
+        footprints: what cameras saw, oldest first, where the station kept it.
+        footprints_left_out: there were more footprints than a report takes; the oldest are not among them.
         unjudged: contacts that AIS was not asked about, because that would have taken too long.
     """
 
@@ -97,7 +100,8 @@ class ReportFacts:
     counts: StoreCounts
     left_out: int = 0
     looks_left_out: bool = False
-    footprints: tuple[tuple[int, tuple[LatLon, ...]], ...] = ()
+    footprints: tuple[NotedFootprint, ...] = ()
+    footprints_left_out: bool = False
     unjudged: int = 0
 
 
@@ -114,9 +118,13 @@ def gather(
     with_unreviewed: bool,
     judge: Judge | None = None,
     alerts: Iterable[LoggedAlert] = (),
-    footprints: Iterable[tuple[int, tuple[LatLon, ...]]] = (),
+    footprints: Sequence[NotedFootprint] = (),
+    is_exercise: bool = False,
 ) -> ReportFacts:
-    """The facts of a span. Raises `StoreError` when the store does not answer."""
+    """The facts of a span; `is_exercise` is the station's own word.
+
+    Raises `StoreError` when the store does not answer.
+    """
     wanted = Filter(since_ns=since_ns, until_ns=until_ns, limit=_PAGE)
     states: Counter[State] = Counter()
     shown: list[tuple[StoredContact, ContactReview]] = []
@@ -139,7 +147,8 @@ def gather(
         until_ns=until_ns,
         made_ns=made_ns,
         has_unreviewed=with_unreviewed,
-        is_exercise=any(one.contact.is_exercise for one in contacts)
+        is_exercise=is_exercise
+        or any(one.contact.is_exercise for one in contacts)
         or any(one.plot.is_exercise for one in plots)
         or any(one.sighting.is_exercise for one in looks),
         platforms=_platforms(looks),
@@ -150,7 +159,8 @@ def gather(
         counts=store.counts(),
         left_out=max(0, len(shown) - MAX_CONTACTS),
         looks_left_out=len(looks) >= MAX_LOOKS,
-        footprints=tuple(footprints),
+        footprints=tuple(footprints[-MAX_FOOTPRINTS:]),
+        footprints_left_out=len(footprints) > MAX_FOOTPRINTS,
     )
 
 

@@ -14,7 +14,9 @@ from ground.alerts.alert import LoggedAlert
 from ground.alerts.log import AlertLog
 from ground.alerts.start import alerts_path
 from ground.fusion.contact import Contact
-from ground.report.facts import ReportFacts, gather
+from ground.past.notes import NotedFootprint
+from ground.past.store import PastStore, past_path
+from ground.report.facts import MAX_FOOTPRINTS, ReportFacts, gather
 from ground.review.book import ReviewBook
 from ground.review.log import read_entries, review_path
 from ground.station.places import store_path
@@ -50,6 +52,7 @@ def facts_of_files(
             with_unreviewed=with_unreviewed,
             judge=judge,
             alerts=_alerts(state_dir),
+            footprints=_footprints(state_dir, since_ns, until_ns),
         )
         return replace(facts, unjudged=judge.left_out)
 
@@ -86,6 +89,21 @@ def _ais(state_dir: Path, config: AisConfig) -> Iterator[AisWatch | None]:
         yield AisWatch(config, store, SystemClock())
     finally:
         store.close()
+
+
+def footprints_of(past: PastStore, since_ns: int, until_ns: int) -> list[NotedFootprint]:
+    """What cameras saw in a span; one more than a report takes, so that it knows of more."""
+    return past.footprints(since_ns, until_ns, MAX_FOOTPRINTS + 1)
+
+
+def _footprints(state_dir: Path, since_ns: int, until_ns: int) -> list[NotedFootprint]:
+    if not past_path(state_dir).is_file():
+        return []
+    past = PastStore(past_path(state_dir))
+    try:
+        return footprints_of(past, since_ns, until_ns)
+    finally:
+        past.close()
 
 
 def _alerts(state_dir: Path) -> list[LoggedAlert]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ground.past.coverage import CoverageGrid
 from ground.report.facts import ContactFacts, LatLon, ReportFacts
 from ground.report.markup import Markup, joined, tag
 from ground.report.words import Words
@@ -20,7 +21,7 @@ _STEPS_DEG = tuple(
     for part in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 18_000, 36_000)
 )
 PLATFORM_COLOURS = ("#0b6e8a", "#b3541e", "#5b3f8c", "#2c7a4b", "#8a1c4a", "#5f6a12")
-_MAX_FOOTPRINTS = 1_500
+_CELL_PX = 4.0
 _BADGE = 9.0
 _AROUND = tuple((math.cos(turn), math.sin(turn)) for turn in (-0.8, -2.3, 0.8, 2.3, -1.6, 1.6, 0.0, 3.14))
 
@@ -67,7 +68,7 @@ class Projection:
 
 def draw_map(facts: ReportFacts, words: Words) -> Markup | None:
     """The drawing; `None` when nothing has a place."""
-    places = list(_places(facts))
+    places = list(_places(facts)) or [place for one in facts.footprints for place in one.ring]
     if not places:
         return None
     view = Projection.over(places)
@@ -105,13 +106,33 @@ def _places(facts: ReportFacts) -> Iterable[LatLon]:
 
 
 def _footprints(facts: ReportFacts, view: Projection) -> Markup:
-    """The newest, and no more than a reader can tell apart."""
-    step = max(1, len(facts.footprints) // _MAX_FOOTPRINTS)
-    return tag(
-        "g",
-        *(tag("polygon", points=_points(ring, view)) for _, ring in facts.footprints[::step]),
-        class_="footprints",
-    )
+    """The ground that was in view, in cells of the drawing: every footprint counts, however many there are."""
+    west, south, east, north = view.edges
+    cell_m = _CELL_PX / view.px_per_m
+    grid = CoverageGrid((_turn(west), max(-90.0, south), _turn(east), min(90.0, north)), cell_m)
+    grid.add(facts.footprints)
+    seen = grid.seen()
+    path = ""
+    for row, first, last in _runs(zip(seen.row.tolist(), seen.column.tolist(), strict=True)):
+        top = seen.south + (row + 1) * seen.step_lat_deg
+        left, high = view.px((top, seen.west + first * seen.step_lon_deg))
+        right, low = view.px((top - seen.step_lat_deg, seen.west + (last + 1) * seen.step_lon_deg))
+        path += f"M{left:.1f},{high:.1f}H{right:.1f}V{low:.1f}H{left:.1f}Z"
+    return tag("path", d=path, class_="footprints")
+
+
+def _runs(cells: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int, int]]:
+    """Cells in order of rows as (row, first column, last column) of those that touch."""
+    run: tuple[int, int, int] | None = None
+    for row, column in cells:
+        if run is not None and run[0] == row and run[2] == column - 1:
+            run = (row, run[1], column)
+            continue
+        if run is not None:
+            yield run
+        run = (row, column, column)
+    if run is not None:
+        yield run
 
 
 def _graticule(view: Projection) -> Markup:

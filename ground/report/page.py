@@ -34,7 +34,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-ur
 def render(facts: ReportFacts, language: Language = "en") -> bytes:
     """The page in UTF-8; the same facts give the same bytes."""
     words = Words(language)
-    title = f"{words('title')} {_day(facts.since_ns)}"
+    title = f"{'EXERCISE ' if facts.is_exercise else ''}{words('title')} {_day(facts.since_ns)}"
     head = joined(
         Markup('<meta charset="utf-8">'),
         Markup(f'<meta http-equiv="Content-Security-Policy" content="{escaped(_POLICY)}">'),
@@ -304,7 +304,8 @@ def _platform_table(facts: ReportFacts, words: Words) -> Markup:
 
 def _coverage(facts: ReportFacts, words: Words) -> str:
     if facts.footprints:
-        return words("coverage_kept", count=len(facts.footprints))
+        key = "coverage_cut" if facts.footprints_left_out else "coverage_kept"
+        return words(key, count=len(facts.footprints))
     return words("coverage_none")
 
 

@@ -11,8 +11,9 @@ from ground.ais.watch import AisWatch
 from ground.alerts.desk import AlertDesk
 from ground.http.gate import needs
 from ground.http.questions import parse_time
+from ground.past.store import PastStore
 from ground.report.facts import gather
-from ground.report.make import MAX_ALERTS, ONLINE_S, PatientJudge
+from ground.report.make import MAX_ALERTS, ONLINE_S, PatientJudge, footprints_of
 from ground.report.page import render
 from ground.review.desk import ReviewDesk
 from ground.store.reading import StoreReader
@@ -24,7 +25,13 @@ _Time = Annotated[str, Query(max_length=40, description="RFC 3339, such as 2026-
 
 
 def add_report_routes(
-    app: FastAPI, store: StoreReader, review: ReviewDesk, ais: AisWatch, alerts: AlertDesk, clock: Clock
+    app: FastAPI,
+    store: StoreReader,
+    review: ReviewDesk,
+    ais: AisWatch,
+    alerts: AlertDesk,
+    past: PastStore,
+    clock: Clock,
 ) -> None:
     """The one route."""
 
@@ -58,6 +65,7 @@ def add_report_routes(
             with_unreviewed=unreviewed,
             judge=judge,
             alerts=alerts.log.newest(MAX_ALERTS)[::-1],
+            footprints=footprints_of(past, since_ns, until_ns),
         )
         name = f"{'UNREVIEWED-' if unreviewed else ''}report-{basic_utc(since_ns)}.html"
         return Response(

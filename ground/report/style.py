@@ -26,7 +26,7 @@ svg{display:block;width:100%;height:auto}
 svg text{font-family:inherit}
 .map .sea{fill:#eef4f6}.map .frame{fill:none;stroke:var(--ink);stroke-width:1.5}
 .graticule line{stroke:#b9c9d1;stroke-width:.7}.graticule text{fill:#6c7f8b;font-size:11px}
-.footprints polygon{fill:#5b8ea6;fill-opacity:.07;stroke:#5b8ea6;stroke-opacity:.25;stroke-width:.5}
+.footprints{fill:#5b8ea6;fill-opacity:.2;shape-rendering:crispEdges}
 .plot{fill:#7aa13a;fill-opacity:.35;stroke:#4d6b1f;stroke-width:1.4}
 .plot.unreviewed,.plot.more{fill-opacity:.12;stroke-dasharray:5 3}
 .way{fill:none;stroke-width:1.7;stroke-linejoin:round;opacity:.85}

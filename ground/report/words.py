@@ -86,6 +86,12 @@ _WORDS: dict[str, tuple[str, str]] = {
         "de este periodo. "
         "Donde no hay sombra, nadie miró.",
     ),
+    "coverage_cut": (
+        "The shaded areas are the ground that cameras had in view, by the newest {count} footprints of this "
+        "span; there were more, so an area that is not shaded may have been looked at before.",
+        "Las zonas sombreadas son el terreno que las cámaras tuvieron a la vista, según las {count} huellas "
+        "más recientes de este periodo; hubo más, así que una zona sin sombra pudo mirarse antes.",
+    ),
     "coverage_none": (
         "The station keeps no footprints of this span: the map shows where platforms were when "
         "they saw something. "

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ground.config import GroundConfig
+from ground.exercise.identity import claim_folder
+from ground.exercise.mark import Mark
 from ground.fusion.book import ContactBook
 from ground.fusion.history import ContactHistory, RecordedBook
 from ground.fusion.rulings import Ruling
@@ -26,6 +28,7 @@ class Foundation:
     parts: Parts
     server_key: keys.KeyPair
     allow_list: AllowList
+    mark: Mark
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +52,7 @@ def lay_foundation(config: GroundConfig, clock: Clock, parts: Parts) -> Foundati
     """State folder and keys, made where there are none."""
     state_dir = config.state_dir()
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mark = claim_folder(state_dir, is_exercise=config.exercise)
     return Foundation(
         config=config,
         state_dir=state_dir,
@@ -56,6 +60,7 @@ def lay_foundation(config: GroundConfig, clock: Clock, parts: Parts) -> Foundati
         parts=parts,
         server_key=keys.load_or_create_key_file(server_key_path(state_dir)),
         allow_list=AllowList(authorized_dir(state_dir)),
+        mark=mark,
     )
 
 
@@ -65,9 +70,15 @@ def open_memory(base: Foundation) -> Memory:
     history = ContactHistory(base.state_dir / "contacts.sqlite")
     parts.add("contact history", history.close)
     book = RecordedBook(ContactBook(config.contacts), history, base.clock)
-    store = SqliteStore(store_path(base.state_dir), book, horizon_s=config.contacts.horizon_s)
+    store = SqliteStore(
+        store_path(base.state_dir),
+        book,
+        horizon_s=config.contacts.horizon_s,
+        is_exercise=base.mark.is_exercise,
+    )
     parts.add("store", store.close)
     picture = LivePicture(first_revision=base.clock.utc_ns() // 1_000)
+    picture.is_exercise = base.mark.is_exercise
     store.settle(picture.next_revision())
     picture.restore(store.platforms(), store.health())
     return Memory(store=store, picture=picture, book=book, history=history)

@@ -38,6 +38,7 @@ def start_neighbours(
         watches.ais,
         base.clock,
         base.parts.add,
+        base.mark,
     )
     radio.problems.others.append(tak.problems)
     tellers = start_mavlink_out(
@@ -47,6 +48,7 @@ def start_neighbours(
         desks.review,
         base.clock,
         base.parts.add,
+        base.mark,
     )
     radio.problems.others += [one.problems for one in tellers]
     return Neighbours(tak=tak, mavlink_out=tuple(tellers))

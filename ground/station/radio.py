@@ -55,6 +55,7 @@ def start_radio(base: Foundation, memory: Memory) -> Radio:
         base.clock,
         policy,
         datagrams=datagrams,
+        mark=base.mark,
     )
     parts.add("receiver", receiver.stop)
     _prove_door(context, receiver, base.server_key, authenticator)

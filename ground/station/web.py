@@ -121,6 +121,7 @@ def _station(
         link_address=radio.address,
         server_public_key=key.public_text,
         started_ns=base.clock.utc_ns(),
+        mark=base.mark,
     )
 
 

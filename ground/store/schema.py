@@ -13,6 +13,7 @@ from skywarden.errors import StoreError
 _PAGE_BYTES = 8_192  # of new files: a fifth less to do than with 4,096
 _CHECKPOINT_BYTES = 16_000_000  # a page that changes with every commit is copied back a quarter as often
 APPLICATION_ID = 0x53_4B_59_57  # "SKYW"
+EXERCISE_ID = 0x53_4B_59_58  # "SKYX": the store of an exercise, which a real station does not open
 
 _VERSION_1 = """
 CREATE TABLE streams(
@@ -144,10 +145,36 @@ def as_store_errors(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: the store refused ({type(error).__name__}: {error})") from error
 
 
-def open_for_writing(path: Path, vfs: str | None = None) -> Any:
+def kind_of_store(path: Path) -> bool | None:
+    """Whether the store in a file is an exercise's; `None` when there is none yet.
+
+    Asks the head of the file, nothing else. Raises `StoreError` when it is no store of skywarden's.
+    """
+    try:
+        if not path.exists() or path.stat().st_size == 0:
+            return None
+        with as_store_errors(path):
+            db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+            try:
+                db.set_busy_timeout(5_000)
+                application: int = db.execute("PRAGMA application_id").get
+                has_tables = db.execute("SELECT count(*) FROM sqlite_schema").get
+            finally:
+                db.close()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
+    if not has_tables:
+        return None
+    if application not in (APPLICATION_ID, EXERCISE_ID):
+        raise StoreError(f"{path} is a database of another program; choose another state folder")
+    return application == EXERCISE_ID
+
+
+def open_for_writing(path: Path, vfs: str | None = None, *, is_exercise: bool = False) -> Any:
     """The one writing connection: WAL, every commit synced, tables brought to this version.
 
-    `vfs` names another SQLite VFS (for tests of power loss).
+    `vfs` names another SQLite VFS (for tests of power loss). A new store is that of an exercise or not, for
+    ever; one of the other kind is refused.
 
     Raises `StoreError` when the file is of a newer version, of another program, damaged, or not durable here.
     """
@@ -155,6 +182,7 @@ def open_for_writing(path: Path, vfs: str | None = None) -> Any:
         db = apsw.Connection(str(path), vfs=vfs)
         try:
             _check_ours(db, path)
+            _check_kind(db, path, is_exercise=is_exercise)
             db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             mode = db.execute("PRAGMA journal_mode = WAL").get
             db.execute("PRAGMA synchronous = FULL")
@@ -164,7 +192,7 @@ def open_for_writing(path: Path, vfs: str | None = None) -> Any:
             db.execute("PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -32768")
             pages = _CHECKPOINT_BYTES // db.execute("PRAGMA page_size").get
             db.execute(f"PRAGMA wal_autocheckpoint = {pages}")
-            _migrate(db)
+            _migrate(db, EXERCISE_ID if is_exercise else APPLICATION_ID)
         except BaseException:
             with contextlib.suppress(apsw.Error):
                 db.close(True)
@@ -214,7 +242,7 @@ def _check_ours(db: Any, path: Path) -> int:
     version: int = db.execute("PRAGMA user_version").get
     application: int = db.execute("PRAGMA application_id").get
     has_tables = db.execute("SELECT count(*) FROM sqlite_schema").get
-    if application != APPLICATION_ID and has_tables:
+    if application not in (APPLICATION_ID, EXERCISE_ID) and has_tables:
         raise StoreError(f"{path} is a database of another program; choose another state folder")
     if version > SCHEMA_VERSION:
         raise StoreError(
@@ -224,14 +252,26 @@ def _check_ours(db: Any, path: Path) -> int:
     return version
 
 
-def _migrate(db: Any) -> None:
+def _check_kind(db: Any, path: Path, *, is_exercise: bool) -> None:
+    if not db.execute("SELECT count(*) FROM sqlite_schema").get:
+        return
+    was = db.execute("PRAGMA application_id").get == EXERCISE_ID
+    if was != is_exercise:
+        kinds = ("a real station", "an EXERCISE")
+        raise StoreError(
+            f"{path} is the store of {kinds[was]} and cannot be opened as that of {kinds[is_exercise]}; "
+            "choose another state folder"
+        )
+
+
+def _migrate(db: Any, application_id: int) -> None:
     for version in range(db.execute("PRAGMA user_version").get, SCHEMA_VERSION):
         db.execute("BEGIN IMMEDIATE")
         try:
             db.execute(MIGRATIONS[version])
             if version in _MOVES_PLACES:
                 spatial.rebuild(db)
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA application_id = {application_id}")
             db.execute(f"PRAGMA user_version = {version + 1}")
             db.execute("COMMIT")
         except BaseException:

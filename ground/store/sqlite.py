@@ -40,6 +40,7 @@ class SqliteStore(SqliteReader):
     `warnings` say in words what was found damaged on opening.
     `contacts` is fed every sighting at the next `settle` (beyond `max_unfed` they are read back for it) and,
     on opening, those of the last `horizon_s`. `vfs` names another SQLite VFS (for tests of power loss).
+    A store that is made is an exercise's or not for ever (`is_exercise`); the other kind is refused.
     Raises `StoreError` when another process has the store, or its file is damaged, newer, or another
     program's.
     """
@@ -52,6 +53,7 @@ class SqliteStore(SqliteReader):
         horizon_s: float = 86_400.0,
         vfs: str | None = None,
         max_unfed: int = 20_000,
+        is_exercise: bool = False,
     ) -> None:
         super().__init__(path, vfs=vfs)
         self._lock = threading.RLock()
@@ -69,7 +71,7 @@ class SqliteStore(SqliteReader):
         taken = f"{path}: another ground station uses this store"
         self._guard = lockfile.hold(path.with_name(path.name + ".lock"), taken)
         try:
-            self._db = open_for_writing(path, vfs)
+            self._db = open_for_writing(path, vfs, is_exercise=is_exercise)
             try:
                 with as_store_errors(path):
                     self._examine()

@@ -5,6 +5,7 @@ released.
 from dataclasses import dataclass, field
 
 from ground.ais.watch import AisWatch
+from ground.exercise.mark import REAL, Mark
 from ground.picture.followed import FollowedContacts
 from ground.picture.live import LivePicture
 from ground.picture.plots import PlotShelf
@@ -14,6 +15,8 @@ from ground.store.reading import Filter, StoredContact, StoreReader
 from ground.tak.config import TakFeedConfig
 from ground.tak.event import CotEvent
 from ground.tak.things import (
+    EXERCISE_UID,
+    as_exercise,
     contact_event,
     contact_uid,
     platform_events,
@@ -64,8 +67,9 @@ class StationOffers:
         picture: LivePicture,
         review: ReviewDesk,
         ais: AisWatch | None,
+        mark: Mark = REAL,
     ) -> None:
-        self._config = config
+        self._config, self._mark = config, mark
         self._picture, self._review, self._ais = picture, review, ais
         self._shelf = PlotShelf(store)
         self._followed = FollowedContacts(store, picture)
@@ -74,9 +78,23 @@ class StationOffers:
         self._plots_ns = 0
         self._made: dict[str, _Made] = {}
         self._version = -1
+        self._marked: dict[str, tuple[CotEvent, CotEvent]] = {}
 
     def at(self, now_ns: int) -> Offered:
-        """Everything that may be said at `now_ns` (UTC)."""
+        """Everything that may be said at `now_ns` (UTC); in an exercise every bit of it says so."""
+        found = self._at(now_ns)
+        if not self._mark.is_exercise:
+            return found
+        known, self._marked = self._marked, {}
+        for one in found.events:
+            kept = known.get(one.uid)
+            self._marked[one.uid] = kept if kept is not None and kept[0] is one else (one, as_exercise(one))
+        return Offered(
+            events=[self._marked[one.uid][1] for one in found.events],
+            held={EXERCISE_UID + uid for uid in found.held},
+        )
+
+    def _at(self, now_ns: int) -> Offered:
         found = Offered()
         what = self._config.what
         if "contacts" in what or "tracks" in what:

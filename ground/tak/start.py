@@ -6,6 +6,7 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from ground.ais.watch import AisWatch
+from ground.exercise.mark import REAL, Mark
 from ground.picture.live import LivePicture
 from ground.review.desk import ReviewDesk
 from ground.store.reading import StoreReader
@@ -61,11 +62,12 @@ def start_tak(
     ais: AisWatch | None,
     clock: Clock,
     add: Add,
+    mark: Mark = REAL,
 ) -> TakFeeds:
     """The feeds, running; raises `ConfigError` and `LinkError` when one cannot begin."""
     feeds = []
     for number, config in enumerate(configs):
-        offers = StationOffers(config, store, picture, review, ais)
+        offers = StationOffers(config, store, picture, review, ais, mark)
         feed = TakFeed(config, offers.at, clock, number, memory=memory_path(state_dir, config.url))
         add(f"TAK {config.url}", feed.stop)
         feed.start()

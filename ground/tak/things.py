@@ -17,6 +17,7 @@ import shapely
 from shapely.geometry import Polygon
 
 from ground.ais.book import Vessel
+from ground.exercise.mark import EXERCISE
 from ground.fusion.contact import Contact
 from ground.fusion.labels import VESSEL_LABELS
 from ground.picture.live import PlatformState
@@ -31,6 +32,8 @@ VALID_S = {"vessel": 600, "plot": 30 * 86_400}
 """How long an event holds after it was last true; anything else as long as a vessel."""
 
 PLATFORM_VALID_S = 30
+EXERCISE_UID = "exercise."
+"""Begins the uid of whatever the station of an exercise tells."""
 MAX_OUTLINE = 100
 """Vertices of a plot's outline: a datagram should stay one."""
 
@@ -205,12 +208,42 @@ def vessel_event(vessel: Vessel) -> CotEvent | None:
     )
 
 
+def as_exercise(event: CotEvent) -> CotEvent:
+    """Any event as an exercise says it: simulated, the word in callsign and remarks, and a uid of its own.
+
+    With the uid of something real (an MMSI) it would move that on the maps of others, or take it off.
+    """
+    if event.uid.startswith(EXERCISE_UID):
+        return event
+    callsign = event.callsign.removeprefix("EXERCISE ")
+    return replace(
+        event,
+        uid=EXERCISE_UID + event.uid,
+        how="m-s",
+        opex="e",
+        callsign=f"EXERCISE {callsign}",
+        remarks=EXERCISE.title(event.remarks or "nothing in here is real"),
+        details=tuple(_of_exercise(one) for one in event.details),
+    )
+
+
+def _of_exercise(detail: Detail) -> Detail:
+    named = tuple(
+        (name, EXERCISE_UID + value if name == "uid" and detail.tag == "link" else value)
+        for name, value in detail.attributes
+    )
+    return replace(detail, attributes=named, children=tuple(_of_exercise(one) for one in detail.children))
+
+
 def gone_event(uid: str, kind: str, point: CotPoint, time_ns: int) -> CotEvent:
     """Tells TAK clients to take `uid` off the map."""
+    is_exercise = uid.startswith(EXERCISE_UID)
     return CotEvent(
         uid=f"{uid}.gone",
         type="t-x-d-d",
-        how="m-f",
+        how="m-s" if is_exercise else "m-f",
+        opex="e" if is_exercise else "",
+        remarks="EXERCISE: no longer there" if is_exercise else "",
         time_ns=time_ns,
         start_ns=time_ns,
         stale_ns=time_ns + 60 * NS_PER_S,

@@ -5,9 +5,12 @@ import './styles/tokens.css';
 import './styles/base.css';
 import { mount } from 'svelte';
 import App from './App.svelte';
-import { language } from './text';
+import { language, text } from './text';
 
 document.documentElement.lang = language;
+// The line of an exercise is the station's own, in its page; only its language is ours.
+const exerciseMark = document.getElementById('exercise-mark');
+if (exerciseMark) exerciseMark.textContent = text.exerciseMark;
 const target = document.getElementById('app');
 if (!target) throw new Error('index.html has no #app');
 mount(App, { target });

@@ -11,6 +11,7 @@ export const en = {
   ago: (age: string): string => `${age} ago`,
 
   exercise: 'Exercise',
+  exerciseMark: 'EXERCISE: nothing in here is real',
   exerciseBanner: 'Exercise: nothing on this picture is real',
   exerciseContact: 'Exercise contact, not real',
 

@@ -12,6 +12,7 @@ export const es: Texts = {
   ago: (age) => `hace ${age}`,
 
   exercise: 'Ejercicio',
+  exerciseMark: 'EJERCICIO (EXERCISE): nada de esto es real',
   exerciseBanner: 'Ejercicio: nada de lo que se ve es real',
   exerciseContact: 'Contacto de ejercicio, no es real',
 

@@ -1,0 +1,1 @@
+"""Exercises: one mark that every screen, message and file of an exercise carries, and what it is fixed to."""
