@@ -199,9 +199,13 @@ class AisWatch:
         return found, totals | {f"kept_{name}": count for name, count in kept.items()}
 
     def vessels(
-        self, bbox: tuple[float, float, float, float] | None, since_ns: int | None, limit: int
+        self,
+        bbox: tuple[float, float, float, float] | None,
+        since_ns: int | None,
+        limit: int,
+        offset: int = 0,
     ) -> tuple[list[Vessel], int]:
-        """Vessels heard since, inside a box (west, south, east, north), the last heard first."""
+        """Vessels heard since, inside a box (west, south, east, north), last heard first; how many."""
         with self._lock:
             found = [
                 one
@@ -209,7 +213,7 @@ class AisWatch:
                 if (since_ns is None or one.last_ns >= since_ns) and _is_inside(one, bbox)
             ]
             found.sort(key=lambda one: (-one.last_ns, one.mmsi))
-            return [_snapshot(one) for one in found[:limit]], len(found)
+            return [_snapshot(one) for one in found[offset : offset + limit]], len(found)
 
     def vessel(self, mmsi: str) -> tuple[Vessel, list[Flag]] | None:
         """One vessel with its history, and what stands out about it."""

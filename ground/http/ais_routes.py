@@ -232,10 +232,12 @@ def _add_standings(app: FastAPI, board: VerdictBoard, store: StoreReader) -> Non
     def standings(
         bbox: Annotated[str | None, Query(max_length=100, description="west,south,east,north")] = None,
         limit: Annotated[int, Query(ge=1, le=5_000)] = 1_000,
+        offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
         if_none_match: Annotated[str | None, Header(max_length=200)] = None,
     ) -> Response:
         """What AIS says about the contacts last seen, in a word each. A call judges for half a second."""
-        found, _ = store.contacts(Filter(bbox=parse_bbox(bbox) if bbox is not None else None, limit=limit))
+        box = parse_bbox(bbox) if bbox is not None else None
+        found, _ = store.contacts(Filter(bbox=box, limit=limit, offset=offset))
         items, pending = board.standings(found)
         return _tagged(
             AisStandingList(
@@ -271,6 +273,7 @@ def _add_vessel_routes(app: FastAPI, watch: AisWatch) -> None:
         bbox: Annotated[str | None, Query(max_length=100, description="west,south,east,north")] = None,
         since: Annotated[str | None, Query(max_length=40, description="RFC 3339")] = None,
         limit: Annotated[int, Query(ge=1, le=5_000)] = 1_000,
+        offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
         if_none_match: Annotated[str | None, Header(max_length=200)] = None,
     ) -> Response:
         """Vessels that were heard, the last heard first, each with what stands out about it."""
@@ -278,6 +281,7 @@ def _add_vessel_routes(app: FastAPI, watch: AisWatch) -> None:
             parse_bbox(bbox) if bbox is not None else None,
             parse_time(since) if since is not None else None,
             limit,
+            offset,
         )
         flags = watch.flags(found)
         return _tagged(

@@ -113,9 +113,11 @@ def add_tasking_routes(
     def taskings(
         platform_id: Annotated[str | None, Query(max_length=128)] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     ) -> TaskingList:
-        """What was asked, and what became of it."""
-        return TaskingList(items=[_view(one, store) for one in desk.newest(limit, platform_id=platform_id)])
+        """What was asked, and what became of it, newest first."""
+        found = desk.newest(limit, platform_id=platform_id, offset=offset)
+        return TaskingList(items=[_view(one, store) for one in found])
 
     @app.get(
         "/api/v1/taskings/{tasking_id}", response_model=TaskingView, responses={**_REFUSED}, tags=["taskings"]

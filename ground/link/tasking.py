@@ -137,13 +137,16 @@ class TaskingDesk:
         with self._lock, as_store_errors(self._path):
             return self._one(tasking_id)
 
-    def newest(self, limit: int = 100, *, platform_id: str | None = None) -> list[AskedTasking]:
-        """The newest requests first."""
+    def newest(
+        self, limit: int = 100, *, platform_id: str | None = None, offset: int = 0
+    ) -> list[AskedTasking]:
+        """The newest requests first, without the `offset` newest."""
         where, values = ("WHERE platform_id = ?", [platform_id]) if platform_id is not None else ("", [])
         with self._lock, as_store_errors(self._path):
             rows = self._db.execute(
-                f"SELECT {_COLUMNS} FROM taskings {where} ORDER BY asked_ns DESC, tasking_id LIMIT ?",
-                (*values, limit),
+                f"SELECT {_COLUMNS} FROM taskings {where} ORDER BY asked_ns DESC, tasking_id "
+                "LIMIT ? OFFSET ?",
+                (*values, limit, offset),
             ).fetchall()
         return [_of_row(row) for row in rows]
 

@@ -285,6 +285,7 @@ def test_the_api_shows_vessels_sources_and_one_vessel(tmp_path: Path) -> None:
             sender.sendto(b"\n".join([*NAME, SENTENCE, b""]), open_port(handle.ais))
             until(lambda: ask(handle, "/api/v1/ais/vessels")["number_matched"] == 1, 30.0)
         (vessel,) = ask(handle, "/api/v1/ais/vessels?bbox=19,-1,21,1&since=2020-01-01T00:00:00Z")["items"]
+        assert ask(handle, "/api/v1/ais/vessels?offset=1")["items"] == []
         assert (vessel["mmsi"], vessel["name"], vessel["type"]) == ("230108610", "MARIA", "fishing")
         assert vessel["position"]["latitude_deg"] == pytest.approx(0.01)
         assert ask(handle, "/api/v1/ais/vessels?bbox=30,-1,31,1")["items"] == []

@@ -54,6 +54,8 @@ def test_a_picture_is_asked_for_and_comes_and_the_request_outlives_both_ends(tmp
     with running_ground(tmp_path) as ground, running_aircraft(tmp_path / "uav07", ground):
         until(lambda: _state(ground, "follow-0001") == "accepted", 20.0)
         assert [one["state"] for one in _call(ground, "/api/v1/taskings")["items"]] == ["accepted", "done"]
+        older = _call(ground, "/api/v1/taskings?limit=1&offset=1")["items"]
+        assert [one["state"] for one in older] == ["done"]
 
 
 @pytest.mark.slow
