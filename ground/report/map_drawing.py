@@ -106,7 +106,7 @@ def _places(facts: ReportFacts) -> Iterable[LatLon]:
 
 
 def _footprints(facts: ReportFacts, view: Projection) -> Markup:
-    """The ground that was in view, in cells of the drawing: every footprint counts, however many there are."""
+    """The ground that was in view, in cells of the drawing: each footprint counts, however many there are."""
     west, south, east, north = view.edges
     cell_m = _CELL_PX / view.px_per_m
     grid = CoverageGrid((_turn(west), max(-90.0, south), _turn(east), min(90.0, north)), cell_m)

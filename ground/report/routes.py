@@ -1,9 +1,10 @@
 """The report over the API: /api/v1/report."""
 
+import threading
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, HTTPException, Query
 from fastapi.responses import Response
 
 from ground.accounts.roles import Permission
@@ -15,12 +16,15 @@ from ground.past.store import PastStore
 from ground.report.facts import gather
 from ground.report.make import MAX_ALERTS, ONLINE_S, PatientJudge, footprints_of
 from ground.report.page import render
+from ground.report.pdf import find_browser, print_pdf
 from ground.review.desk import ReviewDesk
 from ground.store.reading import StoreReader
 from skywarden.clock import Clock
-from skywarden.errors import InputError
+from skywarden.errors import InputError, PeerUnavailableError
 from skywarden.times import basic_utc
 
+_PDF = "application/pdf"
+_PRINT_WAIT_S = 10.0
 _Time = Annotated[str, Query(max_length=40, description="RFC 3339, such as 2026-11-21T18:00:00Z")]
 
 
@@ -34,11 +38,17 @@ def add_report_routes(
     clock: Clock,
 ) -> None:
     """The one route."""
+    printing = threading.Lock()
 
     @app.get(
         "/api/v1/report",
         response_class=Response,
-        responses={200: {"content": {"text/html": {}}, "description": "One page that holds all it shows."}},
+        responses={
+            200: {
+                "content": {"text/html": {}, "application/pdf": {}},
+                "description": "One page that holds all it shows.",
+            }
+        },
         tags=["export"],
     )
     @needs(Permission.EXPORT)
@@ -46,6 +56,10 @@ def add_report_routes(
         since: _Time,
         until: Annotated[str | None, Query(max_length=40, description="now when absent")] = None,
         language: Literal["en", "es"] = "en",
+        form: Annotated[
+            Literal["html", "pdf"],
+            Query(description="pdf where the station's machine has a browser that prints"),
+        ] = "html",
         unreviewed: Annotated[
             bool, Query(description="also what nobody has confirmed; the page and its name say so")
         ] = False,
@@ -67,9 +81,27 @@ def add_report_routes(
             alerts=alerts.log.newest(MAX_ALERTS)[::-1],
             footprints=footprints_of(past, since_ns, until_ns),
         )
-        name = f"{'UNREVIEWED-' if unreviewed else ''}report-{basic_utc(since_ns)}.html"
+        page = render(replace(facts, unjudged=judge.left_out), language)
+        data, media_type = (page, "text/html; charset=utf-8") if form == "html" else (_printed(page), _PDF)
+        name = f"{'UNREVIEWED-' if unreviewed else ''}report-{basic_utc(since_ns)}.{form}"
         return Response(
-            render(replace(facts, unjudged=judge.left_out), language),
-            media_type="text/html; charset=utf-8",
+            data,
+            media_type=media_type,
             headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
         )
+
+    def _printed(page: bytes) -> bytes:
+        """One at a time: a browser is a large program."""
+        browser = find_browser()
+        if browser is None:
+            raise HTTPException(
+                503, "the station's machine has no Chromium to print with; take the page and print it"
+            )
+        if not printing.acquire(timeout=_PRINT_WAIT_S):
+            raise HTTPException(429, "another report is being printed; try again in a while")
+        try:
+            return print_pdf(page, browser)
+        except PeerUnavailableError as error:
+            raise HTTPException(503, str(error)) from error
+        finally:
+            printing.release()

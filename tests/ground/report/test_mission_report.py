@@ -1,8 +1,11 @@
 """The mission report: whole, honest on its face, safe to open, the same for the same facts."""
 
+import math
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ground.ais.config import AisConfig
+from ground.past.notes import NotedFootprint
+from ground.past.store import PastStore, past_path
 from ground.report.facts import ReportFacts, gather
 from ground.report.make import facts_of_files
 from ground.report.map_drawing import HEIGHT, WIDTH, Projection, angle_text, draw_map
@@ -21,7 +26,7 @@ from ground.report.words import Words
 from skywarden.cli import run
 from skywarden.errors import PeerUnavailableError
 from skywarden.times import rfc3339
-from tests.ground.report.night import DECISIONS, START_NS, UNTIL_NS, Night, S, judge, make_night
+from tests.ground.report.night import DECISIONS, PLACE, START_NS, UNTIL_NS, Night, S, judge, make_night
 from tests.ground.scenes import authorization, running_ground
 
 
@@ -213,12 +218,54 @@ def test_lines_of_the_graticule_are_named_as_finely_as_they_stand(
     assert angle_text(degrees, "NS", step) == text
 
 
+def _footprint(number: int, north_deg: float = 0.0) -> NotedFootprint:
+    south, west = PLACE[0] + north_deg, PLACE[1] + 0.004 * number
+    corners = ((0.0, 0.0), (0.0, 0.004), (0.004, 0.004), (0.004, 0.0))
+    return NotedFootprint(
+        platform_id="uav07",
+        sortie_id="s1",
+        sensor_id="eo",
+        time_ns=START_NS + number * 1_000_000_000,
+        ring=tuple((south + north, west + east) for north, east in corners),
+        gsd_m=0.05,
+    )
+
+
+def test_ground_that_was_in_view_is_shaded_to_a_cell_and_what_was_not_is_not(night: Night) -> None:
+    seen = [_footprint(number) for number in (0, 1, 2, 5)]
+    facts = replace(_facts(night), contacts=(), plots=(), platforms=(), footprints=tuple(seen))
+    page = render(facts, "en")
+    assert "4 footprints of this" in page.decode()
+    path = next(
+        found["d"] or "" for tag, found in _Elements(page).tags if (found.get("class") or "") == "footprints"
+    )
+    view = Projection.over([place for one in seen for place in one.ring])
+    covered = sum(
+        (float(right) - float(left)) * (float(low) - float(high))
+        for left, high, right, low in re.findall(r"M([-\d.]+),([-\d.]+)H([-\d.]+)V([-\d.]+)H", path)
+    )
+    side_m = 0.004 * 111_320.0
+    true = 4 * side_m * side_m * math.cos(math.radians(PLACE[0])) * view.px_per_m**2
+    assert covered == pytest.approx(true, rel=0.12)
+
+
+def test_a_report_that_cannot_take_all_footprints_claims_nothing_of_the_rest(night: Night) -> None:
+    facts = replace(_facts(night), footprints=(_footprint(0),), footprints_left_out=True)
+    for language in ("en", "es"):
+        words = _Elements(render(facts, language)).text
+        assert "nobody looked" not in words
+        assert "nadie miró" not in words
+
+
 @pytest.mark.slow
 def test_a_report_comes_from_the_files_of_a_station(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = make_night(tmp_path / "ground")
     made.close()
+    past = PastStore(past_path(tmp_path / "ground"))
+    past.write([], [_footprint(number) for number in range(5)])
+    past.close()
     facts = facts_of_files(
         tmp_path / "ground",
         AisConfig(),
@@ -228,6 +275,7 @@ def test_a_report_comes_from_the_files_of_a_station(
         with_unreviewed=False,
     )
     assert len(facts.contacts) == 4
+    assert len(facts.footprints) == 5
     out = tmp_path / "night.html"
     asked = ["--since", rfc3339(START_NS), "--until", rfc3339(UNTIL_NS), "--state", str(tmp_path / "ground")]
     assert run(["ground", "report", *asked, "--out", str(out)]) == 0
@@ -239,11 +287,25 @@ def test_a_report_comes_from_the_files_of_a_station(
     assert run(["ground", "report", *asked, "--out", str(tmp_path / "x.txt")]) == 2
 
 
+def _check_print(http_url: str, headers: dict[str, str]) -> None:
+    """As PDF where this machine has a browser; where not, the answer says so."""
+    url = f"{http_url}/api/v1/report?since={rfc3339(START_NS)}&until={rfc3339(UNTIL_NS)}&form=pdf"
+    request = urllib.request.Request(url, headers=headers)
+    if find_browser() is None:
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(request, timeout=60)
+        return
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        assert answer.read(5) == b"%PDF-"
+        assert 'filename="report-20251121T200000Z.pdf"' in answer.headers["Content-Disposition"]
+
+
 @pytest.mark.slow
 def test_a_running_station_hands_the_report_out_and_says_in_its_name_what_it_is(tmp_path: Path) -> None:
     make_night(tmp_path / "ground").close()
     with running_ground(tmp_path) as station:
         name, value = authorization(station)
+        _check_print(station.http_url, {name: value})
         for extra, prefix in (("", "report-"), ("&unreviewed=true&language=es", "UNREVIEWED-report-")):
             url = (
                 f"{station.http_url}/api/v1/report?since={rfc3339(START_NS)}&until={rfc3339(UNTIL_NS)}{extra}"
