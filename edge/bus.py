@@ -14,6 +14,7 @@ import msgspec
 import zmq
 from msgspec import Meta
 
+from edge.looks.plan import LookOrder
 from skywarden import wire
 from skywarden.errors import WireError
 from skywarden.messages import Count, Finite, Message, TimeNs, Unit
@@ -46,10 +47,12 @@ class Alive(Message, frozen=True, kw_only=True, array_like=True):
 
 class Control(Message, frozen=True, kw_only=True, array_like=True):
     """What the core wants of a vision process: pictures of at most `picture_bytes`, and detections from these
-    scores on (by label; "" for all others). Sent once a second."""
+    scores on (by label; "" for all others), and looks by sensor; one that is not named makes none. Sent once
+    a second."""
 
     picture_bytes: Count
     min_scores: Annotated[dict[Annotated[str, Meta(max_length=64)], Unit], Meta(max_length=64)] = {}  # noqa: RUF012
+    looks: Annotated[dict[Annotated[str, Meta(max_length=128)], LookOrder], Meta(max_length=64)] = {}  # noqa: RUF012
 
 
 class ImageNote(Message, frozen=True, kw_only=True, array_like=True):

@@ -10,6 +10,7 @@ from edge.calibration.record import Calibration, read_calibration
 from edge.cameras.config import CameraConfig
 from edge.link.downlink import LinkConfig
 from edge.link.thin_link import ThinLinkConfig
+from edge.looks.config import LooksConfig
 from edge.mavlink_port import MavlinkConfig
 from edge.track import Tracker, TrackerConfig
 from edge.triage.config import TriageConfig
@@ -377,6 +378,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
         recorder: what is kept aboard.
         metrics: the worker's own web port.
         triage: what is worth its bytes on the link.
+        looks: small pictures of what the cameras see, when the link has room.
         is_exercise: marks every sighting EXERCISE.
     """
 
@@ -390,6 +392,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recorder: RecorderConfig = RecorderConfig()
     metrics: MetricsConfig = MetricsConfig()
     triage: TriageConfig = TriageConfig()
+    looks: LooksConfig = LooksConfig()
     is_exercise: bool = False
 
     def __post_init__(self) -> None:

@@ -78,7 +78,14 @@ class EdgeWorker:
         )
         self._backlog = Backlog(self._outbox)
         self._outbox_state = self._outbox.state()
-        self._triage = TriageCore(config.triage, config.platform_id, self._outbox, state)
+        self._triage = TriageCore(
+            config.triage,
+            config.platform_id,
+            self._outbox,
+            state,
+            looks=config.looks,
+            sensors=[sensor.camera.sensor_id for sensor in config.sensor],
+        )
         self._downlink = self._make_downlink(state)
         self._thin = self._make_thin_link(state)
         self._recorder = Recorder(config, self.sortie_id, flights)
@@ -243,9 +250,14 @@ class EdgeWorker:
         self._backlog.append_many(self._triage.tend(self._clock.utc_ns()))
         if now_ns >= self._next_control_ns:
             self._next_control_ns = now_ns + STATUS_PERIOD_NS
-            goodput = self._downlink.state().goodput_bytes_per_s if self._downlink is not None else None
-            control = self._triage.control(goodput, self._config.link.rate_cap_bytes_per_s)
+            link = self._downlink.state() if self._downlink is not None else None
+            goodput = link.goodput_bytes_per_s if link is not None else None
+            rate = link.capacity_bytes_per_s if link is not None and link.is_up and link.takes_looks else 0.0
+            control = self._triage.control(goodput, self._config.link.rate_cap_bytes_per_s, rate)
             self._bus.control(control)
+            why = self._triage.why_no_live(rate) if link is not None and link.is_up else None
+            utc_ns = self._clock.utc_ns()
+            self._say(self._board.set(why is not None, "looks", "no_room", "degraded", why or "", utc_ns))
 
     def _send_pose(self) -> None:
         pose = self._telemetry.platform_pose(self._config.platform_id, self.sortie_id, self._clock.utc_ns())

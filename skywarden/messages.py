@@ -290,9 +290,9 @@ MIN_LOOK_PX, MAX_LOOK_PX = 160, 640
 class Tasking(Message, frozen=True, kw_only=True, array_like=True):
     """An operator's request to a platform, with an id under which its receipt comes back.
 
-    `is_whole_frame` asks for the whole source frame instead of the region round the sighting. A "live_view" asks
-    for looks of `sensor_id` (`None`: every camera) until `expires_ns`, at most `frames_per_s` of them and
-    `width_px` wide; 0 a second ends it.
+    `is_whole_frame` asks for the whole source frame instead of the region round the sighting. A "live_view"
+    asks for looks of `sensor_id` (`None`: every camera) until `expires_ns`, at most `frames_per_s` of them
+    and `width_px` wide; 0 a second ends it.
     """
 
     tasking_id: Id
@@ -420,13 +420,13 @@ _IMAGE_BEGINS = {"image/jpeg": b"\xff\xd8\xff", "image/webp": b"RIFF"}
 class Look(Message, frozen=True, kw_only=True, array_like=True):
     """What a camera sees now, small: one whole frame with the boxes of its detections. It is no evidence.
 
-    The image is at most `MAX_LOOK_PX` wide, of a frame of `frame_width_px` by `frame_height_px`. Columns, at most
-    `MAX_LOOK_BOXES` of the `detection_count` detections, best score first: `box_u16` are left, top, right,
-    bottom (N, 4) as little-endian uint16 in 65535ths of the frame's width and height, `score_u8` 255ths,
-    `label_index_u8` points into `labels`, `track_number` is 0 where no confirmed track took the detection;
-    with `track_prefix` it makes the track's id. `footprint` goes round the image from its upper left; `ce90_m`
-    is the horizontal uncertainty of the frame's centre; `no_position_reason` says why there is no place,
-    `position_doubt` why it is suspect. `is_live`: somebody asked for a live view.
+    The image is at most `MAX_LOOK_PX` wide, of a frame of `frame_width_px` by `frame_height_px`. Columns, at
+    most `MAX_LOOK_BOXES` of the `detection_count` detections, best score first: `box_u16` are left, top,
+    right, bottom (N, 4) as little-endian uint16 in 65535ths of the frame's width and height, `score_u8`
+    255ths, `label_index_u8` points into `labels`, `track_number` is 0 where no confirmed track took the
+    detection; with `track_prefix` it makes the track's id. `footprint` goes round the image from its upper
+    left; `ce90_m` is the horizontal uncertainty of the frame's centre; `no_position_reason` says why there is
+    no place, `position_doubt` why it is suspect. `is_live`: somebody asked for a live view.
     """
 
     platform_id: Id

@@ -50,6 +50,7 @@ _ALL = (
     Topic(
         name="clock", message=messages.ClockReport, policy="newest", priority=1, max_bytes=512, period_s=30.0
     ),
+    Topic(name="look", message=messages.Look, policy="newest", priority=9, max_bytes=65_536),
     Topic(name="ack", message=messages.Ack, policy="newest", priority=0, max_bytes=8_192),
     Topic(name="tasking", message=messages.Tasking, policy="newest", priority=0, max_bytes=16_384),
 )

@@ -8,6 +8,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
+from edge.link.capacity import LOOK_LINK_S, Capacity
 from edge.link.clock_offset import ClockDifference, ClockFilter
 from edge.link.config import LinkConfig
 from edge.link.outbox import PendingRecord, RecordSource
@@ -42,6 +43,10 @@ _SILENT_HEARTBEAT_MAX_S = 2.0
 _TARGET_DELAY_S = 1.0
 _FRESH_S = 10.0
 _CLOCK_S = 10.0
+_LOOK = "look"
+_MAX_LOOKS = 16
+_QUIET_SHARE_S = 0.1
+"""A look waits until less than so many seconds' worth of the link is under way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +69,9 @@ class LinkState:
     bad_replies: int
     pieces_sent: int = 0
     goodput_bytes_per_s: float = 0.0
+    capacity_bytes_per_s: float = 0.0
+    looks_sent: int = 0
+    takes_looks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,7 @@ class _Flight:
     sent_s: float
     seqs: tuple[int, ...]
     piece: _Piece | None = None
+    is_look: bool = False
 
 
 @dataclass(slots=True)
@@ -118,6 +127,7 @@ class _Counts:
     newest_replaced: int = 0
     bad_replies: int = 0
     pieces_sent: int = 0
+    looks_sent: int = 0
 
 
 @dataclass(slots=True)
@@ -152,6 +162,7 @@ class _Contents:
     fragments: tuple[Fragment, ...] = ()
     items: list[bytes] = field(default_factory=list)
     piece: _Piece | None = None
+    is_look: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.records or self.fragments)
@@ -199,6 +210,8 @@ class LinkCore:
     With an evidence `key` each batch that carries anything of the outbox is signed. Nothing of the outbox is
     sent before the ground has said what it holds of it: a copy from the past must not send numbers again.
     While a reply is out, less than half a batch without an alert is gathered for `config.gather_s`.
+    Looks are the lowest class: one goes alone, when nothing else waits, little is under way, the station
+    wants them, and it takes at most `LOOK_LINK_S` of what the link was seen to carry.
     """
 
     config: LinkConfig
@@ -226,6 +239,9 @@ class LinkCore:
     _boot_id: str = ""
     _gather_from_s: float | None = None
     _goodput: _Goodput = field(default_factory=_Goodput)
+    _capacity: Capacity = field(default_factory=Capacity)
+    _looks: dict[str, bytes] = field(default_factory=dict)
+    _takes_looks: bool = False
     _history: deque[tuple[float, int]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -243,6 +259,9 @@ class LinkCore:
         if len(body) > topic.max_bytes:
             raise WireError(f"a {topic_name} of {len(body)} bytes is over its limit of {topic.max_bytes}")
         entry = Entry(seq=0, topic=topic_name, time_ns=time_ns, body=body)
+        if topic_name == _LOOK:
+            self._keep_look(key, encode_entry(entry))
+            return
         before = self._newest.get((topic_name, key))
         if before is not None:
             self._counts.newest_replaced += 1
@@ -284,12 +303,14 @@ class LinkCore:
         if not self.is_up(now_s):
             self._forget_flights()
         self._heard_s, self._silent_beats = now_s, 0
+        self._takes_looks = reply.takes_looks
         flight = self._flights.pop(reply.number, None)
         if flight is not None:
             self._landed(flight)
             delay_s = max(0.0, now_s - flight.sent_s)
             self._pace.answered(flight.size, delay_s)
             self._goodput.answered(flight.size, now_s)
+            self._capacity.answered(flight.size, delay_s, now_s)
             self._note_clock(flight.sent_s, now_s, utc_ns, reply.ground_ns)
         if reply.ack is not None and reply.ack.boot_id == self._boot_id:
             self._counts.records_acknowledged += self.source.acknowledge(reply.ack, reply.head)
@@ -330,6 +351,9 @@ class LinkCore:
             bad_replies=counts.bad_replies,
             pieces_sent=counts.pieces_sent,
             goodput_bytes_per_s=self._goodput.rate,
+            capacity_bytes_per_s=self._look_rate(now_s),
+            looks_sent=counts.looks_sent,
+            takes_looks=self._takes_looks,
         )
 
     def _note_clock(self, sent_s: float, now_s: float, utc_ns: int, ground_ns: int) -> None:
@@ -360,7 +384,36 @@ class LinkCore:
         contents = self._pack(chosen, limit)
         used = sum(map(len, contents.records)) + sum(len(one.data) for one in contents.fragments)
         contents.records += self._take_newest(limit - used, may_be_large=not contents and not in_flight)
-        return contents
+        return contents or self._take_look(in_flight, now_s)
+
+    def _keep_look(self, sensor_id: str, payload: bytes) -> None:
+        """The newest look of each camera; whose was kept longest goes first."""
+        if self._looks.pop(sensor_id, None) is not None:
+            self._counts.newest_replaced += 1
+        elif len(self._looks) >= _MAX_LOOKS:
+            del self._looks[next(iter(self._looks))]
+        self._looks[sensor_id] = payload
+
+    def _look_rate(self, now_s: float) -> float:
+        """What the link carries at least, as far as looks may know; the cap is not for them to reach."""
+        rate = self._capacity.bytes_per_s(now_s)
+        return min(rate, float(self._pace.cap)) if self._pace.cap else rate
+
+    def _take_look(self, in_flight: int, now_s: float) -> _Contents:
+        """A look, when the link has nothing better to do and nobody will have to wait behind it for long."""
+        rate = self._look_rate(now_s)
+        is_waiting = any(retry.due_s > now_s for retry in self._retries.values())
+        is_busy = is_waiting or self._pace.losses or any(one.is_look for one in self._flights.values())
+        is_quiet = in_flight <= rate * _QUIET_SHARE_S and self._capacity.is_prompt
+        if not self._looks or not self._takes_looks or is_busy or not is_quiet:
+            return _Contents()
+        sensor_id = next(iter(self._looks))
+        size = len(self._looks[sensor_id])
+        has_tokens = not self._pace.cap or self._pace.tokens >= size + _MIN_WINDOW_BYTES // 8
+        if size > rate * LOOK_LINK_S or not has_tokens:
+            return _Contents()
+        self._counts.looks_sent += 1
+        return _Contents([self._looks.pop(sensor_id)], is_look=True)
 
     def _pick(self, limit_bytes: int, now_s: float) -> list[PendingRecord]:
         """What of the outbox would go next."""
@@ -500,7 +553,7 @@ class LinkCore:
         return payload
 
     def _depart(self, contents: _Contents, size: int, now_s: float) -> None:
-        self._flights[self._number] = _Flight(size, now_s, contents.seqs, contents.piece)
+        self._flights[self._number] = _Flight(size, now_s, contents.seqs, contents.piece, contents.is_look)
         self._flying.update(contents.seqs)
         if contents.piece is not None:
             self._large[contents.piece.seq].flying.update(contents.piece.units)
@@ -575,6 +628,7 @@ class LinkCore:
         self._flying.clear()
         self._retries.clear()
         self._pace.losses = 0
+        self._capacity.forget()
         for large in self._large.values():
             large.flying.clear()
             large.due_s = -math.inf

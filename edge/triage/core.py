@@ -4,6 +4,7 @@ All but `on_tasking` is for the core's one thread.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import structlog
 
 from edge.bus import Control
 from edge.link.outbox import Entry, Outbox
+from edge.looks.config import LooksConfig
+from edge.looks.plan import least_rate, look_bytes, look_orders
 from edge.triage.config import TriageConfig
 from edge.triage.frame_ring import find_kept
 from edge.triage.ladder import Ladder
-from edge.triage.requests import RequestBook, Verdict, receipt_of
+from edge.triage.requests import Request, RequestBook, Verdict, receipt_of
 from edge.triage.worth import PLAIN, Graded, Worth
 from edge.vision.chips import MAX_REGION_BYTES, cut_region
 from skywarden.errors import StoreError
@@ -42,9 +45,20 @@ class TriageCore:
         book: what operators have asked for.
     """
 
-    def __init__(self, config: TriageConfig, platform_id: str, outbox: Outbox, state: Path) -> None:
+    def __init__(
+        self,
+        config: TriageConfig,
+        platform_id: str,
+        outbox: Outbox,
+        state: Path,
+        *,
+        looks: LooksConfig | None = None,
+        sensors: Sequence[str] = (),
+    ) -> None:
+        """`sensors` are the cameras that a live view may be asked of; without any nobody is refused."""
+        self._looks, self._sensors = looks or LooksConfig(), sensors
         self.frames_dir = state / "frames"
-        self.book = RequestBook(state / "requests.msgpack")
+        self.book = RequestBook(state / "requests.msgpack", live_longest_s=self._looks.live_longest_s)
         self.ladder = Ladder(config, self.book)
         self._config = config
         self._platform_id = platform_id
@@ -85,11 +99,25 @@ class TriageCore:
         """Let go of the thread; what was not cut is asked for again."""
         self._cutter.shutdown(wait=False, cancel_futures=True)
 
-    def control(self, goodput_bytes_per_s: float | None, cap_bytes_per_s: int) -> Control:
-        """What the vision processes are told."""
+    def control(
+        self, goodput_bytes_per_s: float | None, cap_bytes_per_s: int, look_rate: float = 0.0
+    ) -> Control:
+        """What the vision processes are told; `look_rate` is what the link carries at least, bytes a second,
+        0 where no looks are wanted."""
         return Control(
             picture_bytes=self.ladder.picture_bytes(goodput_bytes_per_s, cap_bytes_per_s),
             min_scores=self.book.min_scores(),
+            looks=look_orders(self._looks, self._sensors, look_rate, self.book.live_views()),
+        )
+
+    def why_no_live(self, look_rate: float) -> str | None:
+        """Why a live view that was asked for gets no pictures, in words; `None` when it gets some."""
+        if not self.book.live_views() or look_bytes(self._looks, look_rate):
+            return None
+        needed = least_rate(self._looks) / 1e3
+        return (
+            f"a live view was asked for, but the link is known to carry no more than {look_rate / 1e3:.1f} "
+            f"kB/s; pictures need {needed:.1f} kB/s, so that no alert waits behind them"
         )
 
     def _answer(self, tasking: Tasking, utc_ns: int) -> list[Entry]:
@@ -101,8 +129,23 @@ class TriageCore:
                     return []  # the receipt follows
                 text = "this platform keeps no source frames (triage.frames_max_bytes is 0)"
                 verdict = Verdict("refused", text)
+            if (why := self._why_not_live(tasking)) is not None:
+                verdict = Verdict("refused", why)
             self._note(tasking, verdict, utc_ns)
+            if verdict.state != "refused":
+                return self._receipt(tasking.tasking_id, utc_ns) + self._end(
+                    self.book.ended_by(tasking), utc_ns
+                )
         return self._receipt(tasking.tasking_id, utc_ns)
+
+    def _why_not_live(self, tasking: Tasking) -> str | None:
+        if tasking.kind != "live_view":
+            return None
+        if not self._looks.live_share:
+            return "this platform gives no live views (looks.live_share is 0)"
+        if tasking.sensor_id is not None and self._sensors and tasking.sensor_id not in self._sensors:
+            return f"there is no camera {tasking.sensor_id!r}; there are {', '.join(self._sensors)}"
+        return None
 
     def _begin_to_cut(self, tasking: Tasking) -> None:
         """In a thread: a search on quality of a large picture takes a second. Beyond a few, the station asks
@@ -133,9 +176,12 @@ class TriageCore:
         _log.info("request", tasking_id=tasking.tasking_id, kind=tasking.kind, state=verdict.state)
 
     def _end_what_is_over(self, utc_ns: int) -> list[Entry]:
+        return self._end(self.book.due(utc_ns, self._outbox.holds), utc_ns)
+
+    def _end(self, over: list[tuple[Request, Verdict]], utc_ns: int) -> list[Entry]:
         out: list[Entry] = []
         try:
-            for request, verdict in self.book.due(utc_ns, self._outbox.holds):
+            for request, verdict in over:
                 self.book.note(request.tasking, verdict, utc_ns)
                 out += self._receipt(request.tasking.tasking_id, utc_ns)
         except StoreError as error:

@@ -25,6 +25,7 @@ MAX_REQUESTS = 256
 MAX_IN_FORCE = 64
 MAX_FILE_BYTES = 8_000_000
 KEPT_NS = 7 * 86_400 * 1_000_000_000
+MAX_LIVE_S = 3_600.0
 MAX_EXPIRY_NS = 30 * 86_400 * 1_000_000_000
 
 State = Literal["accepted", "refused", "done"]
@@ -57,8 +58,9 @@ class Verdict:
 class RequestBook:
     """Every request that was heard; what cannot be kept on disk is not accepted."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, live_longest_s: float = MAX_LIVE_S) -> None:
         self._path = path
+        self.live_longest_s = live_longest_s
         self._requests: dict[str, Request] = {}
         self._read()
 
@@ -86,9 +88,42 @@ class RequestBook:
             return Verdict("refused", f"an area of {len(tasking.area)} corners is none")
         if tasking.kind == "follow" and tasking.sighting_id is None and tasking.label is None:
             return Verdict("refused", "following needs a sighting or a label")
+        if tasking.kind == "live_view":
+            return self._judge_live(tasking, utc_ns)
         if tasking.kind == "full_resolution" and tasking.sighting_id is None:
             return Verdict("refused", "a picture at full resolution needs a sighting")
         return Verdict("accepted", _IN_FORCE[tasking.kind])
+
+    def _judge_live(self, tasking: Tasking, utc_ns: int) -> Verdict:
+        if tasking.frames_per_s == 0.0:
+            return Verdict("done", "the live view is off")
+        left_s = (tasking.expires_ns - utc_ns) / 1e9
+        if left_s > self.live_longest_s:
+            return Verdict(
+                "refused", f"a live view of {left_s:.0f} s; at most {self.live_longest_s:.0f} s at a time"
+            )
+        return Verdict("accepted", _IN_FORCE[tasking.kind])
+
+    def live_views(self) -> dict[str, Tasking]:
+        """The live views in force by sensor ("" for all); the one that was asked for last counts."""
+        asked = [one.tasking for one in self.open() if one.tasking.kind == "live_view"]
+        asked.sort(key=lambda tasking: (tasking.time_ns, tasking.tasking_id))
+        return {one.sensor_id or "": one for one in asked}
+
+    def ended_by(self, tasking: Tasking) -> list[tuple[Request, Verdict]]:
+        """The live views that this one takes the place of, or stops: those of its sensor, or all."""
+        if tasking.kind != "live_view":
+            return []
+        is_stop = tasking.frames_per_s == 0.0
+        verdict = Verdict("done", "stopped" if is_stop else "a later request took its place")
+        return [
+            (one, verdict)
+            for one in self.open()
+            if one.tasking.kind == "live_view"
+            and one.tasking.tasking_id != tasking.tasking_id
+            and one.tasking.time_ns <= tasking.time_ns
+            and tasking.sensor_id in (None, one.tasking.sensor_id)
+        ]
 
     def note(
         self, tasking: Tasking, verdict: Verdict, utc_ns: int, *, boot_id: str = "", seq: int = 0
@@ -189,6 +224,7 @@ _IN_FORCE = {
     "mute_area": "what is seen there is logged and waits behind everything else",
     "follow": "every look at it goes first",
     "full_resolution": "on its way",
+    "live_view": "pictures as often as the link allows, until it expires",
 }
 
 

@@ -17,6 +17,7 @@ import structlog
 
 from edge.bus import Alive, Control, ImageNote
 from edge.cameras.frame import CameraFrame
+from edge.looks.maker import LookMaker
 from edge.pose.telemetry import TelemetryNode
 from edge.triage.frame_keeper import FrameKeeper
 from edge.vision.pending import PendingFrames
@@ -122,6 +123,7 @@ class VisionLoop:
         bus: Bus,
         clock: Clock,
         keeper: FrameKeeper | None = None,
+        looks: LookMaker | None = None,
     ) -> None:
         self._settings = settings
         self._node = node
@@ -131,6 +133,7 @@ class VisionLoop:
         self._bus = bus
         self._control_bus = bus if isinstance(bus, ControlBus) else None
         self._keeper = keeper
+        self._look_maker = looks
         self._group_bus = bus if isinstance(bus, GroupBus) else None
         self._clock = clock
         self._looks: queue.Queue[tuple[Look, CameraFrame]] = queue.Queue(maxsize=1)
@@ -201,11 +204,15 @@ class VisionLoop:
         control = self._control_bus.control() if self._control_bus is not None else None
         if control is not None:
             self._node.want(picture_bytes=control.picture_bytes, min_scores=control.min_scores)
+            if self._look_maker is not None:
+                self._look_maker.want(control.looks)
         for health in self._frames.health(self._settings.platform_id):
             self._bus.message(health)
         if item is not None:
             self._read(*item)
         self._hand_over()
+        if self._look_maker is not None and (made := self._look_maker.finished()) is not None:
+            self._bus.message(made)
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._next_alive_ns and now_ns - self._turned_ns < HANG_NS:
             self._give_sign(now_ns)
@@ -227,14 +234,17 @@ class VisionLoop:
 
     def _hand_over(self, *, is_last: bool = False) -> None:
         for seen, pose in self._pending.due(self._clock.monotonic_ns(), is_last=is_last):
-            together = self._node.finish(seen, pose).messages
+            outcome = self._node.finish(seen, pose)
+            together = outcome.messages
             if self._keeper is not None:
                 self._keeper.consider(seen.frame, together)
             if self._group_bus is not None:
                 self._group_bus.send_together(together)
-                continue
-            for message in together:
-                self._bus.message(message)
+            else:
+                for message in together:
+                    self._bus.message(message)
+            if self._look_maker is not None:
+                self._look_maker.consider(seen.frame, outcome, self._clock.monotonic_ns())
 
     def _finish_all(self) -> None:
         item = self._next(0.001)

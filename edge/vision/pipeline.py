@@ -6,23 +6,25 @@ instant, which the caller may have to wait for. Same frames and poses in, same m
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from edge.gaze.gaze import Gaze
-from edge.gaze.outlook import ExpectedTracks, OutlookMaker
+from edge.gaze.outlook import Outlook, OutlookMaker
 from edge.geolocation.box_errors import box_sigma_px, free_edges
 from edge.geolocation.locate import Locations, Locator, bearing_message, position_message
+from edge.models_aboard.bank import DetectorBank, PartLook
 from edge.plots.merge import PlotState
 from edge.plots.node import PlotFrame, PlotNode, PlotSettings, plot_message, surface_under
-from edge.track import Measurements, Tracker, TrackerConfig, TrackState, measurements_of
+from edge.track import Measurements, TrackerConfig, TrackState, measurements_of
 from edge.track.plane import LocalPlane
 from edge.vision.chips import cut_chip
+from edge.vision.followers import Followers, Sight
 from edge.vision.sightings import SightingLog
 from models.detection import DetectionBatch
-from models.detector import Detector, Inference, Looked
+from models.detector import Detector, Inference
 from skywarden import messages
 from skywarden.clock import NS_PER_S
 from skywarden.errors import InputError, ModelError
@@ -110,14 +112,14 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Seen:
-    """A frame and what the detector answered, waiting for the pose at `frame.time_ns`.
+    """A frame and what the detectors answered, waiting for the pose at `frame.time_ns`.
 
-    `looked` is what part of the frame was looked at, `None` for all of it.
+    `looks` says which of them looked, for what, and at which part of the frame.
     """
 
     frame: Frame
     batch: DetectionBatch
-    looked: Looked | None = None
+    looks: tuple[PartLook, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,7 +127,8 @@ class Outcome:
     """What one frame came to: the messages to hand on, and where each of its detections lies.
 
     `locations` is `None` when nothing could be located; `reasons` then holds why, one word per detection.
-    `plots` has what became of shapes, `None` when no detection came with one.
+    `plots` has what became of shapes, `None` when no detection came with one. `track_ids` are those of the
+    confirmed tracks that took detections, by detection; `position_doubt` is why places are suspect.
     """
 
     messages: list[Message]
@@ -133,10 +136,20 @@ class Outcome:
     locations: Locations | None
     reasons: list[str]
     plots: PlotFrame | None = None
+    track_ids: dict[int, str] = field(default_factory=dict)
+    position_doubt: str | None = None
+
+
+class OutlookListener(Protocol):
+    """Who decides where to look."""
+
+    def tell(self, outlook: Outlook | None) -> None:
+        """What the last finished frame showed; `None` when its pose was not known."""
+        ...
 
 
 class VisionNode:
-    """The chain of one sensor: detector, locator, tracker, sighting log."""
+    """The chain of one sensor: detectors, locator, trackers, sighting log."""
 
     def __init__(
         self,
@@ -144,17 +157,21 @@ class VisionNode:
         settings: VisionSettings,
         detector: Detector,
         tracker: TrackerConfig | None = None,
-        gaze: Gaze | None = None,
+        gaze: OutlookListener | None = None,
     ) -> None:
-        """`gaze` hears after every frame what is known of the next one."""
+        """`gaze` hears after every frame what is known of the next one. Of a `DetectorBank` each slot's own
+        limits hold in place of those in `settings`."""
         self._gaze = gaze
         self._outlooks = OutlookMaker()
-        self._expected = ExpectedTracks()
         self._ids = ids
         self._settings = settings
-        self._detector = detector
+        self._bank = DetectorBank.of(
+            detector, min_score=settings.min_score, max_detections=settings.max_detections
+        )
         self._tracker_config = tracker or TrackerConfig()
-        self._tracker = Tracker(self._tracker_config)
+        self._followers = Followers(self._tracker_config)
+        for slot in self._bank.slots:
+            self._followers.claim(slot.labels)
         self._tracked_ns: int | None = None
         self._plane: LocalPlane | None = None
         self._log = SightingLog(interval_s=settings.sighting_interval_s)
@@ -164,14 +181,16 @@ class VisionNode:
         self._locators: dict[tuple[int, int], Locator] = {}
         self._plots = PlotNode(settings.plots)
         self._picture_bytes: int | None = None
-        self._min_scores: dict[str, float] = {}
+        self._track_models: dict[int, str] = {}
+        self._plot_models: dict[int, str] = {}
+        self._taken: dict[int, str] = {}
 
     def want(self, *, picture_bytes: int | None, min_scores: dict[str, float]) -> None:
         """From now on: chips of at most so many bytes, detections from these scores on.
 
         `min_scores` is by label, "" for labels that are not named; without either the settings hold.
         """
-        self._picture_bytes, self._min_scores = picture_bytes, min_scores
+        self._picture_bytes, self._bank.min_scores = picture_bytes, min_scores
 
     def look(self, frame: Frame) -> Look:
         """Run the network, the costly part; a frame with a fault is not looked at.
@@ -181,7 +200,7 @@ class VisionNode:
         if frame.fault is not None:
             return Look(frame=frame, inference=None)
         try:
-            return Look(frame=frame, inference=self._detector.infer(frame.image))
+            return Look(frame=frame, inference=self._bank.infer(frame.image))
         except ModelError:  # the network failed, not the image
             raise
         except InputError:
@@ -190,26 +209,11 @@ class VisionNode:
     def read(self, look: Look) -> Seen:
         """Read the network's answer; may run in another thread than the next `look`."""
         if look.inference is None:
-            return Seen(frame=look.frame, batch=_nothing(self._detector.labels))
-        batch = self._detector.read(look.inference)
-        if self._min_scores:
-            batch = self._wanted(batch)
-        else:
-            batch = _first(batch, int((batch.score >= self._settings.min_score).sum()))
-        batch = _first(batch, self._settings.max_detections)
-        return Seen(frame=look.frame, batch=batch, looked=look.inference.looked)
-
-    def _wanted(self, batch: DetectionBatch) -> DetectionBatch:
-        others = self._min_scores.get("", self._settings.min_score)
-        least = np.array([self._min_scores.get(label, others) for label in batch.labels])
-        kept = np.flatnonzero(batch.score >= least[batch.label_index])
-        return replace(
-            batch,
-            box_px=batch.box_px[kept],
-            score=batch.score[kept],
-            label_index=batch.label_index[kept],
-            shapes=tuple(batch.shapes[index] for index in kept) if any(batch.shapes) else (),
-        )
+            return Seen(frame=look.frame, batch=_nothing(self._bank.labels))
+        batch, looks = self._bank.read_parts(look.inference)
+        for each in looks:
+            self._followers.claim(each.labels)
+        return Seen(frame=look.frame, batch=batch, looks=looks)
 
     def detect(self, frame: Frame) -> Seen:
         """`look` and `read` in one step."""
@@ -218,7 +222,8 @@ class VisionNode:
     def finish(self, seen: Seen, pose: CameraPose | NoPose) -> Outcome:
         """Everything that the frame says once its pose is known (or known to be unknown)."""
         frame, batch = seen.frame, seen.batch
-        out: list[Message] = [self._detections(seen)]
+        # A frame that was nobody's turn says nothing about what is in it.
+        out: list[Message] = [self._detections(seen)] if seen.looks or frame.fault is not None else []
         if frame.fault is not None:  # no look at the world: it shows no ground, and no track was missed in it
             out.append(self._frame_info(frame, reason=frame.fault))
             return Outcome(messages=out, batch=batch, locations=None, reasons=[frame.fault] * len(batch))
@@ -230,23 +235,35 @@ class VisionNode:
                 self._gaze.tell(None)
             known = None if isinstance(pose, NoPose) else pose
             out.append(self._frame_info(frame, reason=reason))
-            out.extend(self._unlocated(seen, range(len(batch)), reasons, None, known))
+            named = np.flatnonzero(~self._followers.explained(batch, None))
+            out.extend(self._unlocated(seen, named.tolist(), reasons, None, known))
             return Outcome(messages=out, batch=batch, locations=None, reasons=reasons)
         points, sigmas = self._points(batch, pose, locator)
         locations = locator.locate(pose, points, sigmas)
         out.append(self._frame_info(frame, locations=locations))
-        out.extend(self._track(seen, pose, locations))
+        sight = self._sight(pose, locator)
+        explained = self._followers.explained(batch, sight)
+        out.extend(self._track(seen, sight, locations, explained))
         reasons = list(locations.status[: len(batch)])
-        lost = [index for index, reason in enumerate(reasons) if reason != "ok"]
+        lost = [index for index, reason in enumerate(reasons) if reason != "ok" and not explained[index]]
         out.extend(self._unlocated(seen, lost, reasons, locations, pose))
         plots = None
         if any(batch.shapes) and (surface := self._surface_under(pose)) is not None:
             plots = self._plots.handle(batch, locator, pose, surface, frame.frame_number)
+            for (row, _), number in plots.numbers.items():
+                self._plot_models[number] = self._model_of(batch, row)
             out.extend(self._plot_message(state, surface) for state in plots.news)
-        if self._gaze is not None and self._plane is not None:
-            _, expected = self._expected.boxes(locator, self._plane, pose)
-            self._gaze.tell(self._outlooks.make(locator, pose, expected))
-        return Outcome(messages=out, batch=batch, locations=locations, reasons=reasons, plots=plots)
+        if self._gaze is not None:
+            self._gaze.tell(self._outlooks.make(locator, pose, self._followers.expected_boxes(sight)))
+        return Outcome(
+            messages=out,
+            batch=batch,
+            locations=locations,
+            reasons=reasons,
+            plots=plots,
+            track_ids=self._taken,
+            position_doubt=pose.doubt,
+        )
 
     def plots(self) -> list[messages.Plot]:
         """Every confirmed plot as it is known by now."""
@@ -264,21 +281,41 @@ class VisionNode:
             platform_id=self._ids.platform_id,
             sortie_id=self._ids.sortie_id,
             sensor_id=self._ids.sensor_id,
-            model_id=self._detector.model_id,
+            model_id=self._plot_models.get(state.number) or self._bank.model_id,
             is_exercise=self._settings.is_exercise,
         )
 
-    def _track(self, seen: Seen, pose: CameraPose, locations: Locations) -> list[Message]:
-        measurements = self._measurements(seen, pose, locations)
+    def _sight(self, pose: CameraPose, locator: Locator) -> Sight:
+        if self._plane is None:
+            self._plane = LocalPlane(pose.latitude_deg, pose.longitude_deg)
+        return Sight(locator, self._plane, pose)
+
+    def _model_of(self, batch: DetectionBatch, row: int) -> str:
+        return batch.model_of(row) or self._bank.model_id
+
+    def _track(
+        self, seen: Seen, sight: Sight, locations: Locations, explained: npt.NDArray[np.bool_]
+    ) -> list[Message]:
+        pose = sight.pose
+        measurements = self._measurements(seen, sight, locations)
+        if explained.any():
+            measurements = measurements.taken(np.flatnonzero(~explained[measurements.detection_index]))
         time_ns = self._tracking_time(seen.frame.time_ns)
-        states = list(self._tracker.update(time_ns, measurements, self._passed_over(seen, pose)))
+        states = self._followers.update(time_ns, measurements, seen.looks, sight)
+        self._taken = {
+            state.detection_index: f"{self._ids.prefix}.t{state.number}"
+            for state in states
+            if state.detection_index is not None and state.status == "confirmed"
+        }
         heights, circles = _heights(locations), locations.ce90_m.tolist()
         for state in states:
             if state.detection_index is not None:
                 self._heights[state.number] = heights[state.detection_index]
-        if self._gaze is not None or seen.looked is not None:
+                self._track_models[state.number] = self._model_of(seen.batch, state.detection_index)
+        is_partial = any(look.looked is not None for look in seen.looks)
+        if self._gaze is not None or is_partial or not self._followers.is_single:
             up_m = [self._heights[state.number][0] for state in states]
-            self._expected.remember(states, up_m, seen.batch.box_px.astype(np.float64))
+            self._followers.remember(states, up_m, seen.batch.box_px.astype(np.float64))
         out: list[Message] = list(self._track_messages([state for state in states if self._is_told(state)]))
         for state in states:
             index = state.detection_index
@@ -296,36 +333,31 @@ class VisionNode:
             self._forget(dropped)
         return out
 
-    def _passed_over(self, seen: Seen, pose: CameraPose) -> list[int]:
-        """Numbers of the tracks that should be in the image, but in no part of it that was looked at."""
-        if seen.looked is None or self._plane is None:
-            return []
-        locator = self._locators[seen.frame.image.shape[1], seen.frame.image.shape[0]]
-        numbers, boxes = self._expected.boxes(locator, self._plane, pose)
-        return [int(number) for number in numbers[~seen.looked.saw(boxes)]]
-
     def _tracking_time(self, time_ns: int) -> int:
         """The frame's time, but never before that of the last; a clock that was set back begins anew."""
         if self._tracked_ns is not None and time_ns < self._tracked_ns - MAX_BACK_NS:
             self._ids = replace(self._ids, clock_steps=self._ids.clock_steps + 1)
-            self._tracker = Tracker(self._tracker_config)
+            self._followers.forget()
             self._log = SightingLog(interval_s=self._settings.sighting_interval_s)
-            for memory in (self._chip_ns, self._told_ns, self._heights):
+            for memory in (
+                self._chip_ns,
+                self._told_ns,
+                self._heights,
+                self._track_models,
+                self._plot_models,
+            ):
                 memory.clear()
             self._plots.begin_anew()
             self._outlooks.begin_anew()
-            self._expected.clear()
             self._tracked_ns = None
         self._tracked_ns = max(time_ns, self._tracked_ns or 0)
         return self._tracked_ns
 
-    def _measurements(self, seen: Seen, pose: CameraPose, locations: Locations) -> Measurements:
-        if self._plane is None:
-            self._plane = LocalPlane(pose.latitude_deg, pose.longitude_deg)
-        camera = self._locators[seen.frame.image.shape[1], seen.frame.image.shape[0]].camera
+    def _measurements(self, seen: Seen, sight: Sight, locations: Locations) -> Measurements:
+        pose, camera = sight.pose, sight.locator.camera
         boxes = seen.batch.box_px.astype(np.float64)
         return measurements_of(
-            self._plane,
+            sight.plane,
             pose,
             locations,
             pixel_rad=self._pixel_sigma(seen.batch, pose, camera) / camera.fx,
@@ -379,6 +411,7 @@ class VisionNode:
             course_deg=state.course_deg if state.is_moving else None,
             speed_mps=state.speed_mps if state.is_moving else None,
             velocity_covariance_en_m2ps2=(vel_ee, vel_en, vel_nn),
+            model_id=self._track_models.get(state.number),
         )
 
     def _look(
@@ -407,7 +440,7 @@ class VisionNode:
             time_ns=frame.time_ns,
             label=batch.labels[batch.label_index[index]],
             score=min(1.0, max(0.0, float(batch.score[index]))),
-            model_id=batch.model_id or self._detector.model_id,
+            model_id=self._model_of(batch, index),
             box_px=(x0, y0, x1, y1),
             position=position,
             bearing=bearing,
@@ -467,6 +500,7 @@ class VisionNode:
             self._chip_ns.pop(number, None)
             self._heights.pop(number, None)
             self._told_ns.pop(number, None)
+            self._track_models.pop(number, None)
 
     def _detections(self, seen: Seen) -> messages.Detections:
         batch = seen.batch
@@ -476,11 +510,13 @@ class VisionNode:
             sensor_id=self._ids.sensor_id,
             frame_number=seen.frame.frame_number,
             time_ns=seen.frame.time_ns,
-            model_id=batch.model_id or self._detector.model_id,
+            model_id=batch.model_id or self._bank.model_id,
             labels=batch.labels,
             box_px_f32=batch.box_px.astype("<f4").tobytes(),
             score_f32=batch.score.astype("<f4").tobytes(),
             label_index_u8=batch.label_index.tobytes(),
+            model_ids=batch.model_ids,
+            model_index_u8=b"" if batch.model_index is None else batch.model_index.tobytes(),
         )
 
     def _frame_info(
@@ -559,18 +595,6 @@ def _with_motion(look: messages.Sighting, state: TrackState) -> messages.Sightin
     (ee, en), (_, nn) = state.velocity_covariance_m2ps2.tolist()
     velocity = (state.east_mps, state.north_mps, ee, en, nn)
     return msgspec.structs.replace(look, motion="moving", velocity_en_mps=velocity)
-
-
-def _first(batch: DetectionBatch, count: int) -> DetectionBatch:
-    if count >= len(batch):
-        return batch
-    return replace(
-        batch,
-        box_px=batch.box_px[:count],
-        score=batch.score[:count],
-        label_index=batch.label_index[:count],
-        shapes=batch.shapes[:count],
-    )
 
 
 def _nothing(labels: tuple[str, ...]) -> DetectionBatch:

@@ -16,6 +16,7 @@ from edge.bus import Endpoints, VisionBus
 from edge.cameras.grabber import NewestFrameGrabber
 from edge.config import EdgeConfig, ModelConfig, PlotConfig, SensorConfig
 from edge.gaze.gaze import Gaze
+from edge.looks.maker import LookIds, LookMaker
 from edge.plots.effects import OutlineSigmas
 from edge.plots.node import PlotSettings
 from edge.pose.telemetry import TelemetryNode
@@ -57,6 +58,7 @@ def run_vision(
     poses = telemetry.pose_buffer(mount=sensor.mount, sigmas=sensor.sigma.pose(), calibration=calibration)
     grabber = NewestFrameGrabber(sensor.camera, clock)
     bus = VisionBus(endpoints, ids.sensor_id)
+    looks = LookMaker(look_ids(config, sensor, ids))
     loop = VisionLoop(
         LoopSettings(
             platform_id=config.platform_id,
@@ -71,6 +73,7 @@ def run_vision(
         bus,
         clock,
         _keeper(config, ids, frames),
+        looks,
     )
     signal.signal(signal.SIGTERM, lambda number, frame: loop.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -80,8 +83,20 @@ def run_vision(
     finally:
         if watch is not None:
             watch.stop()
+        looks.close()
         grabber.stop()
         bus.close()
+
+
+def look_ids(config: EdgeConfig, sensor: SensorConfig, ids: SensorIds) -> LookIds:
+    """Whose looks this sensor's are."""
+    return LookIds(
+        platform_id=ids.platform_id,
+        sortie_id=ids.sortie_id,
+        sensor_id=ids.sensor_id,
+        kind=sensor.camera.kind,
+        is_exercise=config.is_exercise,
+    )
 
 
 def _detector(model: ModelConfig, gaze: Gaze | None) -> tuple[Detector, ModelWatch | None]:

@@ -113,7 +113,8 @@ class Reply(Message, frozen=True, kw_only=True, array_like=True):
     """The ground's answer to batch `number`; without `ack` nothing was committed.
 
     `head` is the farthest signed head of this outbox that the ground holds: an outbox that cannot find it in
-    its own chain is a copy from the past.
+    its own chain is a copy from the past. `takes_looks` says that this station shows looks (older ones would
+    count them as damaged): to others none are sent.
     """
 
     number: Count
@@ -121,6 +122,7 @@ class Reply(Message, frozen=True, kw_only=True, array_like=True):
     ack: Ack | None = None
     head: Head | None = None
     partial: Annotated[tuple[Partial, ...], Meta(max_length=MAX_PARTIAL)] = ()
+    takes_looks: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()

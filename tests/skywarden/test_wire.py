@@ -39,10 +39,11 @@ GOLDENS = {
     "gimbal": "d64f4e0f3352f154",
     "health": "cbe32f8da6bef867",
     "plot": "dcf1635e16325adb",
+    "look": "aab727b9435fa7c5",
     "pose": "cee82de55f8b668e",
     "receipt": "edb122f29b90e7ca",
     "sighting": "ac3d543215d22945",
-    "tasking": "a55a7d12d37fad50",
+    "tasking": "3597e303e2138914",
     "track": "9f071cac35b4100a",
 }
 

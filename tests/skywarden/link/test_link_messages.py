@@ -2,6 +2,7 @@
 
 import hashlib
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,7 +71,7 @@ def test_a_batch_and_a_reply_have_these_very_bytes() -> None:
     assert [hashlib.sha256(data).hexdigest()[:16] for data in found] == GOLDENS
 
 
-GOLDENS = ["e22b8408769507c5", "64b3cc8332cfb3e4"]
+GOLDENS = ["e22b8408769507c5", "47508fa71996dd1e"]
 
 
 def test_a_batch_with_pieces_comes_back_as_it_was() -> None:
@@ -139,3 +140,9 @@ def test_a_damaged_batch_is_refused_or_in_range(place: int, value: int) -> None:
     except WireError:
         return
     assert decode_batch(encode_batch(batch)) == batch
+
+
+def test_a_reply_of_an_older_station_wants_no_looks() -> None:
+    values = msgspec.msgpack.decode(encode_reply(Reply(number=1, ground_ns=NS, takes_looks=True))[1:])
+    older = b"\x02" + msgspec.msgpack.encode(values[:5])
+    assert decode_reply(older) == Reply(number=1, ground_ns=NS, takes_looks=False)

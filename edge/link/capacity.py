@@ -1,0 +1,71 @@
+"""How many bytes a second a link can carry at least, from how long answers took; a plain object.
+
+What is sent at present says little: a wide link that is asked for little carries little. So delays are read.
+The quickest answer of the last minute shows what a small batch needs; a larger one took longer by no less
+than its further bytes over the link's rate, whatever else stood before it. Each answer therefore proves a
+rate, and none proves more than `PROOF_S` allows: below that, differences of delay are noise.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+LOOK_LINK_S = 0.25
+"""A look takes no more of the link than this: so long an alert may stand behind it."""
+PROOF_S = 0.05
+LATE_S = 0.3
+"""An answer that comes so much later than its size explains: the link has become narrow, or is full."""
+_KEPT_S = 15.0
+_FLOOR_S = 60.0
+_MIN_ANSWERS = 5
+_MIN_MORE_BYTES = 100
+_MAX_ANSWERS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    at_s: float
+    size: int
+    delay_s: float
+
+
+@dataclass(slots=True)
+class Capacity:
+    """Handed the size of each answered batch, its delay, and monotonic seconds."""
+
+    _answers: deque[_Answer] = field(default_factory=lambda: deque(maxlen=_MAX_ANSWERS))
+    _proofs: deque[tuple[float, float]] = field(default_factory=deque)
+    _is_late: bool = False
+
+    def answered(self, size: int, delay_s: float, now_s: float) -> None:
+        """A batch of `size` bytes was answered after `delay_s`."""
+        while self._answers and now_s - self._answers[0].at_s > _FLOOR_S:
+            self._answers.popleft()
+        self._answers.append(_Answer(now_s, size, delay_s))
+        least = min(self._answers, key=lambda one: one.delay_s)
+        known = self.bytes_per_s(now_s)
+        expected_s = least.delay_s + (max(0, size - least.size) / known if known else 0.0)
+        self._is_late = known > 0.0 and delay_s > expected_s + LATE_S
+        if self._is_late:
+            self._proofs = deque((at_s, rate / 2.0) for at_s, rate in self._proofs)
+        more = size - least.size
+        if more >= _MIN_MORE_BYTES:
+            self._proofs.append((now_s, more / max(PROOF_S, delay_s - least.delay_s)))
+
+    def bytes_per_s(self, now_s: float) -> float:
+        """The best rate that was proved lately; 0 while little is known."""
+        while self._proofs and now_s - self._proofs[0][0] > _KEPT_S:
+            self._proofs.popleft()
+        if len(self._answers) < _MIN_ANSWERS:
+            return 0.0
+        return max((rate for _, rate in self._proofs), default=0.0)
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether the last answer came as soon as its size lets expect."""
+        return not self._is_late
+
+    def forget(self) -> None:
+        """The link was silent: whatever it could carry before proves nothing."""
+        self._answers.clear()
+        self._proofs.clear()
+        self._is_late = False
