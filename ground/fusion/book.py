@@ -15,11 +15,10 @@ from ground.fusion import association
 from ground.fusion.contact import Contact, ContactChanges, ContactEvent, EventKind
 from ground.fusion.estimate import NS_PER_S
 from ground.fusion.index import CellIndex
-from ground.fusion.labels import GENERIC_LABELS
 from ground.fusion.place import placed
 from ground.fusion.rulings import Rulings
 from ground.fusion.track import FusionTrack
-from skywarden.messages import Sighting
+from skywarden.messages import GENERIC_LABELS, Sighting
 
 
 class ContactBook:

@@ -27,6 +27,11 @@ _STANDING_MPS = 1e-3
 _WILD = 30.0
 """Squared distance of a look from the fit, by its own stated covariance, beyond which it is left out."""
 _LEAST_FOR_WILD = 4
+_MOST_WILD = 0.125
+"""Of all looks; where more lie wildly off, it is the straight line that is wrong and not they."""
+_LIVELIER = (1.0, 10.0, 100.0, 1_000.0)
+"""How much more than usual a thing may steer, least first: a boat that flees in zigzags needs the third."""
+_FIT_SIGMAS = 2.33
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,13 @@ class Estimate:
         return math.sqrt(max(float(self.covariance[0, 0] + self.covariance[1, 1]), 0.0))
 
     @property
+    def is_fitting(self) -> bool:
+        """Whether the residuals are no larger than stated (chi-square, 99 %; Wilson and Hilferty 1931)."""
+        freedom = max(1, self.freedom)
+        cube = 2.0 / (9.0 * freedom)
+        return self.misfit <= freedom * (1.0 - cube + _FIT_SIGMAS * math.sqrt(cube)) ** 3
+
+    @property
     def velocity_distance(self) -> float:
         """Squared Mahalanobis distance of the velocity from standing still (2 degrees of freedom)."""
         return mahalanobis(self.state[2:], self.covariance[2:, 2:])
@@ -72,15 +84,37 @@ def estimate(
 ) -> Estimate:
     """The state at `at_ns` from at least one look, in any order; about 0.3 ms for 30 looks.
 
-    A look that lies wildly off the others (a box of something else) is left out when there are enough.
+    A look that lies wildly off the others (a box of something else) is left out when there are enough. What
+    no straight line explains steers: it is allowed as much more as its looks need, so that the place follows
+    the newest of them and its ellipse says what is not known.
     """
     ordered = sorted(looks, key=lambda look: (look.time_ns, look.sighting_id))
     plane = plane or Plane(ordered[0].latitude_deg, ordered[0].longitude_deg)
-    found, wild = _solved(ordered, at_ns, config, plane, is_static=is_static)
-    if wild and len(ordered) - len(wild) >= max(_LEAST_FOR_WILD - 1, len(ordered) // 2):
-        kept = [look for row, look in enumerate(ordered) if row not in wild]
-        found, _ = _solved(kept, at_ns, config, plane, is_static=is_static)
+    if is_static:
+        return _without_wild(ordered, at_ns, config, plane, None, most_wild=0.5)
+    for liveliness in _LIVELIER:
+        density = config.manoeuvre_m2ps3 * liveliness
+        found = _without_wild(ordered, at_ns, config, plane, density, most_wild=_MOST_WILD)
+        if found.is_fitting:
+            break
     return found
+
+
+def _without_wild(
+    looks: list[Look],
+    at_ns: int,
+    config: ContactsConfig,
+    plane: Plane,
+    density: float | None,
+    most_wild: float,
+) -> Estimate:
+    """One fit, and a second one without the looks that lie wildly off it, where these are few."""
+    found, wild = _solved(looks, at_ns, config, plane, density)
+    if not wild or len(wild) > max(1, round(most_wild * len(looks))) or len(looks) - len(wild) < 3:
+        return found
+    return _solved(
+        [look for row, look in enumerate(looks) if row not in wild], at_ns, config, plane, density
+    )[0]
 
 
 def difference(one: Estimate, two: Estimate, config: ContactsConfig) -> tuple[FloatArray, FloatArray]:
@@ -109,14 +143,16 @@ def mahalanobis(offset: FloatArray, covariance: FloatArray) -> float:
 
 
 def _solved(
-    looks: list[Look], at_ns: int, config: ContactsConfig, plane: Plane, *, is_static: bool
+    looks: list[Look], at_ns: int, config: ContactsConfig, plane: Plane, density: float | None
 ) -> tuple[Estimate, set[int]]:
-    count = len(looks)
+    """The fit with white acceleration of this density (m^2/s^3), `None` for what never moves; and the rows of
+    looks that lie wildly off it."""
+    count, is_static = len(looks), density is None
     parts = parts_of(looks, plane, config)
     seconds = np.array([(look.time_ns - at_ns) / NS_PER_S for look in looks])
     places = np.array([plane.east_north_m(look.latitude_deg, look.longitude_deg) for look in looks])
     sources = [look.source for look in looks]
-    every = _error_covariance(parts, seconds, sources, config, is_static=is_static)
+    every = _error_covariance(parts, seconds, sources, config, density)
     design = np.zeros((count, 2, 4))
     design[:, 0, 0] = design[:, 1, 1] = 1.0
     if not is_static:
@@ -132,8 +168,8 @@ def _solved(
     state = gain @ places.reshape(-1)
     residual = places - design @ state
     stated = parts.own + parts.shared @ parts.shared.transpose(0, 2, 1)
-    if not is_static:
-        stated[:, [0, 1], [0, 1]] += config.manoeuvre_m2ps3 * (np.abs(seconds) ** 3 / 3)[:, None]
+    if density is not None:
+        stated[:, [0, 1], [0, 1]] += density * (np.abs(seconds) ** 3 / 3)[:, None]
     misfits = [mahalanobis(residual[row], stated[row]) for row in range(count)]
     wild = {row for row in range(count) if count >= _LEAST_FOR_WILD and misfits[row] > _WILD}
     misfit = float(residual.reshape(-1) @ np.linalg.solve(every, residual.reshape(-1)))
@@ -154,7 +190,7 @@ def _solved(
 
 
 def _error_covariance(
-    parts: Parts, seconds: FloatArray, sources: list[str], config: ContactsConfig, *, is_static: bool
+    parts: Parts, seconds: FloatArray, sources: list[str], config: ContactsConfig, density: float | None
 ) -> FloatArray:
     """Of all looks together, (2 N, 2 N)."""
     count = len(seconds)
@@ -168,8 +204,8 @@ def _error_covariance(
     every = every + np.outer(common, common).reshape(count, 2, count, 2)
     rows = np.arange(count)
     every[rows, :, rows, :] += parts.own
-    if not is_static:
-        steered = config.manoeuvre_m2ps3 * _steered(seconds)
+    if density is not None:
+        steered = density * _steered(seconds)
         every[:, 0, :, 0] += steered
         every[:, 1, :, 1] += steered
     return every.reshape(2 * count, 2 * count)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ground.config import ContactsConfig
-from ground.fusion.estimate import NS_PER_S, Estimate, estimate, mahalanobis
+from ground.fusion.estimate import NS_PER_S, estimate, mahalanobis
 from ground.fusion.intersection import intersected
 from ground.fusion.looks import Look
 from ground.fusion.plane import Plane
@@ -24,7 +24,6 @@ _LEAST_PER_TRACK = 6
 _SPEED_GATE = 5.991  # chi-square, 2 degrees of freedom, 95 %
 _SPEED_FLOOR_MPS = 0.2
 """What no fit is trusted to know better, per axis: waves, and boxes that grow."""
-_STANDING_SIGMAS = 2.33
 _LEAST_MOVING = 4
 """Looks before a thing is said to move, as aboard: a corner that enters the picture is a place of its own."""
 
@@ -100,16 +99,9 @@ def _stood(tracks: Sequence[FusionTrack], at_ns: int, config: ContactsConfig) ->
     best = min(looks, key=lambda look: look.worth)
     plane = Plane(best.latitude_deg, best.longitude_deg)
     found = estimate(looks, at_ns, config, is_static=True, plane=plane)
-    if not _is_fitting(found):
+    if not found.is_fitting:
         return None
     return _Fit(plane, found.state, found.covariance, found.nearest, len(looks))
-
-
-def _is_fitting(found: Estimate) -> bool:
-    """Whether the residuals are no larger than stated (chi-square, 99 %; Wilson and Hilferty 1931)."""
-    freedom = max(1, found.freedom)
-    cube = 2.0 / (9.0 * freedom)
-    return found.misfit <= freedom * (1.0 - cube + _STANDING_SIGMAS * math.sqrt(cube)) ** 3
 
 
 def _moves(found: _Fit, tracks: Sequence[FusionTrack]) -> bool:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from ground.config import ContactsConfig
 from ground.fusion.estimate import NS_PER_S, Estimate, estimate
-from ground.fusion.labels import GENERIC_LABELS, STATIC_LABELS
+from ground.fusion.labels import STATIC_LABELS
 from ground.fusion.looks import Look, look_of
 from ground.fusion.plane import wrapped_deg
-from skywarden.messages import Label, Motion, Sighting
+from skywarden.messages import GENERIC_LABELS, Label, Motion, Sighting
 
 SLOT_NS = 2 * NS_PER_S
 """Of looks so close together the best one stands for all: what they do not share is the least part."""

@@ -198,6 +198,26 @@ def test_a_wild_look_does_not_pull_the_place_along() -> None:
     assert abs(with_it.position.latitude_deg) < 3.0 * METRE_DEG
 
 
+@pytest.mark.parametrize("until_s", [25, 41, 60])
+def test_a_boat_that_flees_in_zigzags_is_where_it_was_seen_last(until_s: int) -> None:
+    """At 20 m/s, turning by 60 degrees every nine seconds."""
+    north = east = 0.0
+    chance, looks, truth = random.Random(6), [], {}
+    for at_s in range(until_s):
+        course = math.radians(30.0 if at_s // 9 % 2 else -30.0)
+        north, east = north + 20.0 * math.cos(course), east + 20.0 * math.sin(course)
+        place = position(north + chance.gauss(0, 1.5), east + chance.gauss(0, 1.5), 5.0)
+        looks.append(sighting(number=at_s, at_s=at_s, place=place))
+        truth[looks[-1].time_ns] = north, east
+    (found,) = _contacts(looks).values()
+    assert found.position is not None
+    assert found.position_ns is not None
+    north, east = truth[found.position_ns]
+    off_north = found.position.latitude_deg / METRE_DEG - north
+    off_east = (found.position.longitude_deg - 20.0) / METRE_DEG - east
+    assert math.hypot(off_north, off_east) < found.position.ce90_m < 20.0
+
+
 def test_vessels_that_cross_are_two() -> None:
     """At one moment they are at one place; a camera each, so only their courses tell."""
     looks = []
