@@ -60,7 +60,7 @@ def place(north_m: float, east_m: float, along_m: float = 22.0, across_m: float 
 def make_night(folder: Path, *, label: str = "vessel", is_exercise: bool = False) -> Night:
     """The night in `folder`, as a station would have left it."""
     folder.mkdir(parents=True, exist_ok=True)
-    store = SqliteStore(store_path(folder), ContactBook(ContactsConfig()))
+    store = SqliteStore(store_path(folder), ContactBook(ContactsConfig()), is_exercise=is_exercise)
     messages: list[Message] = []
     for number in range(8):
         messages += _looks(number, label if number != 7 else "plot", is_exercise=is_exercise)
