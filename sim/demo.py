@@ -121,6 +121,7 @@ class Demo:
                 state=state,
                 http=self._http,
                 link="127.0.0.1:0",
+                exercise=True,
                 layers=str(layers),
                 ais=AisConfig(source=(_receiver(scenario, ais_port),)),
             )
