@@ -51,9 +51,10 @@ from ground.http.session_routes import Cookie, add_session_routes
 from ground.http.stream import LiveStream
 from ground.http.tasking_routes import add_tasking_routes
 from ground.link.tasking import TaskingDesk
+from ground.looks.routes import LookWords, add_look_routes
 from ground.past.routes import add_past_routes
 from ground.past.store import PastStore
-from ground.picture.live import LivePicture, PlatformState, Thing, TrackState
+from ground.picture.live import LatestLook, LivePicture, PlatformState, Thing, TrackState
 from ground.plans.routes import add_plan_routes
 from ground.report.routes import add_report_routes
 from ground.review.desk import ReviewDesk
@@ -121,6 +122,7 @@ class _Questions:
 
     def __init__(self, station: Station) -> None:
         self._station = station
+        self.looks = LookWords(station.store, station.review)
         self._counts: StoreCounts | None = None
         self._counted_ns = 0
 
@@ -164,6 +166,8 @@ class _Questions:
             return self.contact(value).model_dump_json()
         if isinstance(value, LoggedAlert):
             return view_alert(value).model_dump_json()
+        if isinstance(value, LatestLook):
+            return self.looks.view(value).model_dump_json()
         return self.sighting(value).model_dump_json()
 
     def contact(self, stored: StoredContact) -> views.ContactView:
@@ -213,6 +217,7 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     add_past_routes(app, station.past, station.store, station.ais, station.review, station.clock)
     add_site_routes(app, SiteShelf(station.store, station.contacts))
     add_tasking_routes(app, station.desk, station.store, station.picture, station.clock)
+    add_look_routes(app, station.picture, questions.looks, station.desk, station.clock)
     _add_layer_routes(app, station)
     add_reference_page(app)
     _add_console(app, station)
@@ -399,8 +404,8 @@ def _add_picture_routes(app: FastAPI, station: Station, questions: _Questions, s
             str | None, Query(max_length=32, description="a revision, instead of the header")
         ] = None,
     ) -> Response:
-        """Server-sent events `platform`, `contact`, `track`, `sighting`, `status`; after `resync` fetch the
-        lists anew. The stream ends when its session does."""
+        """Server-sent events `platform`, `contact`, `track`, `sighting`, `alert`, `look`, `status`; after
+        `resync` fetch the lists anew. The stream ends when its session does."""
         text = last_event_id or since
         if text is not None and not text.isdigit():
             text = "0"  # not one of ours: the reader is told to start anew

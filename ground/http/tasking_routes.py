@@ -15,8 +15,11 @@ from ground.picture.live import LivePicture
 from ground.store.reading import StoreReader
 from skywarden.clock import Clock
 from skywarden.errors import InputError
+from skywarden.messages import MAX_LIVE_PER_S, MAX_LOOK_PX, MIN_LOOK_PX
 from skywarden.times import rfc3339
 
+LIVE_LONGEST_S = 1_800.0
+"""What an aircraft as it comes grants; the operator asks again, so that none is forgotten."""
 _ID = r"^[A-Za-z0-9_.:\-]+$"
 _REFUSED: Mapping[int | str, dict[str, Any]] = {
     400: {"model": ErrorView, "description": "No platform could take this request, or too many wait."},
@@ -30,7 +33,9 @@ class AskView(BaseModel):
 
     "full_resolution": the source's own pixels round a sighting, or its whole frame. "threshold": detections
     of a label (or all) from `score` on. "mute_area": what is seen there is logged and waits behind all else.
-    "follow": every look at the object of a sighting, or of a label, goes first.
+    "follow": every look at the object of a sighting, or of a label, goes first. "live_view": small pictures
+    of one camera or all, at most `frames_per_s` and `width_px` wide, for `lifetime_s`, as far as the link
+    allows; 0 a second ends it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -44,6 +49,9 @@ class AskView(BaseModel):
         Field(max_length=256),
     ] = []
     is_whole_frame: bool = False
+    sensor_id: Annotated[str | None, Field(min_length=1, max_length=128, pattern=_ID)] = None
+    frames_per_s: Annotated[float | None, Field(ge=0.0, le=MAX_LIVE_PER_S)] = None
+    width_px: Annotated[int | None, Field(ge=MIN_LOOK_PX, le=MAX_LOOK_PX)] = None
     lifetime_s: Annotated[float, Field(ge=1.0, le=2_592_000.0)] = 3_600.0
     tasking_id: Annotated[str | None, Field(min_length=8, max_length=64, pattern=_ID)] = None
 
@@ -60,6 +68,9 @@ class TaskingView(BaseModel):
     sighting_id: str | None
     label: str | None
     score: float | None
+    sensor_id: str | None
+    frames_per_s: float | None
+    width_px: int | None
     asked: str
     asked_by: str
     expires: str
@@ -104,6 +115,9 @@ def add_tasking_routes(
             score=given.score,
             area=[(latitude_deg, longitude_deg) for longitude_deg, latitude_deg in given.area],
             is_whole_frame=given.is_whole_frame,
+            sensor_id=given.sensor_id,
+            frames_per_s=given.frames_per_s,
+            width_px=given.width_px,
             tasking_id=given.tasking_id,
         )
         return _view(asked, store)
@@ -141,6 +155,8 @@ def _check(given: AskView) -> None:
         raise InputError(f"an area of {len(given.area)} corners is none")
     if given.kind == "follow" and given.sighting_id is None and given.label is None:
         raise InputError("following needs a sighting_id or a label")
+    if given.kind == "live_view" and given.lifetime_s > LIVE_LONGEST_S:
+        raise InputError(f"a live view lasts at most {LIVE_LONGEST_S:.0f} s; ask again when it ends")
 
 
 def _account(request: Request) -> str:
@@ -158,6 +174,9 @@ def _view(asked: AskedTasking, store: StoreReader) -> TaskingView:
         sighting_id=tasking.sighting_id,
         label=tasking.label,
         score=tasking.score,
+        sensor_id=tasking.sensor_id,
+        frames_per_s=tasking.frames_per_s,
+        width_px=tasking.width_px,
         asked=rfc3339(tasking.time_ns),
         asked_by=asked.asked_by,
         expires=rfc3339(tasking.expires_ns),

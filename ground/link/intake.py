@@ -126,7 +126,7 @@ class Intake:
 
     def reply(self, parcel: Parcel, *, is_committed: bool, ground_ns: int) -> bytes:
         """The answer to a parcel's batch; with an acknowledgement only when the parcel was committed."""
-        reply = Reply(number=parcel.batch.number, ground_ns=ground_ns)
+        reply = Reply(number=parcel.batch.number, ground_ns=ground_ns, takes_looks=True)
         standing = self._standing(parcel) if is_committed else None
         if standing is not None:
             reply = Reply(
@@ -135,6 +135,7 @@ class Intake:
                 ack=standing.ack,
                 head=standing.head,
                 partial=standing.partial,
+                takes_looks=True,
             )
         return encode_reply(reply)
 

@@ -27,7 +27,7 @@ from skywarden.errors import LinkError, StoreError
 from skywarden.link import keys
 from skywarden.link.protocol import KIND_BATCH, KIND_REPLY, KIND_TASKING, MAX_BATCH_BYTES, ZAP_DOMAIN
 from skywarden.link.thin import THIN_BOOT
-from skywarden.messages import Chip, FrameInfo, PlatformPose, Sighting, Tasking, TaskingReceipt
+from skywarden.messages import Chip, FrameInfo, Look, PlatformPose, Sighting, Tasking, TaskingReceipt
 from skywarden.topics import TOPICS
 from skywarden.wire import Record, encode
 
@@ -326,6 +326,9 @@ class Receiver:
         )
         sortie_id: str | None = None
         for message in parcel.newest:
+            if isinstance(message, Look):
+                picture.note_look(message, parcel.received_ns)
+                continue
             picture.note_message(message, now_s)
             if isinstance(message, PlatformPose | FrameInfo):
                 sortie_id = message.sortie_id

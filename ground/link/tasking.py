@@ -32,7 +32,7 @@ _RESEND_MAX_S = 60.0
 _HEARD_WITHIN_S = 15.0
 _TICK_S = 0.25
 
-Kind = Literal["full_resolution", "threshold", "mute_area", "follow"]
+Kind = Literal["full_resolution", "threshold", "mute_area", "follow", "live_view"]
 State = Literal["waiting", "accepted", "refused", "done", "expired"]
 
 _VERSION_1 = """
@@ -88,6 +88,9 @@ class TaskingDesk:
         score: float | None = None,
         area: Sequence[LatLon] = (),
         is_whole_frame: bool = False,
+        sensor_id: str | None = None,
+        frames_per_s: float | None = None,
+        width_px: int | None = None,
         tasking_id: str | None = None,
     ) -> AskedTasking:
         """Take a request; it is durable when this returns. The same `tasking_id` again gives the first one.
@@ -107,6 +110,9 @@ class TaskingDesk:
             score=score,
             area=tuple(area),
             is_whole_frame=is_whole_frame,
+            sensor_id=sensor_id,
+            frames_per_s=frames_per_s,
+            width_px=width_px,
         )
         body = encode(tasking)
         decode("tasking", body)  # what the platform would refuse as damaged is refused here

@@ -15,9 +15,9 @@ from typing import Literal
 from ground.alerts.alert import LoggedAlert
 from ground.picture.clocks import PlatformClock, clock_of
 from ground.store.reading import StoredContact, StoredPlatform, StoredSighting
-from skywarden.messages import ClockReport, FrameInfo, Health, Message, PlatformPose, Sighting, Track
+from skywarden.messages import ClockReport, FrameInfo, Health, Look, Message, PlatformPose, Sighting, Track
 
-Kind = Literal["platform", "contact", "track", "sighting", "alert"]
+Kind = Literal["platform", "contact", "track", "sighting", "alert", "look"]
 LonLat = tuple[float, float]
 
 _TRAIL_POINTS = 500
@@ -30,6 +30,7 @@ _MAX_OF_KIND: dict[Kind, int] = {
     "track": 5_000,
     "sighting": 1_000,
     "alert": 1_000,
+    "look": 200,
 }
 
 
@@ -88,7 +89,18 @@ class TrackState:
     trail: deque[LonLat] = field(default_factory=lambda: deque(maxlen=_TRACK_TRAIL_POINTS))
 
 
-Thing = PlatformState | TrackState | StoredContact | StoredSighting | LoggedAlert
+@dataclass(frozen=True, slots=True)
+class LatestLook:
+    """What a camera last showed; kept in memory only. `taken_ns` is by this station's clock, and never later
+    than `received_ns`; `is_time_known` whether the platform's clock was compared with ours."""
+
+    look: Look
+    received_ns: int
+    taken_ns: int
+    is_time_known: bool
+
+
+Thing = PlatformState | TrackState | StoredContact | StoredSighting | LoggedAlert | LatestLook
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +127,7 @@ class LivePicture:
         self._contacts: dict[str, StoredContact] = {}
         self._sightings: dict[str, StoredSighting] = {}
         self._alerts: dict[str, LoggedAlert] = {}
+        self._looks: dict[str, LatestLook] = {}
         self._stale: set[str] = set()
         self._listener: Callable[[], None] | None = None
         self.is_exercise = False
@@ -229,6 +242,39 @@ class LivePicture:
             self._touch("alert", logged.alert.alert_id)
         self.publish()
 
+    def note_look(self, look: Look, received_ns: int) -> None:
+        """A look came; an older one than is held of the same sortie is passed over."""
+        key = f"{look.platform_id}/{look.sensor_id}"
+        with self._lock:
+            held = self._looks.get(key)
+            is_same_flight = held is not None and held.look.sortie_id == look.sortie_id
+            if held is not None and is_same_flight and look.time_ns < held.look.time_ns:
+                return
+            clock = self._platform(look.platform_id).clock
+            ahead_ns = int(clock.offset_s * 1e9) if clock is not None else 0
+            self._looks.pop(key, None)  # the one that was heard of longest ago goes first
+            self._looks[key] = LatestLook(
+                look=look,
+                received_ns=received_ns,
+                taken_ns=min(received_ns, max(0, look.time_ns - ahead_ns)),
+                is_time_known=clock is not None and not clock.is_doubtful,
+            )
+            self._touch("look", key)
+
+    def looks(self) -> list[LatestLook]:
+        """The latest look of every camera, by platform and sensor."""
+        with self._lock:
+            return [self._looks[key] for key in sorted(self._looks)]
+
+    def look(self, platform_id: str, sensor_id: str | None = None) -> LatestLook | None:
+        """The latest look of a camera, or of any camera of the platform."""
+        found = [
+            one
+            for one in self.looks()
+            if one.look.platform_id == platform_id and sensor_id in (None, one.look.sensor_id)
+        ]
+        return max(found, key=lambda one: one.received_ns, default=None)
+
     def tick(self, now_s: float, now_ns: int, stale_s: float, pose_stale_s: float) -> None:
         """Let time pass: tracks that nobody speaks of go, platforms that fall silent count as changed."""
         with self._lock:
@@ -287,6 +333,8 @@ class LivePicture:
             return _copied(self._tracks[key])
         if kind == "alert":
             return self._alerts[key]
+        if kind == "look":
+            return self._looks[key]
         return self._contacts[key] if kind == "contact" else self._sightings[key]
 
     def _touch(self, kind: Kind, key: str) -> None:
@@ -307,6 +355,7 @@ class LivePicture:
         | dict[str, StoredContact]
         | dict[str, StoredSighting]
         | dict[str, LoggedAlert]
+        | dict[str, LatestLook]
     ):
         if kind == "platform":
             return self._platforms
@@ -314,6 +363,8 @@ class LivePicture:
             return self._tracks
         if kind == "alert":
             return self._alerts
+        if kind == "look":
+            return self._looks
         return self._contacts if kind == "contact" else self._sightings
 
     def _platform(self, platform_id: str) -> PlatformState:

@@ -1,0 +1,1 @@
+"""What each camera last showed, and live views that somebody asked for."""
