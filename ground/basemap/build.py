@@ -11,6 +11,7 @@ from typing import Any, Literal
 import apsw
 
 from ground.basemap.archive import MAX_ZOOM, Tile, read_about, tiles_of_zoom, write_pmtiles
+from ground.basemap.relief import write_relief
 from skywarden.errors import InputError
 
 _VECTORS = {".gpkg", ".geojson", ".shp", ".fgb", ".kml"}
@@ -23,10 +24,10 @@ _MAX_TILES = 2_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Built:
-    """What was made: `kind` of layer, how many tiles (0: not counted), zooms, names of vector layers."""
+    """What was made: `kind` of layer, how many tiles (0: not counted), names of vector layers."""
 
     path: Path
-    kind: Literal["vector", "raster"]
+    kind: Literal["vector", "raster", "terrain"]
     tiles: int
     layers: tuple[str, ...]
 
@@ -38,16 +39,22 @@ def build(
     title: str | None = None,
     max_zoom: int | None = None,
     layer: str | None = None,
+    is_terrain: bool = False,
 ) -> Built:
-    """Write `out` (.pmtiles) and beside it the description that the console reads. Raises `InputError`."""
+    """Write `out` (.pmtiles) and beside it the description that the console reads. Raises `InputError`.
+
+    `is_terrain`: `source` (also a folder of files) holds elevations, which the console shades.
+    """
     if out.suffix.lower() != ".pmtiles":
         raise InputError(f"{out.name}: the file to write must end in .pmtiles")
-    if not source.is_file():
+    if not (source.is_file() or (is_terrain and source.is_dir())):
         raise InputError(f"{source} is not a file")
     if max_zoom is not None and not 0 <= max_zoom <= 22:
         raise InputError(f"zoom {max_zoom} is not within 0 to 22")
     suffix = source.suffix.lower()
-    if suffix == ".mbtiles":
+    if is_terrain:
+        built = Built(path=out, kind="terrain", tiles=write_relief(source, out, max_zoom=max_zoom), layers=())
+    elif suffix == ".mbtiles":
         built = _from_mbtiles(source, out)
     elif suffix in _RASTERS:
         built = _from_raster(source, out, max_zoom)
@@ -184,7 +191,7 @@ def _from_raster(source: Path, out: Path, max_zoom: int | None) -> Built:
             if image.count not in (1, 3, 4) or image.dtypes[0] != "uint8":
                 raise InputError(
                     f"{source.name} has {image.count} bands of {image.dtypes[0]}; a picture has 1, 3 or 4 of "
-                    "uint8 (make one with gdal_translate -ot Byte -scale, or gdaldem hillshade)"
+                    "uint8 (elevations: say --terrain; others: gdal_translate -ot Byte -scale)"
                 )
             with WarpedVRT(image, crs="EPSG:3857", add_alpha=image.count != 4) as warped:
                 west, south, east, north = (float(one) for one in warped.bounds)

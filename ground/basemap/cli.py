@@ -15,6 +15,7 @@ For example:
 
     skywarden basemap build charts.gpkg --layer coast --out layers/coast.pmtiles
     skywarden basemap build orthophoto.tif --out layers/orthophoto.pmtiles --title "Orthophoto 2026"
+    skywarden basemap build dem.tif --terrain --out layers/relief.pmtiles
 """,
     default_parameter=Parameter(negative=()),
 )
@@ -29,6 +30,7 @@ def build(
     title: str | None = None,
     layer: str | None = None,
     max_zoom: int | None = None,
+    terrain: bool = False,
     json: bool = False,
 ) -> int:
     """Make one layer of the map; put it into the station's folder of layers and the console shows it.
@@ -37,6 +39,7 @@ def build(
 
         skywarden basemap build charts.gpkg --layer depths --max-zoom 12 --out layers/depths.pmtiles
         skywarden basemap build survey.mbtiles --out layers/survey.pmtiles --json
+        skywarden basemap build srtm --terrain --out layers/relief.pmtiles --title Relief
 
     Parameters
     ----------
@@ -50,6 +53,9 @@ def build(
         Which layer of a file that has several.
     max_zoom
         The finest zoom, 0 to 22; 14 for shapes, the file's own for pictures when not given.
+    terrain
+        The file holds elevations (GeoTIFF in any coordinates, .hgt, .npz, a folder of them): the console
+        shades the relief.
     json
         Print the result as one JSON object.
     """
@@ -57,7 +63,7 @@ def build(
 
     console = Console(stderr=True)
     with console.status(f"tiles of {source.name}"):
-        made = built_from(source, out, title=title, max_zoom=max_zoom, layer=layer)
+        made = built_from(source, out, title=title, max_zoom=max_zoom, layer=layer, is_terrain=terrain)
     if json:
         told = {
             "path": str(made.path),

@@ -88,8 +88,8 @@ def test_mbtiles_keep_their_bytes_and_turn_their_rows(tmp_path: Path) -> None:
 
 
 def test_many_tiles_go_into_leaves_and_all_are_found_again(tmp_path: Path) -> None:
-    side = 1 << 8
-    tiles = [((8, x, y), f"{x}/{y}/{'x' * (x * y % 97)}".encode()) for x in range(side) for y in range(side)]
+    side = 1 << 7
+    tiles = [((7, x, y), f"{x}/{y}/{'x' * (x * y % 97)}".encode()) for x in range(side) for y in range(side)]
     write_pmtiles(tmp_path / "many.pmtiles", tiles, kind="png", bounds=(-180, -85, 180, 85), metadata={})
     assert dict(_tiles(tmp_path / "many.pmtiles")) == {tile_id(tile): data for tile, data in tiles}
 
