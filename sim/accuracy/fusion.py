@@ -3,9 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +15,7 @@ from ground.fusion.contact import Contact
 from sim.accuracy.section import Section
 from sim.accuracy.truth.short_flight import SET_A, SET_B, ErrorSet
 from sim.accuracy.truth.watch import ORIGIN, START_NS, Flight, Sea, make_sea, sightings_of
+from sim.range.score.referee import PictureVerdict, refereed_moments
 from skywarden.clock import NS_PER_S
 from skywarden.geometry.uncertainty import ce90_m
 from skywarden.messages import Sighting
@@ -32,7 +31,6 @@ STEP_S = 5.0
 CUT_M = 60.0
 _CHI_SQUARE_2_90 = 4.605170185988092
 _SHOWN_NS = 15 * NS_PER_S
-_START = datetime(2026, 11, 22, tzinfo=UTC).replace(tzinfo=None)
 
 
 def section(data: Path, scratch: Path) -> Section:
@@ -124,13 +122,15 @@ def _possible(one: FloatArray, two: FloatArray) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupResult:
-    """Stone Soup's verdict over the time of a watch."""
+    """Stone Soup's verdict over the time of a watch, and how many contacts were shown in it."""
 
-    gospa_m: float
-    completeness: float
-    ambiguity: float
-    spuriousness: float
+    verdict: PictureVerdict
     contacts: int
+
+    @property
+    def gospa_m(self) -> float:
+        """Mean over time; infinite where nothing was shown."""
+        return math.inf if self.verdict.gospa_m is None else self.verdict.gospa_m
 
 
 def group_results(seed: int, errors: ErrorSet) -> tuple[GroupResult, GroupResult, GroupResult]:
@@ -143,8 +143,8 @@ def group_results(seed: int, errors: ErrorSet) -> tuple[GroupResult, GroupResult
         Flight(platform_id="b", azimuth_deg=120.0, off_nadir_deg=65.0, path="circling", away_s=(25.0, 35.0)),
     )
     one, two = (sightings_of(rng, sea, flight, errors) for flight in flights)
-    verdicts = [judge(sea, shown_over_time(sea, given)) for given in (one, two, one + two)]
-    return verdicts[0], verdicts[1], verdicts[2]
+    results = [judge(sea, shown_over_time(sea, given)) for given in (one, two, one + two)]
+    return results[0], results[1], results[2]
 
 
 def shown_over_time(sea: Sea, sightings: Sequence[Sighting]) -> list[dict[str, FloatArray]]:
@@ -173,45 +173,17 @@ def shown_over_time(sea: Sea, sightings: Sequence[Sighting]) -> list[dict[str, F
 
 def judge(sea: Sea, shown: Sequence[dict[str, FloatArray]]) -> GroupResult:
     """GOSPA (p 2, cut at 60 m) and SIAP of what was shown, both by Stone Soup."""
-    from stonesoup.dataassociator.tracktotrack import TrackToTruth
-    from stonesoup.measures import Euclidean
-    from stonesoup.metricgenerator.manager import MultiManager
-    from stonesoup.metricgenerator.ospametric import GOSPAMetric
-    from stonesoup.metricgenerator.tracktotruthmetrics import SIAPMetrics
-    from stonesoup.types.groundtruth import GroundTruthPath, GroundTruthState
-    from stonesoup.types.state import GaussianState
-    from stonesoup.types.track import Track
-
-    tracks: dict[str, list[Any]] = {}
-    paths: list[list[Any]] = [[] for _ in sea.places]
-    for step, contacts in enumerate(shown):
-        when = _START + timedelta(seconds=STEP_S * step)
-        for name, state in contacts.items():
-            tracks.setdefault(name, []).append(GaussianState(state, np.eye(4), timestamp=when))
-        for path, place, speed in zip(paths, sea.at(STEP_S * (step + 1)), sea.velocities, strict=True):
-            path.append(GroundTruthState([place[0], speed[0], place[1], speed[1]], timestamp=when))
-    measure = Euclidean((0, 2))
-    gospa = GOSPAMetric(p=2, c=CUT_M, measure=measure, generator_name="gospa", tracks_key="t", truths_key="g")
-    siap = SIAPMetrics(
-        position_measure=measure,
-        velocity_measure=Euclidean((1, 3)),
-        generator_name="siap",
-        tracks_key="t",
-        truths_key="g",
-    )
-    manager = MultiManager([gospa, siap], TrackToTruth(association_threshold=CUT_M, measure=measure))
-    truths = {GroundTruthPath(path) for path in paths}
-    manager.add_data({"g": truths, "t": {Track(tracks[name]) for name in sorted(tracks)}})
-    metrics = manager.generate_metrics()
-    over_time = next(iter(metrics["gospa"].values())).value
-    value = {name: metric.value for name, metric in metrics["siap"].items()}
-    return GroupResult(
-        gospa_m=float(np.mean([each.value["distance"] for each in over_time])),
-        completeness=float(value["SIAP Completeness"]),
-        ambiguity=float(value["SIAP Ambiguity"]),
-        spuriousness=float(value["SIAP Spuriousness"]),
-        contacts=len(tracks),
-    )
+    steps = range(1, len(shown) + 1)
+    there = [
+        {
+            str(number): np.array([place[0], speed[0], place[1], speed[1]])
+            for number, (place, speed) in enumerate(zip(sea.at(STEP_S * step), sea.velocities, strict=True))
+        }
+        for step in steps
+    ]
+    times_ns = [START_NS + round(STEP_S * step * NS_PER_S) for step in steps]
+    verdict = refereed_moments(times_ns, shown, there, cut_m=CUT_M)
+    return GroupResult(verdict=verdict, contacts=len({name for one in shown for name in one}))
 
 
 def _contacts(sightings: Sequence[Sighting]) -> list[Contact]:
@@ -311,15 +283,20 @@ def _group_text() -> list[str]:
         gains.append(1.0 - both.gospa_m / best)
         out.append(
             f"| {number} | {one.gospa_m:.0f}, {two.gospa_m:.0f}, {both.gospa_m:.0f} | {gains[-1]:.0%} "
-            f"| {both.completeness:.2f} | {both.ambiguity:.2f} | {both.spuriousness:.2f} | {both.contacts} |"
+            f"| {both.verdict.completeness:.2f} | {_ambiguity(both):.2f} "
+            f"| {both.verdict.spuriousness:.2f} | {both.contacts} |"
         )
     every = [both for _, _, both in found]
     best_of_all = min(np.mean([each[which].gospa_m for each in found]) for which in (0, 1))
     gain = 1.0 - np.mean([one.gospa_m for one in every]) / best_of_all
     out.append(
-        f"| **mean** | | {gain:.0%} | {np.mean([one.completeness for one in every]):.3f} "
-        f"| {np.mean([one.ambiguity for one in every]):.3f} "
-        f"| {np.mean([one.spuriousness for one in every]):.3f} "
+        f"| **mean** | | {gain:.0%} | {np.mean([one.verdict.completeness for one in every]):.3f} "
+        f"| {np.mean([_ambiguity(one) for one in every]):.3f} "
+        f"| {np.mean([one.verdict.spuriousness for one in every]):.3f} "
         f"| {np.mean([one.contacts for one in every]):.1f} |"
     )
     return out
+
+
+def _ambiguity(found: GroupResult) -> float:
+    return math.nan if found.verdict.ambiguity is None else found.verdict.ambiguity

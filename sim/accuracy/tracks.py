@@ -9,9 +9,10 @@ import numpy as np
 
 from sim.accuracy.section import Section
 from sim.accuracy.truth.short_flight import SET_A, SET_B, ErrorSet
-from sim.accuracy.truth.track_referee import Verdict, judge, make_scene, our_tracks, stonesoup_tracks
+from sim.accuracy.truth.track_referee import judge, make_scene, our_tracks, stonesoup_tracks
 from sim.accuracy.truth.vessel_flight import PATHS, VesselResult, fly
 from sim.bench import track as bench
+from sim.range.score.referee import PictureVerdict
 
 FLIGHTS_PER_PATH = 100
 REFEREE_SEEDS = (1, 2, 3, 4)
@@ -136,8 +137,13 @@ def _association_text() -> list[str]:
     return out
 
 
-def _verdict_row(seed: int, name: str, verdict: Verdict) -> str:
+def _verdict_row(seed: int, name: str, verdict: PictureVerdict) -> str:
+    known = (
+        verdict.gospa_m or math.nan,
+        verdict.ambiguity or math.nan,
+        verdict.position_accuracy_m or math.nan,
+    )
     return (
-        f"| {seed} | {name} | {verdict.gospa_m:.2f} | {verdict.completeness:.3f} | {verdict.ambiguity:.3f} "
-        f"| {verdict.spuriousness:.3f} | {verdict.position_accuracy_m:.2f} |"
+        f"| {seed} | {name} | {known[0]:.2f} | {verdict.completeness:.3f} | {known[1]:.3f} "
+        f"| {verdict.spuriousness:.3f} | {known[2]:.2f} |"
     )

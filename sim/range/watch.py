@@ -79,6 +79,7 @@ class Watched:
     Attributes:
         steps: every frame's outcome, by platform.
         moments: the contacts after each second in which something came in.
+        sentences: AIS as the station heard it, each with its UTC.
         verdicts: the last word of AIS on each contact of the end that may be a vessel.
         notices: what each platform's worker said of its own state.
         plots: every plot as its platform knew it at the end.
@@ -89,6 +90,7 @@ class Watched:
     """
 
     run: Run
+    sentences: Sequence[tuple[int, bytes]] = ()
     steps: dict[str, list[Step]] = field(default_factory=dict)
     moments: list[Moment] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
@@ -124,7 +126,7 @@ class VirtualClock:
 def watch_run(folder: Path, options: WatchOptions | None = None) -> Watched:
     """Fly every platform of a run through the edge chain, and the whole through a station's judgement."""
     options = options or WatchOptions()
-    watched = Watched(run=read_run(folder))
+    watched = Watched(run=read_run(folder), sentences=heard_in(folder) if options.with_ais else ())
     for name, place in sorted(watched.run.flights.items()):
         visit, _, platform = name.rpartition("/")
         there = scenario_of_visit(folder, visit)
@@ -144,7 +146,7 @@ def watch_run(folder: Path, options: WatchOptions | None = None) -> Watched:
         watched.bytes_sent[name] = _bytes_sent(watched.steps[name])
     began = time.process_time()
     with TemporaryDirectory() as scratch, closing(_ais(Path(scratch), watched.run, options)) as ais:
-        _Station(watched, options, ais).run(heard_in(folder) if options.with_ais else [])
+        _Station(watched, options, ais).run(watched.sentences)
     watched.cpu_s["ground"] = time.process_time() - began
     return watched
 

@@ -12,8 +12,10 @@ import msgspec
 import numpy as np
 
 from sim.scenario.cast import Cast, Placed
+from sim.scenario.occlusion import cut_at_overlaps
 from sim.scenario.optics.shutter import Flow, image_flow
 from sim.scenario.platform import CameraState, PlatformTruth
+from sim.scenario.seen import FrameTruth, ObjectTruth
 from sim.scenario.sight import project
 from sim.scenario.world import World
 from skywarden.geometry.camera import CameraModel
@@ -21,49 +23,6 @@ from skywarden.geometry.camera import CameraModel
 TRUTH_JSONL = "truth.jsonl"
 TRUTH_GEOJSON = "truth.geojson"
 MIN_BOX_PX = 2.0
-
-
-class ObjectTruth(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing in one frame.
-
-    `box_px` is x0, y0, x1, y1 (origin at the centre of the upper-left pixel), cut at the image; `visibility`
-    is the share of the uncut box that lies in the image, dimmed by haze; what the relief hides is not listed.
-    `label` is vessel, plot, structure or decoy, `kind` which of them; `doing` says what a vessel is at.
-    `outline_px` are points round a plot, in pixels, not cut at the image; empty for other things, whose
-    `mask_px` is the convex outline of what is drawn.
-    """
-
-    id: str
-    label: str
-    box_px: tuple[float, float, float, float]
-    visibility: float
-    latitude_deg: float
-    longitude_deg: float
-    alt_hae_m: float
-    range_m: float
-    course_deg: float | None = None
-    speed_mps: float | None = None
-    outline_px: tuple[tuple[float, float], ...] = ()
-    mask_px: tuple[tuple[float, float], ...] = ()
-    kind: str = ""
-    doing: str = ""
-    mmsi: str = ""
-
-
-class FrameTruth(msgspec.Struct, frozen=True, kw_only=True):
-    """One frame: where its camera really was, how it really looked, and what it really saw.
-
-    `time_ns` is the exposure; a frame's stamp is later by the camera's lag. The rotation goes row by row.
-    """
-
-    frame_number: int
-    sensor_id: str
-    time_ns: int
-    latitude_deg: float
-    longitude_deg: float
-    alt_hae_m: float
-    rotation_ned_from_camera: tuple[float, ...]
-    objects: tuple[ObjectTruth, ...]
 
 
 class TruthMaker:
@@ -102,7 +61,7 @@ class TruthMaker:
             longitude_deg=state.longitude_deg,
             alt_hae_m=state.alt_hae_m,
             rotation_ned_from_camera=tuple(float(value) for value in state.rotation_ned_from_camera.ravel()),
-            objects=tuple(objects),
+            objects=tuple(cut_at_overlaps(objects)),
         )
 
     def _solid(

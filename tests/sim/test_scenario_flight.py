@@ -21,9 +21,10 @@ from sim.scenario.layers import write_layers
 from sim.scenario.platform import PlatformTruth
 from sim.scenario.render import Renderer
 from sim.scenario.runner import TERRAIN_NAME, render_flight
+from sim.scenario.seen import FrameTruth
 from sim.scenario.sight import Sight, grid_place, project
 from sim.scenario.telemetry import TelemetryMaker
-from sim.scenario.truth import FrameTruth, TruthMaker
+from sim.scenario.truth import TruthMaker
 from sim.scenario.vessels import motion_at
 from sim.scenario.world import World
 from skywarden.errors import ConfigError, FlightError, UsageError

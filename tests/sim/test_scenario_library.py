@@ -16,8 +16,8 @@ from sim.scenario.fleet.transmit import LEAD_S, heard_sentences
 from sim.scenario.flown.looks import LookMaker
 from sim.scenario.land.shapes import outline_of
 from sim.scenario.platform import PlatformTruth
+from sim.scenario.seen import FrameTruth, ObjectTruth
 from sim.scenario.tables.land import Shape
-from sim.scenario.truth import FrameTruth, ObjectTruth
 from sim.scenario.world import World
 from skywarden.ais.reports import PositionReport, StaticReport, read_report
 from skywarden.ais.sentences import SentenceReader

@@ -24,10 +24,11 @@ from sim.scenario.optics.shutter import Flow, Shutter, image_flow
 from sim.scenario.platform import PlatformTruth
 from sim.scenario.render import Renderer
 from sim.scenario.runner import flights_hash, render_flight, sensor_of
+from sim.scenario.seen import FrameTruth
 from sim.scenario.sight import project, seen_places
 from sim.scenario.tables.flying import Convention
 from sim.scenario.telemetry import TelemetryMaker
-from sim.scenario.truth import FrameTruth, TruthMaker
+from sim.scenario.truth import TruthMaker
 from sim.scenario.world import World
 from skywarden.ais.sentences import SentenceReader
 from skywarden.cli import run

@@ -7,12 +7,13 @@ from edge.config import MountConfig, SigmaConfig
 from edge.mavlink_port import MavlinkConfig
 from edge.pose.telemetry import TelemetryNode
 from edge.vision.pipeline import Frame, Outcome, SensorIds, VisionNode, VisionSettings
-from sim.accuracy.standing.told import ToldTrack, thing_at, told_tracks
+from sim.accuracy.standing.told import ToldTrack, told_tracks
 from sim.scenario.description import load_scenario
 from sim.scenario.platform import PlatformTruth
 from sim.scenario.runner import sensor_of
+from sim.scenario.seen import FrameTruth, thing_at
 from sim.scenario.telemetry import TelemetryMaker
-from sim.scenario.truth import FrameTruth, TruthMaker
+from sim.scenario.truth import TruthMaker
 from sim.scenario.world import World
 from tests.edge.eyes import Row, ScriptedDetector
 

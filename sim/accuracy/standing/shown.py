@@ -10,8 +10,7 @@ from edge.vision.pipeline import Outcome
 from ground.config import ContactsConfig
 from ground.fusion.book import ContactBook
 from ground.fusion.contact import Contact
-from sim.accuracy.standing.told import thing_at
-from sim.scenario.truth import FrameTruth
+from sim.scenario.seen import FrameTruth, thing_at
 from skywarden.messages import Sighting
 
 

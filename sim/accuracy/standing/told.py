@@ -10,15 +10,13 @@ import msgspec
 from edge.vision.pipeline import Outcome
 from sim.analyze import AnalyzeOptions, outcomes
 from sim.scenario.runner import TERRAIN_NAME
-from sim.scenario.truth import TRUTH_JSONL, FrameTruth, ObjectTruth
+from sim.scenario.seen import FrameTruth, ObjectTruth, thing_at
+from sim.scenario.truth import TRUTH_JSONL
 from skywarden.geometry.terrain import load_terrain
 from skywarden.messages import Sighting, Track
 
-MARGIN_PX = 6.0
 MIN_SPEED_MPS = 1.0
 """From here on a thing that truth knows counts as under way."""
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(slots=True)
@@ -80,26 +78,9 @@ def told_tracks(found: Iterable[Outcome], truth: Sequence[FrameTruth]) -> list[T
     return [track for _, track in sorted(tracks.items()) if track.speeds_mps]
 
 
-def thing_at(frame: FrameTruth, box_px: Box) -> ObjectTruth | None:
-    """The smallest thing in whose true box, a little widened, the middle of `box_px` lies."""
-    x, y = (box_px[0] + box_px[2]) / 2, (box_px[1] + box_px[3]) / 2
-    over = [each for each in frame.objects if _is_in(each.box_px, x, y)]
-    return min(over, key=_area_px2, default=None)
-
-
 def fly(flight: Path) -> tuple[list[Outcome], list[FrameTruth]]:
     """What a rendered flight came to with the anomaly detector at its own threshold, and its truth."""
     options = AnalyzeOptions(surface=load_terrain(flight / TERRAIN_NAME))
     lines = (flight / TRUTH_JSONL).read_bytes().splitlines()
     truth = [msgspec.json.decode(line, type=FrameTruth) for line in lines]
     return list(outcomes(flight, options)), truth
-
-
-def _is_in(box: Box, x: float, y: float) -> bool:
-    x0, y0, x1, y1 = box
-    return x0 - MARGIN_PX <= x <= x1 + MARGIN_PX and y0 - MARGIN_PX <= y <= y1 + MARGIN_PX
-
-
-def _area_px2(thing: ObjectTruth) -> float:
-    x0, y0, x1, y1 = thing.box_px
-    return (x1 - x0) * (y1 - y0)

@@ -20,8 +20,9 @@ from models.detection import DetectionBatch, PolygonShape, Shape, make_batch
 from sim.scenario.description import Scenario
 from sim.scenario.platform import PlatformTruth
 from sim.scenario.runner import sensor_of
+from sim.scenario.seen import FrameTruth
 from sim.scenario.telemetry import TelemetryMaker
-from sim.scenario.truth import FrameTruth, TruthMaker
+from sim.scenario.truth import TruthMaker
 from sim.scenario.world import World
 from skywarden.geometry.pose import NoPose
 

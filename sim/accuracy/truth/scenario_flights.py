@@ -20,8 +20,9 @@ from edge.pose.telemetry import TelemetryNode
 from sim.scenario.description import Scenario
 from sim.scenario.platform import PlatformTruth
 from sim.scenario.runner import sensor_of
+from sim.scenario.seen import ObjectTruth
 from sim.scenario.telemetry import TelemetryMaker
-from sim.scenario.truth import ObjectTruth, TruthMaker
+from sim.scenario.truth import TruthMaker
 from sim.scenario.world import World
 from skywarden.geometry import geodesy
 from skywarden.geometry.pose import NoPose

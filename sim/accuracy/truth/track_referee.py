@@ -5,7 +5,6 @@ gate. Stone Soup begins a track from every measurement left over and ends it aft
 not been seen three times are left out for both.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.track import Tracker, TrackerConfig, from_covariances
+from sim.range.score.referee import PictureVerdict, refereed
 from skywarden.clock import NS_PER_S
 
 FloatArray = npt.NDArray[np.float64]
@@ -38,17 +38,6 @@ class Scene:
 
     truth: FloatArray
     seen: list[FloatArray]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """Mean GOSPA (p 2, cut at 20 m) over all steps, and SIAP over the whole time."""
-
-    gospa_m: float
-    completeness: float
-    ambiguity: float
-    spuriousness: float
-    position_accuracy_m: float
 
 
 def make_scene(seed: int) -> Scene:
@@ -139,13 +128,8 @@ def stonesoup_tracks(scene: Scene) -> set[Any]:
     return {track for track in every if sum(hasattr(state, "hypothesis") for state in track) >= HITS}
 
 
-def judge(scene: Scene, tracks: set[Any]) -> Verdict:
+def judge(scene: Scene, tracks: set[Any]) -> PictureVerdict:
     """Stone Soup's verdict over tracks of its own type."""
-    from stonesoup.dataassociator.tracktotrack import TrackToTruth
-    from stonesoup.measures import Euclidean
-    from stonesoup.metricgenerator.manager import MultiManager
-    from stonesoup.metricgenerator.ospametric import GOSPAMetric
-    from stonesoup.metricgenerator.tracktotruthmetrics import SIAPMetrics
     from stonesoup.types.groundtruth import GroundTruthPath, GroundTruthState
 
     paths = {
@@ -154,27 +138,7 @@ def judge(scene: Scene, tracks: set[Any]) -> Verdict:
         )
         for which in range(OBJECTS)
     }
-    place = Euclidean((0, 2))
-    gospa = GOSPAMetric(p=2, c=20.0, measure=place, generator_name="gospa", tracks_key="t", truths_key="g")
-    siap = SIAPMetrics(
-        position_measure=place,
-        velocity_measure=Euclidean((1, 3)),
-        generator_name="siap",
-        tracks_key="t",
-        truths_key="g",
-    )
-    manager = MultiManager([gospa, siap], TrackToTruth(association_threshold=20.0, measure=place))
-    manager.add_data({"g": paths, "t": tracks})
-    metrics = manager.generate_metrics()
-    over_time: Sequence[Any] = next(iter(metrics["gospa"].values())).value
-    value = {name: metric.value for name, metric in metrics["siap"].items()}
-    return Verdict(
-        gospa_m=float(np.mean([each.value["distance"] for each in over_time])),
-        completeness=float(value["SIAP Completeness"]),
-        ambiguity=float(value["SIAP Ambiguity"]),
-        spuriousness=float(value["SIAP Spuriousness"]),
-        position_accuracy_m=float(value["SIAP Position Accuracy"]),
-    )
+    return refereed(tracks, paths, cut_m=20.0)
 
 
 def _time(step: int) -> datetime:

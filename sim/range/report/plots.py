@@ -15,7 +15,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
 
-from sim.range.score.measures import CHI_SQUARE_2_90, naming
+from sim.range.score.measures import CHI_SQUARE_2_90
+from sim.range.score.naming import naming
 from sim.range.score.score import Score
 from sim.range.score.truth import METRES_PER_DEG, RunTruth, is_findable
 from sim.range.watch import Watched

@@ -1,23 +1,18 @@
 """The figures of a watch against truth, each a plain function of what was watched and what was true."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ground.ais.verdict import Verdict
-from ground.fusion.contact import Contact
-from sim.range.chain import Step
-from sim.range.score.truth import METRES_PER_DEG, RunTruth, is_findable, looks_of, named
+from sim.range.score.naming import Named
+from sim.range.score.referee import refereed_moments
+from sim.range.score.truth import METRES_PER_DEG, RunTruth, is_findable
 from sim.range.watch import Moment, Watched
 from skywarden.clock import NS_PER_S
-from skywarden.errors import UsageError
-from skywarden.messages import Sighting, Track
+from skywarden.messages import Sighting
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -26,9 +21,6 @@ CUT_M = 60.0
 SHOWN_NS = 60 * NS_PER_S
 MOVING_MPS = 1.0
 """From here on truth counts as under way."""
-ZERO_M = 40.0
-"""A track so far from a thing is not about it; similarity falls evenly to nought there."""
-WORDS = ("matched", "silent", "doubtful", "unheard", "undecided")
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,14 +31,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     recall_by_label: dict[str, float]
     false_per_hour: float
     decoys_per_hour: float
-
-
-class Following(msgspec.Struct, frozen=True, kw_only=True):
-    """Tracks on the ground against truth, by trackeval (HOTA, IDF1, switches of identity)."""
-
-    hota: float | None
-    idf1: float | None
-    switches: int
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,15 +66,6 @@ class Moving(msgspec.Struct, frozen=True, kw_only=True):
     standing_called_moving: int
 
 
-class Ais(msgspec.Struct, frozen=True, kw_only=True):
-    """Verdicts on contacts that are vessels: Brier score over the five words, and the table truth > word."""
-
-    vessels: int
-    brier: float | None
-    table: dict[str, dict[str, int]]
-    false_silent: int
-
-
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """From the first frame in which a vessel could be found to its first alert; `missed` had none."""
 
@@ -99,25 +74,6 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     median_s: float | None
     p90_s: float | None
     false_alerts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Which thing each contact and each track is about; `None` for nothing that truth knows."""
-
-    tracks: Mapping[str, str | None]
-
-    def of(self, contact: Contact) -> str | None:
-        """The thing that most of its tracks are about."""
-        return named(self.tracks.get(track_id) for track_id in contact.track_ids)
-
-
-def naming(truth: RunTruth, watched: Watched) -> Named:
-    """Name every track by what most of its looks show."""
-    looks = looks_of(truth, watched.steps)
-    return Named(
-        {track: named(None if one is None else one.id for one in seen) for track, seen in looks.items()}
-    )
 
 
 def finding(truth: RunTruth, watched: Watched) -> Finding:
@@ -152,25 +108,6 @@ def finding(truth: RunTruth, watched: Watched) -> Finding:
     )
 
 
-def following(truth: RunTruth, watched: Watched) -> Following:
-    """Confirmed tracks as they were told, on the ground, platform by platform in one sequence."""
-    try:
-        from trackeval.metrics import CLEAR, HOTA, Identity
-    except ModuleNotFoundError as error:
-        raise UsageError("scoring needs trackeval and stonesoup: pip install 'skywarden[range]'") from error
-
-    data = _sequence(truth, watched)
-    if not data["num_gt_dets"] or not data["num_tracker_dets"]:
-        return Following(hota=0.0 if data["num_gt_dets"] else None, idf1=None, switches=0)
-    quiet = {"PRINT_CONFIG": False}
-    clear, identity = CLEAR(quiet).eval_sequence(data), Identity(quiet).eval_sequence(data)
-    return Following(
-        hota=round(float(np.mean(HOTA().eval_sequence(data)["HOTA"])), 4),
-        idf1=round(float(identity["IDF1"]), 4),
-        switches=int(clear["IDSW"]),
-    )
-
-
 def picture(truth: RunTruth, watched: Watched, names: Named) -> Picture:
     """What a person saw on the map, second by second, against what had been findable within a minute."""
     shown, there = [], []
@@ -178,9 +115,13 @@ def picture(truth: RunTruth, watched: Watched, names: Named) -> Picture:
         shown.append(_shown(moment))
         there.append(_there(truth, moment.time_ns))
     false = sum(1 for one in watched.contacts if one.sighting_count >= 2 and names.of(one) is None)
-    verdict = _stonesoup(watched, shown, there) if any(there) else dict.fromkeys(_SIAP)
+    times_ns = [moment.time_ns for moment in watched.moments]
+    verdict = refereed_moments(times_ns, shown, there, cut_m=CUT_M) if any(there) else None
     return Picture(
-        **verdict,
+        gospa_m=None if verdict is None else _rounded(verdict.gospa_m, 3),
+        completeness=None if verdict is None else _rounded(verdict.completeness, 4),
+        ambiguity=None if verdict is None else _rounded(verdict.ambiguity, 4),
+        spuriousness=None if verdict is None else _rounded(verdict.spuriousness, 4),
         contacts=len(watched.contacts),
         false_contacts_per_hour=round(false / _hours(watched), 2),
     )
@@ -251,26 +192,6 @@ def moving(truth: RunTruth, watched: Watched, names: Named) -> Moving:
     )
 
 
-def ais(truth: RunTruth, watched: Watched, names: Named) -> Ais:
-    """The last verdict on each contact that is one of the scenario's vessels."""
-    table: dict[str, dict[str, int]] = {}
-    squares = []
-    for contact in watched.contacts:
-        verdict, name = watched.verdicts.get(contact.contact_id), names.of(contact)
-        if verdict is None or name is None or name not in truth.ais:
-            continue
-        true_word = truth.ais[name]
-        row = table.setdefault(true_word, {})
-        row[verdict.word] = row.get(verdict.word, 0) + 1
-        squares.append(_brier(verdict, true_word))
-    return Ais(
-        vessels=len(squares),
-        brier=round(float(np.mean(squares)), 4) if squares else None,
-        table={word: dict(sorted(row.items())) for word, row in sorted(table.items())},
-        false_silent=sum(row.get("silent", 0) for word, row in table.items() if word != "silent"),
-    )
-
-
 def alarm(truth: RunTruth, watched: Watched, names: Named) -> Alarm:
     """Alerts by the thing that they are about."""
     every = {one.contact_id: one for moment in watched.moments for one in moment.contacts}
@@ -294,9 +215,6 @@ def alarm(truth: RunTruth, watched: Watched, names: Named) -> Alarm:
     )
 
 
-_SIAP = ("gospa_m", "completeness", "ambiguity", "spuriousness")
-
-
 def _holds(box: tuple[float, float, float, float], x: float, y: float) -> bool:
     return box[0] - 3.0 <= x <= box[2] + 3.0 and box[1] - 3.0 <= y <= box[3] + 3.0
 
@@ -305,12 +223,12 @@ def _hours(watched: Watched) -> float:
     return max(watched.run.seconds * len(watched.steps) / 3_600.0, 1e-9)
 
 
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
 def _rms(values: Sequence[float]) -> float | None:
     return round(float(np.sqrt(np.mean(np.square(values)))), 3) if values else None
-
-
-def _brier(verdict: Verdict, true_word: str) -> float:
-    return float(sum((getattr(verdict, word) - (word == true_word)) ** 2 for word in WORDS))
 
 
 def _shown(moment: Moment) -> dict[str, FloatArray]:
@@ -353,102 +271,3 @@ def _there(truth: RunTruth, time_ns: int) -> dict[str, FloatArray]:
                 ]
             )
     return found
-
-
-def _stonesoup(
-    watched: Watched, shown: Sequence[dict[str, FloatArray]], there: Sequence[dict[str, FloatArray]]
-) -> dict[str, float | None]:
-    from stonesoup.dataassociator.tracktotrack import TrackToTruth
-    from stonesoup.measures import Euclidean
-    from stonesoup.metricgenerator.manager import MultiManager
-    from stonesoup.metricgenerator.ospametric import GOSPAMetric
-    from stonesoup.metricgenerator.tracktotruthmetrics import SIAPMetrics
-    from stonesoup.types.groundtruth import GroundTruthPath, GroundTruthState
-    from stonesoup.types.state import GaussianState
-    from stonesoup.types.track import Track as SoupTrack
-
-    tracks: dict[str, list[Any]] = {}
-    paths: dict[str, list[Any]] = {}
-    # What went off the map and came back is two pieces: Stone Soup takes a track for one without gaps.
-    pieces, thing_pieces = _pieces(shown), _pieces(there)
-    for moment, contacts, things in zip(watched.moments, pieces, thing_pieces, strict=True):
-        when = datetime.fromtimestamp(moment.time_ns / NS_PER_S, UTC).replace(tzinfo=None)
-        for name, state in contacts.items():
-            tracks.setdefault(name, []).append(GaussianState(state, np.eye(4), timestamp=when))
-        for name, state in things.items():
-            paths.setdefault(name, []).append(GroundTruthState(state, timestamp=when))
-    if not tracks:
-        return {"gospa_m": None, "completeness": 0.0, "ambiguity": None, "spuriousness": 0.0}
-    measure = Euclidean((0, 2))
-    names = {"tracks_key": "t", "truths_key": "g"}
-    gospa = GOSPAMetric(p=2, c=CUT_M, measure=measure, generator_name="gospa", **names)
-    siap = SIAPMetrics(
-        position_measure=measure, velocity_measure=Euclidean((1, 3)), generator_name="siap", **names
-    )
-    manager = MultiManager([gospa, siap], TrackToTruth(association_threshold=CUT_M, measure=measure))
-    manager.add_data(
-        {
-            "g": {GroundTruthPath(path) for path in paths.values()},
-            "t": {SoupTrack(t) for t in tracks.values()},
-        }
-    )
-    metrics = manager.generate_metrics()
-    over_time = next(iter(metrics["gospa"].values())).value
-    value = {name: metric.value for name, metric in metrics["siap"].items()}
-    return {
-        "gospa_m": round(float(np.mean([each.value["distance"] for each in over_time])), 3),
-        "completeness": round(float(value["SIAP Completeness"]), 4),
-        "ambiguity": round(float(value["SIAP Ambiguity"]), 4),
-        "spuriousness": round(float(value["SIAP Spuriousness"]), 4),
-    }
-
-
-def _pieces(told: Sequence[dict[str, FloatArray]]) -> list[dict[str, FloatArray]]:
-    """The same states under names that hold for one stretch of moments without a gap."""
-    found: list[dict[str, FloatArray]] = []
-    numbers: dict[str, int] = {}
-    before: set[str] = set()
-    for states in told:
-        for name in states.keys() - before:
-            numbers[name] = numbers.get(name, 0) + 1
-        found.append({f"{name}#{numbers[name]}": state for name, state in states.items()})
-        before = set(states)
-    return found
-
-
-def _sequence(truth: RunTruth, watched: Watched) -> dict[str, Any]:
-    """The form that trackeval takes: every frame of every platform, one after the other."""
-    told: list[tuple[list[str], list[str], FloatArray]] = []
-    for flight, steps in sorted(watched.steps.items()):
-        for step in steps:
-            told.append(_frame_pairs(truth, flight, step))
-    true_ids = {name: at for at, name in enumerate(sorted({n for names, _, _ in told for n in names}))}
-    track_ids = {name: at for at, name in enumerate(sorted({n for _, names, _ in told for n in names}))}
-    return {
-        "num_timesteps": len(told),
-        "num_gt_ids": len(true_ids),
-        "num_tracker_ids": len(track_ids),
-        "num_gt_dets": sum(len(names) for names, _, _ in told),
-        "num_tracker_dets": sum(len(names) for _, names, _ in told),
-        "gt_ids": [np.array([true_ids[n] for n in names], dtype=int) for names, _, _ in told],
-        "tracker_ids": [np.array([track_ids[n] for n in names], dtype=int) for _, names, _ in told],
-        "similarity_scores": [similarity for _, _, similarity in told],
-    }
-
-
-def _frame_pairs(truth: RunTruth, flight: str, step: Step) -> tuple[list[str], list[str], FloatArray]:
-    frame = truth.frames[flight].get(step.frame_number)
-    things = [one for one in (frame.objects if frame is not None else ()) if is_findable(one)]
-    tracks = [
-        (message.track_id, message.position)
-        for message in step.outcome.messages
-        if isinstance(message, Track) and message.status == "confirmed" and message.position is not None
-    ]
-    near = np.zeros((len(things), len(tracks)))
-    for row, thing in enumerate(things):
-        scale = METRES_PER_DEG * math.cos(math.radians(thing.latitude_deg))
-        for column, (_, position) in enumerate(tracks):
-            east = (position.longitude_deg - thing.longitude_deg) * scale
-            north = (position.latitude_deg - thing.latitude_deg) * METRES_PER_DEG
-            near[row, column] = max(0.0, 1.0 - math.hypot(east, north) / ZERO_M)
-    return [f"{flight}/{one.id}" for one in things], [track_id for track_id, _ in tracks], near

@@ -8,6 +8,9 @@ from sim.range.link import LinkTold
 from sim.range.score import measures
 from sim.range.score.areas import Areas, areas
 from sim.range.score.faults import Faults, faults
+from sim.range.score.following import Following, following
+from sim.range.score.naming import naming
+from sim.range.score.on_ais import Ais, ais
 from sim.range.score.truth import RunTruth, read_truth
 from sim.range.watch import Watched, WatchOptions, receiver_of, watch_run
 
@@ -21,11 +24,11 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     platforms: int
     with_frames: bool
     finding: measures.Finding
-    following: measures.Following
+    following: Following
     picture: measures.Picture
     placing: measures.Placing
     moving: measures.Moving
-    ais: measures.Ais
+    ais: Ais
     alarm: measures.Alarm
     bytes_sent: int
     bytes_by_kind: dict[str, int]
@@ -45,7 +48,7 @@ def score_run(folder: Path, options: WatchOptions | None = None) -> Score:
 
 def judged(truth: RunTruth, watched: Watched) -> Score:
     """The score of a watch that was kept."""
-    names = measures.naming(truth, watched)
+    names = naming(truth, watched)
     kinds: dict[str, int] = {}
     for sent in watched.bytes_sent.values():
         for kind, count in sent.items():
@@ -58,11 +61,11 @@ def judged(truth: RunTruth, watched: Watched) -> Score:
         platforms=len(watched.steps),
         with_frames=watched.run.with_frames,
         finding=measures.finding(truth, watched),
-        following=measures.following(truth, watched),
+        following=following(truth, watched),
         picture=measures.picture(truth, watched, names),
         placing=measures.placing(truth, watched),
         moving=measures.moving(truth, watched, names),
-        ais=measures.ais(truth, watched, names),
+        ais=ais(truth, watched, names),
         alarm=measures.alarm(truth, watched, names),
         bytes_sent=sum(kinds.values()),
         bytes_by_kind=dict(sorted(kinds.items())),

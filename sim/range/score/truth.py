@@ -1,4 +1,4 @@
-"""The truth of a run as the score needs it: what could be found when, where it was, what it is on AIS."""
+"""The truth of a run as the score needs it: what could be found when, and where it was."""
 
 import math
 from bisect import bisect_left
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from sim.accuracy.standing.told import thing_at
 from sim.range.chain import Step
 from sim.scenario.description import Scenario
 from sim.scenario.flown.runs import flown_scenario, read_run
-from sim.scenario.truth import TRUTH_JSONL, FrameTruth, ObjectTruth
+from sim.scenario.seen import FrameTruth, ObjectTruth, thing_at
+from sim.scenario.truth import TRUTH_JSONL
 from skywarden.clock import NS_PER_S
 from skywarden.errors import FlightError
 from skywarden.messages import Sighting
@@ -26,8 +26,6 @@ MIN_VISIBILITY = 0.5
 """A thing can be found in a frame when the root of its box's area, and what shows of it, are so much."""
 
 METRES_PER_DEG = 111_320.0
-AisTruth = str
-"""matched (sends, at its place), silent (sends nothing), doubtful (false place, or a number that two use)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,13 +66,11 @@ class Thing:
 
 @dataclass(kw_only=True, slots=True)
 class RunTruth:
-    """Every frame's truth by flight and number, every thing by id, and what AIS should say of vessels."""
+    """Every frame's truth by flight and number, and every thing by id."""
 
     scenario: Scenario
     frames: Mapping[str, Mapping[int, FrameTruth]]
     things: Mapping[str, Thing]
-    ais: Mapping[str, AisTruth]
-    mmsi: Mapping[str, str]
 
     def thing_of(self, flight: str, sighting: Sighting) -> ObjectTruth | None:
         """What a sighting shows: the smallest true box in which the middle of its box lies."""
@@ -101,13 +97,7 @@ def read_truth(folder: Path) -> RunTruth:
             thing.places.append(_place(frame.time_ns, seen))
             if is_findable(seen):
                 thing.findable_ns.append(frame.time_ns)
-    return RunTruth(
-        scenario=scenario,
-        frames=frames,
-        things=things,
-        ais=_ais_truth(scenario),
-        mmsi={vessel.id: vessel.ais.mmsi for vessel in scenario.vessels if vessel.ais is not None},
-    )
+    return RunTruth(scenario=scenario, frames=frames, things=things)
 
 
 def named(seen: Iterable[str | None]) -> str | None:
@@ -151,17 +141,3 @@ def _place(time_ns: int, seen: ObjectTruth) -> Place:
 
 def _time(frame: FrameTruth) -> int:
     return frame.time_ns
-
-
-def _ais_truth(scenario: Scenario) -> dict[str, AisTruth]:
-    sent = Counter(vessel.ais.mmsi for vessel in scenario.vessels if vessel.ais is not None)
-    found = {}
-    for vessel in scenario.vessels:
-        ais = vessel.ais
-        if ais is None:
-            found[vessel.id] = "silent"
-        elif ais.wrong_from_s is not None or ais.frozen_from_s is not None or sent[ais.mmsi] > 1:
-            found[vessel.id] = "doubtful"
-        else:
-            found[vessel.id] = "matched"
-    return found

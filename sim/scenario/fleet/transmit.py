@@ -13,7 +13,7 @@ import numpy as np
 from ground.ais.hearing import radio_horizon_m
 from ground.ais.motion import expected_interval_s
 from sim.scenario.land.noise import generator
-from sim.scenario.tables.fleet import Ais, Vessel
+from sim.scenario.tables.fleet import Ais, AisReceiver, Vessel
 from sim.scenario.vessels import BEAM_M, LENGTH_M
 from sim.scenario.world import World
 from skywarden.ais.compose import compose_sentences
@@ -45,7 +45,8 @@ def heard_sentences(world: World, seconds: float, *, lead_s: float = LEAD_S) -> 
         assert vessel.ais is not None
         drawn = float(rng.random())
         noise = rng.normal(0.0, _PLACE_SIGMA_M, 2)
-        if drawn > _chance(world, vessel, time_s):
+        motion = world.fleet.motion(vessel.id, time_s)
+        if drawn > chance_of_report(world.scenario.ais, motion.x_m, motion.y_m):
             continue
         time_ns = world.scenario.start_ns + round(time_s * 1e9)
         values = (
@@ -79,12 +80,9 @@ def _instants(
     return found
 
 
-def _chance(world: World, vessel: Vessel, time_s: float) -> float:
-    """That the receiver gets one report."""
-    receiver = world.scenario.ais
-    motion = world.fleet.motion(vessel.id, time_s)
-    away = math.hypot(motion.x_m - receiver.at[0], motion.y_m - receiver.at[1])
-    part = away / radio_horizon_m(receiver.height_m)
+def chance_of_report(receiver: AisReceiver, x_m: float, y_m: float) -> float:
+    """That the receiver gets one report that is sent from there (grid metres)."""
+    part = math.hypot(x_m - receiver.at[0], y_m - receiver.at[1]) / radio_horizon_m(receiver.height_m)
     return (1.0 - receiver.missed) / (1.0 + math.exp((part - 0.9) / 0.06))
 
 

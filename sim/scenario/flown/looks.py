@@ -14,8 +14,8 @@ import numpy as np
 
 from sim.scenario.flown.items import FrameItem, Spoilt
 from sim.scenario.land.noise import generator
+from sim.scenario.seen import FrameTruth, ObjectTruth
 from sim.scenario.tables.place import Sea
-from sim.scenario.truth import FrameTruth, ObjectTruth
 from skywarden.geometry.camera import CameraModel
 
 LOOKS_JSONL = "looks.jsonl"
