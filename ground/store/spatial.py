@@ -2,10 +2,11 @@
 
 A row is (sighting's key, UTC ns, latitude, longitude) with the coordinates as they are, in float64: what is
 found needs no second look. New rows go into a block with their commit. Many small blocks become one, and
-every 65,536 rows are ordered along a Z-curve and cut into leaves of 1,024, each with its box and its times.
-A question looks at the boxes and times of leaves, newest first, and reads only leaves that can matter.
+every 65,536 rows, a segment, are cut into tiles that lie close together, each with its box and its times. A
+question looks at the boxes and times of blocks, newest first, and reads only those that can matter.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,10 +22,14 @@ ROW = np.dtype([("key", "<i8"), ("time_ns", "<i8"), ("latitude_deg", "<f8"), ("l
 Rows = npt.NDArray[np.void]
 
 _SEGMENT = 65_536
-_LEAF = 1_024
+_TILE = 500  # 16,000 bytes: two pages of a new store
 _FAN = 32
-_LEAF_TIER = 9
+_TILED_ROWS = 1_024
+_TILED_TIER = 2
+_SEGMENT_TIER = 9
 _READ_ROWS = 16_384
+_FIRST_BLOCKS = 512
+_READ_BLOCKS = 64
 _END_NS = 2**63 - 1
 
 TABLES = """
@@ -45,9 +50,10 @@ class PlaceWriter:
         self.reload()
 
     def reload(self) -> None:
-        """Read again which blocks are not leaves yet."""
+        """Read again which blocks wait for their segment."""
         self._pending = self._db.execute(
-            "SELECT block_key, tier, size FROM place_blocks WHERE tier < ? ORDER BY block_key", (_LEAF_TIER,)
+            "SELECT block_key, tier, size FROM place_blocks WHERE tier < ? ORDER BY block_key",
+            (_SEGMENT_TIER,),
         ).fetchall()
 
     def add(self, rows: Sequence[tuple[int, int, float, float]] | Rows) -> None:
@@ -57,17 +63,24 @@ class PlaceWriter:
         block = np.array(rows, dtype=ROW)
         if sum(size for _, _, size in self._pending) + len(block) >= _SEGMENT:
             whole = np.concatenate([self._take(self._pending), block])
-            for leaf in _leaves(whole):
-                self._write(leaf, _LEAF_TIER)
+            for tile in _tiles(whole):
+                self._write(tile, _SEGMENT_TIER)
             self._pending = []
             return
-        self._pending.append((self._write(block, 0), 0, len(block)))
-        for tier in (0, 1, 2):
+        self._put(block, 0)
+        for tier in (0, 1):
             small = [one for one in self._pending if one[1] == tier]
             if len(small) >= _FAN:
                 merged = self._take(small)
-                kept = [one for one in self._pending if one[1] != tier]
-                self._pending = [*kept, (self._write(merged, tier + 1), tier + 1, len(merged))]
+                self._pending = [one for one in self._pending if one[1] != tier]
+                self._put(merged, tier + 1)
+
+    def _put(self, rows: Rows, tier: int) -> None:
+        """Write rows that wait for their segment, many of them in tiles already."""
+        is_tiled = tier == _TILED_TIER or len(rows) >= _TILED_ROWS
+        for part in _tiles(rows) if is_tiled else (rows,):
+            reached = _TILED_TIER if is_tiled else tier
+            self._pending.append((self._write(part, reached), reached, len(part)))
 
     def _take(self, blocks: Sequence[tuple[int, int, int]]) -> Rows:
         keys = [key for key, _, _ in blocks]
@@ -91,7 +104,8 @@ def newest_in(
     span = _span(since_ns, until_ns)
     found = np.empty(0, ROW)
     for rows, next_ns in _candidates(db, bbox, span):
-        found = _newest(np.concatenate([found, rows[_is_inside(rows, bbox, span)]]), limit)
+        inside = rows[_is_inside(rows, bbox, span)]
+        found = _newest(np.concatenate([found, inside]) if len(found) else inside, limit)
         if len(found) == limit and found["time_ns"][-1] > next_ns:
             break
     return found
@@ -106,15 +120,18 @@ def count_in(db: Any, bbox: BBox, *, since_ns: int | None = None, until_ns: int 
     """How many rows lie in the box; blocks that lie in it as a whole are not read."""
     span = _span(since_ns, until_ns)
     west, south, east, north = bbox
-    total, partly = 0, []
-    for key, size, first_ns, last_ns, *box in _blocks(db, bbox, span):
-        west_of, east_of, south_of, north_of = box
-        is_wide = west <= west_of and east_of <= east if west <= east else west <= west_of or east_of <= east
-        is_timely = span[0] <= first_ns and last_ns <= span[1]
-        if is_wide and south <= south_of and north_of <= north and is_timely:
-            total += size
-        else:
-            partly.append((key, size))
+    join = "AND" if west <= east else "OR"
+    is_whole = (
+        f"(west >= ? {join} east <= ?) AND south >= ? AND north <= ? AND first_ns >= ? AND last_ns <= ?"
+    )
+    whole = (west, east, south, north, *span)
+    where, values = _overlap(bbox, span)
+    total: int = db.execute(
+        f"SELECT coalesce(sum(size), 0) FROM place_blocks WHERE {where} AND ({is_whole})", (*values, *whole)
+    ).get
+    partly = db.execute(
+        f"SELECT block_key, size FROM place_blocks WHERE {where} AND NOT ({is_whole})", (*values, *whole)
+    ).fetchall()
     for keys in _batches(partly):
         total += int(np.count_nonzero(_is_inside(_read(db, keys), bbox, span)))
     return total
@@ -123,18 +140,24 @@ def count_in(db: Any, bbox: BBox, *, since_ns: int | None = None, until_ns: int 
 def remove(db: Any, keys: npt.NDArray[np.int64], *, until_ns: int) -> int:
     """Take out the rows of these keys; none is newer than `until_ns`. How many there were."""
     blocks = db.execute(
-        "SELECT block_key, tier FROM place_blocks WHERE first_ns <= ? ORDER BY block_key", (until_ns,)
+        "SELECT block_key, tier, size FROM place_blocks WHERE first_ns <= ? ORDER BY block_key", (until_ns,)
     ).fetchall()
     removed = 0
-    for key, tier in blocks:
-        rows = _read(db, [key])
-        kept = rows[~np.isin(rows["key"], keys)]
-        if len(kept) == len(rows):
+    for first in range(0, len(blocks), _READ_BLOCKS):
+        part = blocks[first : first + _READ_BLOCKS]
+        rows = _read(db, [key for key, _, _ in part])
+        is_kept = ~np.isin(rows["key"], keys)
+        if is_kept.all():
             continue
-        removed += len(rows) - len(kept)
-        _delete(db, [key])
-        if len(kept):
-            _write(db, kept, tier)
+        removed += len(rows) - int(np.count_nonzero(is_kept))
+        ends = np.cumsum([size for _, _, size in part])
+        pieces = zip(part, np.split(rows, ends[:-1]), np.split(is_kept, ends[:-1]), strict=True)
+        for (key, tier, _), block, kept in pieces:
+            if kept.all():
+                continue
+            _delete(db, [key])
+            if kept.any():
+                _write(db, block[kept], tier)
     return removed
 
 
@@ -157,7 +180,7 @@ def difference(db: Any) -> str | None:
     """What the index holds otherwise than the sightings, in words; `None` when they agree."""
     keys = [key for (key,) in db.execute("SELECT block_key FROM place_blocks ORDER BY block_key")]
     try:
-        parts = [_read(db, keys[start : start + 64]) for start in range(0, len(keys), 64)]
+        parts = [_read(db, keys[start : start + _READ_BLOCKS]) for start in range(0, len(keys), _READ_BLOCKS)]
     except ValueError as error:
         return f"the index of places does not read ({error})"
     rows = np.sort(np.concatenate([np.empty(0, ROW), *parts]), order="key")
@@ -188,26 +211,46 @@ def _span(since_ns: int | None, until_ns: int | None) -> tuple[int, int]:
     return since_ns if since_ns is not None else 0, until_ns if until_ns is not None else _END_NS
 
 
-def _blocks(db: Any, bbox: BBox, span: tuple[int, int]) -> list[tuple[Any, ...]]:
-    """Blocks that may hold something, that with the newest row first."""
+def _overlap(bbox: BBox, span: tuple[int, int]) -> tuple[str, tuple[float, ...]]:
+    """Which blocks may hold something, as a condition and its values."""
     west, south, east, north = bbox
     join = "AND" if west <= east else "OR"
-    found: list[tuple[Any, ...]] = db.execute(
-        "SELECT block_key, size, first_ns, last_ns, west, east, south, north FROM place_blocks "
-        f"WHERE (east >= ? {join} west <= ?) AND north >= ? AND south <= ? AND last_ns >= ? "
-        "AND first_ns <= ? ORDER BY last_ns DESC",
-        (west, east, south, north, *span),
-    ).fetchall()
-    return found
+    where = f"(east >= ? {join} west <= ?) AND north >= ? AND south <= ? AND last_ns >= ? AND first_ns <= ?"
+    return where, (west, east, south, north, *span)
+
+
+def _blocks(db: Any, bbox: BBox, span: tuple[int, int]) -> Iterator[tuple[int, int, int]]:
+    """Key, size and newest time of blocks that may hold something, that with the newest row first.
+
+    Mostly the first few are enough, so that they are asked for in portions that double.
+    """
+    where, values = _overlap(bbox, span)
+    portion, done = _FIRST_BLOCKS, 0
+    while True:
+        found: list[tuple[int, int, int]] = db.execute(
+            f"SELECT block_key, size, last_ns FROM place_blocks WHERE {where} "
+            "ORDER BY last_ns DESC, block_key LIMIT ? OFFSET ?",
+            (*values, portion, done),
+        ).fetchall()
+        yield from found
+        if len(found) < portion:
+            return
+        done += portion
+        portion *= 2
 
 
 def _candidates(db: Any, bbox: BBox, span: tuple[int, int]) -> Iterator[tuple[Rows, int]]:
     """Rows of some blocks at a time, and the newest time that any block after them holds."""
-    blocks = _blocks(db, bbox, span)
-    done = 0
-    for keys in _batches([(key, size) for key, size, *_ in blocks]):
-        done += len(keys)
-        yield _read(db, keys), blocks[done][3] if done < len(blocks) else -1
+    keys: list[int] = []
+    rows = 0
+    for key, size, last_ns in _blocks(db, bbox, span):
+        if rows >= _READ_ROWS:
+            yield _read(db, keys), last_ns
+            keys, rows = [], 0
+        keys.append(key)
+        rows += size
+    if keys:
+        yield _read(db, keys), -1
 
 
 def _batches(blocks: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
@@ -283,19 +326,16 @@ def _newest(rows: Rows, limit: int) -> Rows:
     return rows[np.lexsort((rows["key"], rows["time_ns"]))[::-1][:limit]]
 
 
-def _leaves(rows: Rows) -> Iterator[Rows]:
-    """Rows along a Z-curve through their own box, in leaves of 1,024."""
-    west, east = rows["longitude_deg"].min(), rows["longitude_deg"].max()
-    south, north = rows["latitude_deg"].min(), rows["latitude_deg"].max()
-    across = ((rows["longitude_deg"] - west) / max(east - west, 1e-12) * 65_535).astype(np.uint64)
-    up = ((rows["latitude_deg"] - south) / max(north - south, 1e-12) * 65_535).astype(np.uint64)
-    ordered = rows[np.argsort(_spread(across) | (_spread(up) << np.uint64(1)), kind="stable")]
-    for start in range(0, len(ordered), _LEAF):
-        yield ordered[start : start + _LEAF]
-
-
-def _spread(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Each of 16 bits moved to twice its place (the Z-curve's, Morton 1966)."""
-    for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
-        values = (values | (values << np.uint64(shift))) & np.uint64(mask)
-    return values
+def _tiles(rows: Rows) -> Iterator[Rows]:
+    """Rows in tiles of at most 248 that lie close together: cut into columns from west to east, and each
+    column from south to north (Leutenegger, Lopez, Edgington: STR, a simple and efficient algorithm for
+    R-tree packing, 1997)."""
+    longitudes, latitudes = rows["longitude_deg"].copy(), rows["latitude_deg"].copy()
+    tiles = math.ceil(math.sqrt(len(rows) / _TILE))
+    column = tiles * _TILE
+    from_west = np.argsort(longitudes, kind="stable")
+    for start in range(0, len(rows), column):
+        places = from_west[start : start + column]
+        ordered = rows[places[np.argsort(latitudes[places], kind="stable")]]
+        for first in range(0, len(ordered), _TILE):
+            yield ordered[first : first + _TILE]

@@ -112,7 +112,8 @@ def ingest_lines(found: Figures) -> list[Line]:
         Line("insertion with places", rtree, found["insert_ratio"], found["goal_insert"], True),
         Line("2,000 newest in a box, p99 ms", "a million", found["viewport_p99_ms"], 10.0, False),
         Line("answers that differ from a full look", scan, found["viewport_wrong"], 0, False),
-        Line("few in a small box", scan, found["scan_ratio"], found["goal_scan"], True),
+        Line("200 in a box of 1 % of the side", scan, found["scan_ratio"], found["goal_scan"], True),
+        Line("2,000 in a box of 5 % of the side", scan, found["scan_ratio_5"], found["goal_scan"], True),
     ]
 
 

@@ -222,7 +222,7 @@ def _questions(folder: Path) -> dict[str, Any]:
     scan = open_for_reading(path)
     chance = np.random.default_rng(3)
     costs: list[float] = []
-    scans, small = [], []
+    ratios: dict[float, list[float]] = {0.01: [], 0.05: []}
     wrong = 0
     try:
         for side in SIDES_DEG:
@@ -234,9 +234,8 @@ def _questions(folder: Path) -> dict[str, Any]:
                 if number < 10:
                     expected = _expected(box, times, latitudes, longitudes)
                     wrong += found.time_ns != times[expected].tolist()
-                if side <= 0.05 and number < 4:
-                    small.append(costs[-1])
-                    scans.append(_scan(scan, box))
+                if side in ratios and number < 6:
+                    ratios[side].append(_scan(scan, box) / costs[-1])
     finally:
         scan.close()
         store.close()
@@ -245,7 +244,8 @@ def _questions(folder: Path) -> dict[str, Any]:
         "viewport_p50_ms": float(p50),
         "viewport_p99_ms": float(p99),
         "viewport_wrong": wrong,
-        "scan_ratio": median(one / other for one, other in zip(scans, small, strict=True)),
+        "scan_ratio": median(ratios[0.01]),
+        "scan_ratio_5": median(ratios[0.05]),
     }
 
 
