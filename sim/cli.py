@@ -31,6 +31,7 @@ app.command("sim.range.cli:score_app", name="score")
 app.command("sim.range.campaign.cli:app", name="campaign")
 app.command("sim.range.golden.cli:app", name="golden")
 app.command("sim.range.diff_cli:app", name="diff")
+app.command("sim.drill.cli:app", name="drill")
 app.command("sim.motion_imagery.cli:misb", name="misb")
 Quiet = Annotated[bool, Parameter(alias="-q", help="No progress bar.")]
 AsJson = Annotated[bool, Parameter(name="--json", help="Print the result as one JSON object.")]

@@ -23,6 +23,7 @@ def edge_toml(
     min_score: float = 0.0,
     model: str = "anomaly",
     is_exercise: bool = False,
+    transport: str = "auto",
 ) -> str:
     """TOML text for one edge with the flight's first sensor, whose images appear in the folder `inbox`.
 
@@ -40,6 +41,7 @@ def edge_toml(
         "[link]",
         f"ground = {_quoted(ground)}",
         f"ground_public_key = {_quoted(ground_key)}",
+        f"transport = {_quoted(transport)}",
         "[recorder]",
         "frames_per_s = 0.5",
         "min_free_bytes = 500000000",
