@@ -1,15 +1,15 @@
 """How many bytes a second a link can carry at least, from how long answers took; a plain object.
 
 What is sent at present says little: a wide link that is asked for little carries little. So delays are read.
-The quickest answer of the last minute shows what a small batch needs; a larger one took longer by no less
-than its further bytes over the link's rate, whatever else stood before it. Each answer therefore proves a
-rate, and none proves more than `PROOF_S` allows: below that, differences of delay are noise.
+The quickest answer of the last minute to a smaller batch shows what that one needs; a larger one took longer
+by no less than its further bytes over the link's rate, whatever else stood before it. Each answer therefore
+proves a rate, and none proves more than `PROOF_S` allows: below that, differences of delay are noise.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
 
-LOOK_LINK_S = 0.25
+LOOK_LINK_S = 0.15
 """A look takes no more of the link than this: so long an alert may stand behind it."""
 PROOF_S = 0.05
 LATE_S = 0.3
@@ -41,15 +41,15 @@ class Capacity:
         while self._answers and now_s - self._answers[0].at_s > _FLOOR_S:
             self._answers.popleft()
         self._answers.append(_Answer(now_s, size, delay_s))
-        least = min(self._answers, key=lambda one: one.delay_s)
         known = self.bytes_per_s(now_s)
-        expected_s = least.delay_s + (max(0, size - least.size) / known if known else 0.0)
+        expected_s = min(one.delay_s for one in self._answers) + (size / known if known else 0.0)
         self._is_late = known > 0.0 and delay_s > expected_s + LATE_S
         if self._is_late:
             self._proofs = deque((at_s, rate / 2.0) for at_s, rate in self._proofs)
-        more = size - least.size
-        if more >= _MIN_MORE_BYTES:
-            self._proofs.append((now_s, more / max(PROOF_S, delay_s - least.delay_s)))
+        smaller = [one for one in self._answers if one.size <= size - _MIN_MORE_BYTES]
+        if smaller:
+            least = min(smaller, key=lambda one: one.delay_s)
+            self._proofs.append((now_s, (size - least.size) / max(PROOF_S, delay_s - least.delay_s)))
 
     def bytes_per_s(self, now_s: float) -> float:
         """The best rate that was proved lately; 0 while little is known."""

@@ -45,6 +45,7 @@ _FRESH_S = 10.0
 _CLOCK_S = 10.0
 _LOOK = "look"
 _MAX_LOOKS = 16
+_PROBE_S = 10.0
 _QUIET_SHARE_S = 0.1
 """A look waits until less than so many seconds' worth of the link is under way."""
 
@@ -242,6 +243,7 @@ class LinkCore:
     _capacity: Capacity = field(default_factory=Capacity)
     _looks: dict[str, bytes] = field(default_factory=dict)
     _takes_looks: bool = False
+    _empty_s: float = -math.inf
     _history: deque[tuple[float, int]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -285,7 +287,7 @@ class LinkCore:
         if self._pace.cap and self._pace.tokens <= 0.0:
             return None
         contents = self._choose(now_s)
-        if not contents and now_s - self._sent_s < self.config.heartbeat_s:
+        if not contents and now_s - self._sent_s < self.config.heartbeat_s and not self._must_probe(now_s):
             return None
         return self._batch(contents, now_s, utc_ns)
 
@@ -385,6 +387,10 @@ class LinkCore:
         used = sum(map(len, contents.records)) + sum(len(one.data) for one in contents.fragments)
         contents.records += self._take_newest(limit - used, may_be_large=not contents and not in_flight)
         return contents or self._take_look(in_flight, now_s)
+
+    def _must_probe(self, now_s: float) -> bool:
+        """Whether an empty batch goes: how soon that is answered shows what the bytes of others cost."""
+        return self._takes_looks and not self._flights and now_s - self._empty_s >= _PROBE_S
 
     def _keep_look(self, sensor_id: str, payload: bytes) -> None:
         """The newest look of each camera; whose was kept longest goes first."""
@@ -558,6 +564,8 @@ class LinkCore:
         if contents.piece is not None:
             self._large[contents.piece.seq].flying.update(contents.piece.units)
         self._sent_s = now_s
+        if not contents:
+            self._empty_s = now_s
         self._counts.records_sent += len(contents.seqs)
         self._counts.records_resent += sum(seq in self._retries for seq in contents.seqs)
         self._counts.pieces_sent += contents.piece is not None
@@ -629,6 +637,7 @@ class LinkCore:
         self._retries.clear()
         self._pace.losses = 0
         self._capacity.forget()
+        self._empty_s = -math.inf
         for large in self._large.values():
             large.flying.clear()
             large.due_s = -math.inf
