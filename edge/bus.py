@@ -15,6 +15,7 @@ import zmq
 from msgspec import Meta
 
 from edge.looks.plan import LookOrder
+from edge.models_aboard.orders import MAX_ORDERS, ModelOrder, ModelsReport
 from skywarden import wire
 from skywarden.errors import WireError
 from skywarden.messages import Count, Finite, Message, TimeNs, Unit
@@ -25,11 +26,12 @@ CONTROL = b"C"
 MESSAGE = b"M"
 ALIVE = b"L"
 IMAGE = b"I"
+MODELS = b"S"
 MAX_LOCAL_BYTES = 64_000_000
 MAX_TOGETHER = 200
 
 _STAMP = struct.Struct("<q")
-_PARTS = {MESSAGE: 4, ALIVE: 3, IMAGE: 4}
+_PARTS = {MESSAGE: 4, ALIVE: 3, IMAGE: 4, MODELS: 3}
 MessageT = TypeVar("MessageT", bound=Message)
 
 
@@ -47,12 +49,13 @@ class Alive(Message, frozen=True, kw_only=True, array_like=True):
 
 class Control(Message, frozen=True, kw_only=True, array_like=True):
     """What the core wants of a vision process: pictures of at most `picture_bytes`, and detections from these
-    scores on (by label; "" for all others), and looks by sensor; one that is not named makes none. Sent once
-    a second."""
+    scores on (by label; "" for all others), and looks by sensor; one that is not named makes none; and
+    orders about models, until they are answered. Sent once a second."""
 
     picture_bytes: Count
     min_scores: Annotated[dict[Annotated[str, Meta(max_length=64)], Unit], Meta(max_length=64)] = {}  # noqa: RUF012
     looks: Annotated[dict[Annotated[str, Meta(max_length=128)], LookOrder], Meta(max_length=64)] = {}  # noqa: RUF012
+    model_orders: Annotated[tuple[ModelOrder, ...], Meta(max_length=MAX_ORDERS)] = ()
 
 
 class ImageNote(Message, frozen=True, kw_only=True, array_like=True):
@@ -189,6 +192,10 @@ class VisionBus:
         """Give a sign of life."""
         self._send(ALIVE, msgspec.msgpack.encode(alive))
 
+    def models(self, report: ModelsReport) -> None:
+        """Tell how the models are."""
+        self._send(MODELS, msgspec.msgpack.encode(report))
+
     def image(self, note: ImageNote, data: bytes) -> None:
         """Hand an encoded image over for the recording."""
         self._send(IMAGE, msgspec.msgpack.encode(note), data)
@@ -228,6 +235,11 @@ def split_result(parts: list[bytes]) -> tuple[bytes, str, list[bytes]]:
 def decode_alive(data: bytes) -> Alive:
     """A sign of life; raises `WireError` when it is none."""
     return _decoded(data, Alive)
+
+
+def decode_models(data: bytes) -> ModelsReport:
+    """How a sensor's models are; raises `WireError` when it is not that."""
+    return _decoded(data, ModelsReport)
 
 
 def decode_note(data: bytes) -> ImageNote:

@@ -1,4 +1,4 @@
-"""`skywarden edge` (run, check, config) and `skywarden locate`."""
+"""`skywarden edge` (run, check, config, model) and `skywarden locate`."""
 
 import sys
 from pathlib import Path
@@ -23,10 +23,12 @@ For example:
 
     skywarden edge check edge.toml
     skywarden edge run edge.toml
+    skywarden edge model status
     SKYWARDEN_EDGE__MAVLINK__CONNECTION=udpin:0.0.0.0:14550 skywarden edge run edge.toml
 """,
     default_parameter=Parameter(negative=()),
 )
+app.command("edge.models_aboard.cli:model", name="model")
 
 
 @app.command
@@ -158,7 +160,8 @@ def _try_parts(settings: "EdgeConfig") -> None:
         sensor.read_calibration()
         if sensor.lens is not None:
             sensor.lens.model()
-        configured_detector(sensor.model)
+        for each in sensor.detectors:
+            configured_detector(each)
 
 
 def _show(place: Path, settings: list[Setting], *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from edge.link.downlink import LinkConfig
 from edge.link.thin_link import ThinLinkConfig
 from edge.looks.config import LooksConfig
 from edge.mavlink_port import MavlinkConfig
+from edge.models_aboard.config import SwapConfig, TurnsConfig
 from edge.track import Tracker, TrackerConfig
 from edge.triage.config import TriageConfig
 from skywarden.config import Config
@@ -181,6 +182,7 @@ class ModelConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Attributes:
         name: a model of the zoo (`skywarden models list`), or the path of a folder of one.
+        slot: what this detector is called in commands and conditions; empty for the model's own name.
         threads: processor threads for inference; leave one core to the rest. 0 takes all cores but one.
         providers: execution providers in order of preference (tensorrt, cuda, openvino, coreml, xnnpack,
             cpu), or auto; one that computes wrongly is passed over, the CPU comes last without being named.
@@ -200,9 +202,13 @@ class ModelConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
             shares of width and height: [[[0.0, 0.9], [0.2, 0.9], [0.1, 1.0]]].
         min_score: detections below are dropped; 0 takes the model's own threshold.
         max_detections: at most so many of the best are kept per frame.
+        classes: labels that are kept; empty for all that the model has.
+        every: it looks at one frame in so many; several detectors are staggered.
+        share: its part of a budget that is short (`turns`), beside those of the other detectors.
     """
 
     name: str = "anomaly"
+    slot: Annotated[str, Meta(max_length=32, pattern=r"^[A-Za-z0-9_\-]*$")] = ""
     threads: Annotated[int, Meta(ge=0, le=64)] = 1
     providers: tuple[Literal["auto", "tensorrt", "cuda", "openvino", "coreml", "xnnpack", "cpu"], ...] = (
         "cpu",
@@ -216,6 +222,9 @@ class ModelConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
     own_parts: Annotated[tuple[Outline, ...], Meta(max_length=16)] = ()
     min_score: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
     max_detections: Annotated[int, Meta(ge=1, le=1000)] = 100
+    classes: Annotated[tuple[Label, ...], Meta(max_length=64)] = ()
+    every: Annotated[int, Meta(ge=1, le=1000)] = 1
+    share: Annotated[float, Meta(gt=0.0, le=1000.0)] = 1.0
 
     def __post_init__(self) -> None:
         """Refuse two budgets at once."""
@@ -226,6 +235,11 @@ class ModelConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def is_tiled(self) -> bool:
         """Whether a frame may be looked at in parts, or parts of it are left out."""
         return self.tile_scale > 0.0 or self.tile_adapt or bool(self.own_parts)
+
+    @property
+    def slot_name(self) -> str:
+        """What this detector is called: its slot, or the name of the model or its folder."""
+        return self.slot or re.sub(r"[^A-Za-z0-9_\-]", "-", Path(self.name).name)[:32] or "main"
 
 
 class SurfaceConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -276,7 +290,9 @@ class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
         camera: where its images come from.
         lens: its geometry; without one there are detections but no positions.
         mount: how it is fixed.
-        model: which detector runs on it.
+        model: which detector runs on it, where there is one.
+        detector: which detectors run on it, where there are several; then `model` is left out.
+        turns: how several detectors share the frames.
         surface: what its rays meet.
         sigma: its error budget.
         calibration: what was found out about its boresight, heading and time.
@@ -288,6 +304,8 @@ class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     lens: LensConfig | None = None
     mount: MountConfig = MountConfig()
     model: ModelConfig = ModelConfig()
+    detector: Annotated[tuple[ModelConfig, ...], Meta(max_length=16)] = ()
+    turns: TurnsConfig = TurnsConfig()
     surface: SurfaceConfig = SurfaceConfig()
     sigma: SigmaConfig = SigmaConfig()
     calibration: CalibrationConfig = CalibrationConfig()
@@ -301,10 +319,20 @@ class SensorConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
                 f"camera.sensor_id is {self.camera.sensor_id!r}; it becomes part of ids and folders: 1 to 32 "
                 "letters, digits, _ and -"
             )
+        if self.detector and self.model != ModelConfig():
+            raise ValueError("sensor.model and sensor.detector are both given; move the model to the list")
+        names = [each.slot_name for each in self.detectors]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two detectors are called the same among {', '.join(names)}; give each a slot")
         try:
             Tracker(self.tracker)
         except ConfigError as error:
             raise ValueError(str(error)) from error
+
+    @property
+    def detectors(self) -> tuple[ModelConfig, ...]:
+        """All detectors, however they are given."""
+        return self.detector or (self.model,)
 
     def read_calibration(self) -> Calibration | None:
         """The calibration that is named; raises `ConfigError` when it is not one, or another sensor's."""
@@ -372,6 +400,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
         state: folder for outbox, keys and flights; empty for systemd's or the user's state folder.
         mavlink: where telemetry comes from.
         sensor: one section per camera.
+        swap: when a model that was staged in flight may take over.
         sighting: when looks become sightings.
         link: the way to the ground.
         thin_link: sightings over the telemetry radio, where there is no IP link.
@@ -386,6 +415,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state: str = ""
     mavlink: MavlinkConfig = MavlinkConfig()
     sensor: tuple[SensorConfig, ...] = ()
+    swap: SwapConfig = SwapConfig()
     sighting: SightingConfig = SightingConfig()
     link: LinkConfig = LinkConfig()
     thin_link: ThinLinkConfig = ThinLinkConfig()

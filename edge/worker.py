@@ -17,9 +17,21 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+import msgspec
 import structlog
 
-from edge.bus import ALIVE, MESSAGE, Alive, CoreBus, Endpoints, decode_alive, decode_note, split_result
+from edge.bus import (
+    ALIVE,
+    MESSAGE,
+    MODELS,
+    Alive,
+    CoreBus,
+    Endpoints,
+    decode_alive,
+    decode_models,
+    decode_note,
+    split_result,
+)
 from edge.conditions import ConditionBoard
 from edge.config import EdgeConfig, SensorConfig
 from edge.link.backlog import Backlog, Entry
@@ -28,6 +40,10 @@ from edge.link.outbox import Outbox
 from edge.link.thin_link import ThinLink
 from edge.mavlink_port import MavlinkPort
 from edge.metrics import Metrics, MetricsServer
+from edge.models_aboard.control_socket import ControlSocket
+from edge.models_aboard.core import ModelsCore
+from edge.models_aboard.desk import CONDITION as MODEL_CONDITION
+from edge.models_aboard.orders import ModelOrder
 from edge.pose.telemetry import TelemetryNode
 from edge.recorder import Recorder
 from edge.supervisor import Child, python_module
@@ -99,6 +115,10 @@ class EdgeWorker:
         self._config_path = config_path
         self._alive: dict[str, Alive] = {}
         self._last_frame: dict[str, int] = {}
+        self._models_dir = state / "models"
+        self._told_orders: tuple[ModelOrder, ...] = ()
+        self._models = ModelsCore([sensor.camera.sensor_id for sensor in config.sensor], clock.monotonic_ns)
+        self._control = ControlSocket(state, self._models)
         self._children = {sensor.camera.sensor_id: self._child(sensor) for sensor in config.sensor}
         self._next_pose_ns = self._next_tend_ns = self._next_status_ns = self._next_control_ns = 0
 
@@ -110,6 +130,7 @@ class EdgeWorker:
         if self._downlink is not None:
             self._downlink.start()
         self._web.start()
+        self._control.start()
         self._notifier.ready(f"sortie {self.sortie_id}")
         log.info(
             "started",
@@ -180,6 +201,8 @@ class EdgeWorker:
             self._alive[sensor_id] = alive
             self._last_frame[sensor_id] = alive.last_frame_number
             self._children[sensor_id].alive(self._clock.monotonic_ns())
+        elif kind == MODELS:
+            self._models.heard(sensor_id, decode_models(rest[0]))
         else:
             note = decode_note(rest[0])
             self._recorder.image(sensor_id, note.frame_number, note.stamp_ns, rest[1], note.suffix)
@@ -199,7 +222,9 @@ class EdgeWorker:
             self._offer(topic_name, message, body)
 
     def _note(self, health: Health) -> None:
-        if health.state == "ok":
+        if health.condition == MODEL_CONDITION:  # each is news: which model flies from now on
+            self._say(health)
+        elif health.state == "ok":
             self._say(self._board.end(health.component, health.condition, health.time_ns, health.text))
         else:
             self._say(
@@ -227,6 +252,7 @@ class EdgeWorker:
             state = child.tend(now_ns)
             if state != "running":
                 self._alive.pop(name, None)
+                self._models.forget(name)
             self._say(
                 self._board.set(
                     state != "running",
@@ -239,6 +265,7 @@ class EdgeWorker:
                     utc_ns,
                 )
             )
+        self._models.tend({name: child.start_count for name, child in self._children.items()})
         self._tend_triage(now_ns)
         self._recorder.tend(now_ns)
         self._port.beat(self._board.worst)
@@ -248,13 +275,15 @@ class EdgeWorker:
     def _tend_triage(self, now_ns: int) -> None:
         """Answer what operators asked for, and tell the vision processes what is wanted of them."""
         self._backlog.append_many(self._triage.tend(self._clock.utc_ns()))
-        if now_ns >= self._next_control_ns:
+        orders = self._models.orders()
+        if now_ns >= self._next_control_ns or orders != self._told_orders:
+            self._told_orders = orders
             self._next_control_ns = now_ns + STATUS_PERIOD_NS
             link = self._downlink.state() if self._downlink is not None else None
             goodput = link.goodput_bytes_per_s if link is not None else None
             rate = link.capacity_bytes_per_s if link is not None and link.is_up and link.takes_looks else 0.0
             control = self._triage.control(goodput, self._config.link.rate_cap_bytes_per_s, rate)
-            self._bus.control(control)
+            self._bus.control(msgspec.structs.replace(control, model_orders=orders))
             why = self._triage.why_no_live(rate) if link is not None and link.is_up else None
             utc_ns = self._clock.utc_ns()
             self._say(self._board.set(why is not None, "looks", "no_room", "degraded", why or "", utc_ns))
@@ -353,7 +382,7 @@ class EdgeWorker:
                 *python_module("edge.vision.process"),
                 *("--config", str(self._config_path), "--sensor", sensor_id, "--sortie", self.sortie_id),
                 *("--telemetry", self._endpoints.telemetry, "--results", self._endpoints.results),
-                *("--frames", str(self._triage.frames_dir)),
+                *("--frames", str(self._triage.frames_dir), "--models", str(self._models_dir)),
                 *("--incarnation", str(start), "--first-frame", str(self._next_frame(sensor_id, start))),
             ]
 
@@ -369,6 +398,8 @@ class EdgeWorker:
 
     def _close(self) -> None:
         self._notifier.stopping()
+        self._models.close()
+        self._control.stop()
         stops: list[Callable[[], object]] = [partial(child.stop, 2.0) for child in self._children.values()]
         stops.append(self._port.stop)
         threads = [threading.Thread(target=stop, name="stop", daemon=True) for stop in stops]

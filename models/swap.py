@@ -161,8 +161,8 @@ class SwappableDetector:
 
     @property
     def state(self) -> SwapState:
-        """single, shadow (both look), ready (waits for `promote`), refused (kept, unused) or probation (may be
-        rolled back)."""
+        """single, shadow (both look), ready (waits for `promote`), refused (kept, but does not look) or
+        probation (may be rolled back)."""
         return self._state
 
     @property
@@ -213,6 +213,12 @@ class SwappableDetector:
         """Put the model of before in charge again; false when it has been let go."""
         with self._lock:
             return self._roll_back(reason)
+
+    def gives_way(self, inference: Inference, error: ModelError) -> bool:
+        """Whether an answer that cannot be read was of a model on probation, which has gone because of it."""
+        with self._lock:
+            is_its = isinstance(inference, SwapInference) and inference.detector is self._active
+            return is_its and self._roll_back(f"its answer cannot be read: {error}")
 
     def take_news(self) -> list[SwapNews]:
         """What happened since the last call, in order."""

@@ -18,6 +18,8 @@ import structlog
 from edge.bus import Alive, Control, ImageNote
 from edge.cameras.frame import CameraFrame
 from edge.looks.maker import LookMaker
+from edge.models_aboard.desk import ModelDesk
+from edge.models_aboard.orders import ModelsReport
 from edge.pose.telemetry import TelemetryNode
 from edge.triage.frame_keeper import FrameKeeper
 from edge.vision.pending import PendingFrames
@@ -29,6 +31,7 @@ log = structlog.get_logger("edge.vision.pipeline")
 
 HANG_NS = 8 * NS_PER_S
 QUEUE_WAIT_S = 0.2
+REPORT_PERIOD_NS = NS_PER_S // 2
 SWITCH_S = 0.0005
 
 
@@ -84,6 +87,15 @@ class ControlBus(Protocol):
 
 
 @runtime_checkable
+class ReportBus(Protocol):
+    """A bus that also takes how the models are."""
+
+    def models(self, report: ModelsReport) -> None:
+        """Hand it on."""
+        ...
+
+
+@runtime_checkable
 class GroupBus(Protocol):
     """A bus that also takes all that a frame came to at once, so that the core wakes once for it."""
 
@@ -124,6 +136,7 @@ class VisionLoop:
         clock: Clock,
         keeper: FrameKeeper | None = None,
         looks: LookMaker | None = None,
+        desk: ModelDesk | None = None,
     ) -> None:
         self._settings = settings
         self._node = node
@@ -134,7 +147,10 @@ class VisionLoop:
         self._control_bus = bus if isinstance(bus, ControlBus) else None
         self._keeper = keeper
         self._look_maker = looks
+        self._desk = desk
         self._group_bus = bus if isinstance(bus, GroupBus) else None
+        self._report_bus = bus if isinstance(bus, ReportBus) else None
+        self._next_report_ns = 0
         self._clock = clock
         self._looks: queue.Queue[tuple[Look, CameraFrame]] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
@@ -206,6 +222,9 @@ class VisionLoop:
             self._node.want(picture_bytes=control.picture_bytes, min_scores=control.min_scores)
             if self._look_maker is not None:
                 self._look_maker.want(control.looks)
+            if self._desk is not None:
+                for order in control.model_orders:
+                    self._desk.order(order)
         for health in self._frames.health(self._settings.platform_id):
             self._bus.message(health)
         if item is not None:
@@ -213,9 +232,21 @@ class VisionLoop:
         self._hand_over()
         if self._look_maker is not None and (made := self._look_maker.finished()) is not None:
             self._bus.message(made)
+        self._tell_of_models()
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._next_alive_ns and now_ns - self._turned_ns < HANG_NS:
             self._give_sign(now_ns)
+
+    def _tell_of_models(self) -> None:
+        """What changed, at once; how all of it is, twice a second."""
+        if self._desk is None:
+            return
+        for health in self._desk.take_health():
+            self._bus.message(health)
+        now_ns = self._clock.monotonic_ns()
+        if self._report_bus is not None and now_ns >= self._next_report_ns:
+            self._next_report_ns = now_ns + REPORT_PERIOD_NS
+            self._report_bus.models(self._desk.report())
 
     def _next(self, timeout_s: float) -> tuple[Look, CameraFrame] | None:
         try:

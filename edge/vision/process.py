@@ -14,21 +14,19 @@ import structlog
 
 from edge.bus import Endpoints, VisionBus
 from edge.cameras.grabber import NewestFrameGrabber
-from edge.config import EdgeConfig, ModelConfig, PlotConfig, SensorConfig
-from edge.gaze.gaze import Gaze
+from edge.config import EdgeConfig, PlotConfig, SensorConfig
 from edge.looks.maker import LookIds, LookMaker
+from edge.models_aboard.desk import DeskIds
+from edge.models_aboard.opening import open_models
 from edge.plots.effects import OutlineSigmas
 from edge.plots.node import PlotSettings
 from edge.pose.telemetry import TelemetryNode
 from edge.triage.frame_keeper import FrameKeeper
 from edge.triage.frame_ring import FrameRing
-from edge.vision.detectors import ModelWatch, configured_detector, configured_gaze, log_loaded
 from edge.vision.loop import LoopSettings, VisionLoop
 from edge.vision.pending import PendingFrames
 from edge.vision.pipeline import SensorIds, VisionNode, VisionSettings
-from models.detector import Detector
 from models.session import threads_beside_others
-from models.swap import SwappableDetector
 from skywarden.clock import SystemClock
 from skywarden.config import load_config
 from skywarden.errors import ConfigError, SkywardenError
@@ -46,13 +44,15 @@ def run_vision(
     endpoints: Endpoints,
     first_frame: int,
     frames: Path | None = None,
+    models: Path | None = None,
 ) -> None:
     """Build one sensor's chain and work until told to stop, or until the core is gone."""
     clock = SystemClock()
     core_pid = os.getppid()
-    cv2.setNumThreads(sensor.model.threads or threads_beside_others())
-    gaze = configured_gaze(sensor.model) if sensor.model.is_tiled else None
-    detector, watch = _detector(sensor.model, gaze)
+    threads = [each.threads or threads_beside_others() for each in sensor.detectors]
+    cv2.setNumThreads(max(threads))
+    desk_ids = DeskIds(platform_id=ids.platform_id, sensor_id=ids.sensor_id, incarnation=ids.incarnation)
+    opened = open_models(sensor, config.swap, desk_ids, models, clock)
     telemetry = TelemetryNode(config.mavlink, platform_id=config.platform_id)
     calibration = sensor.read_calibration()
     poses = telemetry.pose_buffer(mount=sensor.mount, sigmas=sensor.sigma.pose(), calibration=calibration)
@@ -66,7 +66,7 @@ def run_vision(
             record_fps=config.recorder.frames_per_s if config.recorder.is_on else 0.0,
             jpeg_quality=config.recorder.jpeg_quality,
         ),
-        VisionNode(ids, vision_settings(config, sensor), detector, sensor.tracker, gaze),
+        VisionNode(ids, vision_settings(config, sensor), opened.bank, sensor.tracker, opened.gaze),
         grabber,
         telemetry,
         PendingFrames(poses, wait_s=config.sighting.pose_wait_s),
@@ -74,15 +74,16 @@ def run_vision(
         clock,
         _keeper(config, ids, frames),
         looks,
+        opened.desk,
     )
     signal.signal(signal.SIGTERM, lambda number, frame: loop.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     grabber.start()
+    opened.desk.start()
     try:
         loop.run(is_orphan=lambda: os.getppid() != core_pid)
     finally:
-        if watch is not None:
-            watch.stop()
+        opened.desk.stop()
         looks.close()
         grabber.stop()
         bus.close()
@@ -97,18 +98,6 @@ def look_ids(config: EdgeConfig, sensor: SensorConfig, ids: SensorIds) -> LookId
         kind=sensor.camera.kind,
         is_exercise=config.is_exercise,
     )
-
-
-def _detector(model: ModelConfig, gaze: Gaze | None) -> tuple[Detector, ModelWatch | None]:
-    """The configured detector, and who looks for another one where the configuration names a folder."""
-    detector = configured_detector(model, gaze=gaze)
-    log_loaded(detector)
-    if not model.next:
-        return detector, None
-    swappable = SwappableDetector(detector)
-    watch = ModelWatch(Path(model.next), swappable, lambda place: configured_detector(model, place, gaze))
-    watch.start()
-    return swappable, watch
 
 
 def _keeper(config: EdgeConfig, ids: SensorIds, frames: Path | None) -> FrameKeeper | None:
@@ -129,8 +118,6 @@ def vision_settings(config: EdgeConfig, sensor: SensorConfig) -> VisionSettings:
         surface=surface_of(sensor),
         level_sigma_m=LEVEL_SIGMA_M if sensor.sigma.surface_m is None else sensor.sigma.surface_m,
         pixel_sigma_px=sensor.sigma.pixel_px,
-        min_score=sensor.model.min_score,
-        max_detections=sensor.model.max_detections,
         sighting_interval_s=config.sighting.interval_s,
         chip_interval_s=config.sighting.chip_interval_s,
         is_exercise=config.is_exercise,
@@ -186,6 +173,7 @@ def main() -> None:
     for name in ("--config", "--sensor", "--sortie", "--telemetry", "--results"):
         parser.add_argument(name, required=True)
     parser.add_argument("--frames", type=Path)
+    parser.add_argument("--models", type=Path)
     parser.add_argument("--incarnation", type=int, required=True)
     parser.add_argument("--first-frame", type=int, required=True)
     given = parser.parse_args()
@@ -209,7 +197,7 @@ def _run(given: argparse.Namespace) -> None:
         incarnation=given.incarnation,
     )
     endpoints = Endpoints(telemetry=given.telemetry, results=given.results)
-    run_vision(config, sensor, ids, endpoints, given.first_frame, given.frames)
+    run_vision(config, sensor, ids, endpoints, given.first_frame, given.frames, given.models)
 
 
 if __name__ == "__main__":

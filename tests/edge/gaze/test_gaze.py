@@ -126,7 +126,7 @@ def budgeted(*, is_told: bool = True) -> list[Outcome]:
     out = []
     for frame in map(sea, range(10)):
         seen = node.detect(frame)
-        given = seen if is_told else replace(seen, looked=None)
+        given = seen if is_told else replace(seen, looks=tuple(replace(one, looked=None) for one in seen.looks))
         out.append(node.finish(given, pose(frame.time_ns, height_m=350.0)))
     return out
 
