@@ -1,4 +1,5 @@
 // Every English sentence of the console. Words follow docs/glossary: platform, contact, sighting, track, CE90.
+import { looksEn } from './looks.en';
 import { toolsEn } from './tools.en';
 import { watchEn } from './watch.en';
 
@@ -441,6 +442,7 @@ export const en = {
       ['/', 'search contacts'],
       ...watchEn.keys,
       ...toolsEn.keys,
+      ...looksEn.keys,
       ['F', 'show everything'],
       ['L', 'layers and legend'],
       ['Arrows, + \u2212', 'move and zoom the map when it has the focus'],
@@ -449,6 +451,7 @@ export const en = {
 
   watch: watchEn,
   tools: toolsEn,
+  cameraNow: looksEn,
 
   about: { licences: 'Licences', version: (version: string): string => `Ground ${version}` },
 };

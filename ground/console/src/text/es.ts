@@ -1,5 +1,6 @@
 // Cada frase de la consola en español. Las palabras siguen docs/glossary; el molde es en.ts.
 import type { Texts } from './index';
+import { looksEs } from './looks.es';
 import { toolsEs } from './tools.es';
 import { watchEs } from './watch.es';
 
@@ -438,6 +439,7 @@ export const es: Texts = {
       ['/', 'buscar contactos'],
       ...watchEs.keys,
       ...toolsEs.keys,
+      ...looksEs.keys,
       ['F', 'mostrar todo'],
       ['L', 'capas y leyenda'],
       ['Flechas, + \u2212', 'mover y acercar el mapa cuando tiene el foco'],
@@ -446,6 +448,7 @@ export const es: Texts = {
 
   watch: watchEs,
   tools: toolsEs,
+  cameraNow: looksEs,
 
   about: { licences: 'Licencias', version: (version) => `Tierra ${version}` },
 };
