@@ -251,6 +251,51 @@ def note(number: int, text: str = "", /, *, by: str, folder: Folder = Path("dril
     return 0
 
 
+@app.command
+def score(folder: Path, /, *, report: Path | None = None, json: AsJson = False) -> int:
+    """Judge what the crew of a drill did against truth: a score card for each.
+
+    What was noticed and decided, how soon, right or wrong; alerts acknowledged; orders of the trainer
+    noticed. Works while the drill runs, too.
+
+    For example:
+
+        skywarden sim drill score drill
+        skywarden sim drill score drill --report card.html
+        skywarden sim drill score drill --json
+
+    Parameters
+    ----------
+    folder
+        Folder of the drill.
+    report
+        HTML page to write, with the course of the watch as a drawing. It needs nothing outside itself.
+    """
+    from rich.console import Console
+
+    from sim.drill.score.acts import read_done
+    from sim.drill.score.card import judged
+    from sim.drill.score.cases import read_cases
+    from sim.drill.score.table import score_table
+    from sim.drill.story import Story
+
+    if report is not None and (report.is_dir() or not report.absolute().parent.is_dir()):
+        raise UsageError(f"--report {report}: name a file in a folder that is there")
+    story = Story(folder)
+    info, injected = story.info(), story.injected()
+    cases, done = read_cases(story), read_done(story.ground)
+    card = judged(info, cases, done, injected, story.notes())
+    if report is not None:
+        from sim.drill.score.page import card_page
+
+        report.write_text(card_page(card, info, cases, done, injected), encoding="utf-8")
+    if json:
+        _print_json(card)
+    else:
+        Console().print(score_table(card))
+    return 0
+
+
 def _parameter(text: str) -> tuple[str, bool | float | str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
