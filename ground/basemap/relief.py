@@ -24,7 +24,8 @@ _EARTH_M = 6_378_137.0
 _DEEPEST_ZOOM = 16
 _STEPS_OF_ZOOMS = 9
 _MOST_LATITUDE_DEG = 85.0
-_SEA_M = 0.0
+_COARSE = 512
+_LEVEL_PX = 6.0
 
 Heights = npt.NDArray[np.float32]
 
@@ -59,6 +60,7 @@ class _Pyramid:
         self._surface, self._deepest = surface, deepest
         self._box = {zoom: set(tiles_of_zoom(box_m, zoom)) for zoom in range(deepest + 1)}
         self._heights: dict[Tile, Heights] = {}
+        self._beyond = _Beyond(surface, box_m)
 
     def tiles(self, top: Tile) -> Iterator[tuple[Tile, bytes]]:
         """`top` and all below it that hold a height, as PNG."""
@@ -79,7 +81,7 @@ class _Pyramid:
         if np.isnan(heights).all():
             return
         self._heights[top] = heights
-        yield top, encoded(heights, 2 * _HALF_M / TILE_PX / (1 << top[0]))
+        yield top, encoded(self._beyond.filled(top, heights), 2 * _HALF_M / TILE_PX / (1 << top[0]))
 
     def _sampled(self, tile: Tile) -> Heights:
         side = TILE_PX << tile[0]
@@ -92,12 +94,12 @@ class _Pyramid:
 
 
 def encoded(heights: Heights, grain_m: float) -> bytes:
-    """Heights (NaN: none) as a PNG; what is not known is as high as the nearest that is: no cliffs there.
+    """Heights, all of them known, as a PNG. Raises `InputError`.
 
     Steps are about 1/256 of a pixel's side on the ground: finer ones cost room and cannot be seen.
     """
     step = 2.0 ** -min(8, max(0, round(8 - math.log2(max(1.0, grain_m)))))
-    known = np.round(_filled(heights).astype(np.float64) / step) * step
+    known = np.round(heights.astype(np.float64) / step) * step
     value = np.clip(np.round((known + 32_768.0) * 256.0), 0, (1 << 24) - 1).astype(np.uint32)
     blue_green_red = np.stack([value & 255, (value >> 8) & 255, value >> 16], axis=-1).astype(np.uint8)
     done, data = cv2.imencode(".png", blue_green_red, [cv2.IMWRITE_PNG_COMPRESSION, 9])
@@ -106,24 +108,66 @@ def encoded(heights: Heights, grain_m: float) -> bytes:
     return bytes(data)
 
 
-def _filled(heights: Heights) -> Heights:
+class _Beyond:
+    """What stands in for heights that nobody knows: it goes on from the edge and levels out within a few
+    pixels, the same for neighbouring tiles, so that neither cliffs nor streaks are shaded there.
+    """
+
+    def __init__(self, surface: Terrain | TerrainMosaic, box_m: tuple[float, float, float, float]) -> None:
+        west, south, east, north = box_m
+        pad = max(east - west, north - south) / 2
+        self._west, self._north = west - pad, north + pad
+        self._cell_m = (max(east - west, north - south) + 2 * pad) / _COARSE
+        steps = (np.arange(_COARSE) + 0.5) * self._cell_m
+        latitudes = np.degrees(np.arctan(np.sinh((self._north - steps) / _EARTH_M)))
+        longitudes = (self._west + steps) / _HALF_M * 180.0
+        where = np.meshgrid(latitudes, longitudes, indexing="ij")
+        known = surface.height_hae_m(where[0], where[1]).astype(np.float32)
+        self._heights = _levelled(known)
+
+    def filled(self, tile: Tile, heights: Heights) -> Heights:
+        """`heights` (NaN: none) of a tile without gaps."""
+        is_void = np.isnan(heights)
+        if not is_void.any():
+            return heights
+        away_px, nearest = cv2.distanceTransformWithLabels(
+            is_void.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        of_label = np.zeros(int(nearest.max()) + 1, dtype=np.float32)
+        of_label[nearest[~is_void]] = heights[~is_void]
+        weight = np.exp(-np.asarray(away_px) / _LEVEL_PX)
+        stood_in = weight * of_label[nearest] + (1.0 - weight) * self._of(tile)
+        return np.where(is_void, stood_in, heights).astype(np.float32)
+
+    def _of(self, tile: Tile) -> Heights:
+        grain_m = 2 * _HALF_M / (TILE_PX << tile[0])
+        pixels = np.arange(TILE_PX) + 0.5
+        across = (tile[1] * TILE_PX + pixels) * grain_m - _HALF_M - self._west
+        down = self._north - (_HALF_M - (tile[2] * TILE_PX + pixels) * grain_m)
+        columns, rows = np.meshgrid(across / self._cell_m - 0.5, down / self._cell_m - 0.5)
+        taken: Heights = cv2.remap(
+            self._heights,
+            np.clip(columns, 0, _COARSE - 1).astype(np.float32),
+            np.clip(rows, 0, _COARSE - 1).astype(np.float32),
+            cv2.INTER_LINEAR,
+        ).astype(np.float32)
+        return taken
+
+
+def _levelled(heights: Heights) -> Heights:
+    """NaN filled from ever coarser means, so that what is far from everything known is level."""
     is_void = np.isnan(heights)
-    if not is_void.any():
-        return heights
-    if is_void.all():
-        return np.full_like(heights, _SEA_M)
-    _, nearest = cv2.distanceTransformWithLabels(
-        is_void.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    of_label = np.zeros(int(nearest.max()) + 1, dtype=np.float32)
-    of_label[nearest[~is_void]] = heights[~is_void]
-    filled: Heights = of_label[nearest]
-    return filled
+    if not is_void.any() or len(heights) == 1:
+        return np.where(is_void, np.float32(0.0), heights)
+    coarse = _levelled(_halved(heights))
+    wide: Heights = cv2.resize(coarse, heights.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    return np.where(is_void, wide, heights)
 
 
 def _halved(heights: Heights) -> Heights:
     """Means of two by two, of those that are known."""
-    blocks = heights.reshape(TILE_PX // 2, 2, TILE_PX // 2, 2)
+    half = len(heights) // 2
+    blocks = heights.reshape(half, 2, half, 2)
     is_known = ~np.isnan(blocks)
     count = is_known.sum(axis=(1, 3))
     total = np.where(is_known, blocks, 0.0).sum(axis=(1, 3))

@@ -4,6 +4,7 @@ import type { Contact, MapLayer, Platform, Plot, Sighting, StationStatus, Track 
 
 const LIMIT_MS = 15_000;
 const PAGE = 500;
+const PAGES_AT_ONCE = 3;
 const MOST_CONTACTS = 20_000;
 
 /** Told when the ground wants to know anew who asks. */
@@ -54,18 +55,27 @@ function readItems<T>(body: Record<string, unknown>, decode: (item: unknown) => 
   return [items, raw.length - items.length];
 }
 
+/** Pages of all contacts, a few at once. What moved between two pages meanwhile comes again by the live feed. */
 async function fetchContacts(): Promise<[Contact[], number]> {
   const contacts = new Map<string, Contact>();
   let refused = 0;
-  for (let offset = 0; offset < MOST_CONTACTS; ) {
+  const take = async (offset: number): Promise<number> => {
     const body = await ask(`api/v1/contacts?limit=${PAGE}&offset=${offset}`);
     const [items, bad] = readItems(body, decodeContact);
     for (const item of items) contacts.set(item.contact_id, item);
     refused += bad;
-    offset += items.length + bad;
-    const matched = typeof body['number_matched'] === 'number' ? body['number_matched'] : 0;
-    if (items.length + bad === 0 || offset >= matched) break;
-  }
+    return typeof body['number_matched'] === 'number' ? Math.min(body['number_matched'], MOST_CONTACTS) : 0;
+  };
+  const matched = await take(0);
+  let next = PAGE;
+  const worker = async (): Promise<void> => {
+    for (; next < matched; ) {
+      const offset = next;
+      next += PAGE;
+      await take(offset);
+    }
+  };
+  await Promise.all(Array.from({ length: PAGES_AT_ONCE }, worker));
   return [[...contacts.values()], refused];
 }
 

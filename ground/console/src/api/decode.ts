@@ -373,7 +373,7 @@ function layerStyle(value: unknown): LayerStyle {
     fill_opacity: number(raw['fill_opacity'], 0, 1),
     line_width: number(raw['line_width'], 0, 20),
     opacity: number(raw['opacity'], 0, 1),
-    tiles: raw['tiles'] === 'raster' ? 'raster' : 'vector',
+    tiles: raw['tiles'] === 'raster' || raw['tiles'] === 'terrain' ? raw['tiles'] : 'vector',
     layers: list(raw['layers'], (item) => text(item, 128), 50),
   };
 }

@@ -187,8 +187,8 @@ export interface LayerStyle {
   fill_opacity: number | null;
   line_width: number | null;
   opacity: number | null;
-  /** Of tiles: pictures or shapes, and the names of the layers of shapes. */
-  tiles: 'vector' | 'raster';
+  /** Of tiles: pictures, elevations or shapes, and the names of the layers of shapes. */
+  tiles: 'vector' | 'raster' | 'terrain';
   layers: string[];
 }
 

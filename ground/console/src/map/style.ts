@@ -71,6 +71,7 @@ function agencySource(layer: MapLayer): SourceSpecification {
   if (layer.kind === 'geojson') return { type: 'geojson', data: layer.url };
   if (layer.kind === 'image') return { type: 'image', url: layer.url, coordinates: layer.coordinates as NonNullable<MapLayer['coordinates']> };
   const url = `pmtiles://${layer.url}`;
+  if (layer.style.tiles === 'terrain') return { type: 'raster-dem', url, tileSize: 256, encoding: 'terrarium' };
   return layer.style.tiles === 'raster' ? { type: 'raster', url, tileSize: 256 } : { type: 'vector', url };
 }
 
@@ -79,6 +80,22 @@ function vectorTileLayers(layer: MapLayer, paint: (layer: MapLayer) => LayerSpec
   return layer.style.layers.flatMap((name) =>
     paint(layer).map((made) => ({ ...made, id: `${made.id}:${name}`, 'source-layer': name }) as LayerSpecification),
   );
+}
+
+/** Relief in the colours of the theme: shade where slopes turn away from the north-west, light where they face it. */
+function reliefLayer(layer: MapLayer, colors: MapColors, isDark: boolean): LayerSpecification {
+  const source = `agency:${layer.name}`;
+  return {
+    id: source,
+    type: 'hillshade',
+    source,
+    paint: {
+      'hillshade-exaggeration': 0.55 * (layer.style.opacity ?? 1),
+      'hillshade-shadow-color': isDark ? colors.halo : colors.muted,
+      'hillshade-highlight-color': isDark ? colors.landLine : colors.halo,
+      'hillshade-accent-color': isDark ? colors.halo : colors.muted,
+    },
+  };
 }
 
 function imageLayer(layer: MapLayer, isDark: boolean): LayerSpecification[] {
@@ -407,6 +424,7 @@ export function buildStyle(layers: MapLayer[], colors: MapColors, isDark: boolea
   const tiles = layers.filter((layer) => layer.kind === 'tiles');
   const pictures = tiles.filter((layer) => layer.style.tiles === 'raster');
   const drawn = tiles.filter((layer) => layer.style.tiles === 'vector');
+  const reliefs = tiles.filter((layer) => layer.style.tiles === 'terrain');
   return {
     version: 8,
     sources: { ...agencySources(layers), ...own },
@@ -416,6 +434,7 @@ export function buildStyle(layers: MapLayer[], colors: MapColors, isDark: boolea
       ...drawn.flatMap((layer) => vectorTileLayers(layer, (one) => geojsonLayers(one, colors))),
       ...shapes.filter((layer) => layer.style.role !== 'line').flatMap((layer) => geojsonLayers(layer, colors)),
       ...images.flatMap((layer) => imageLayer(layer, isDark)),
+      ...reliefs.map((layer) => reliefLayer(layer, colors, isDark)),
       ...shapes.filter((layer) => layer.style.role === 'line').flatMap((layer) => geojsonLayers(layer, colors)),
       ...surfaceLayers(colors),
       ...motionLayers(colors),

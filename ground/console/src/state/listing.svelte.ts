@@ -5,13 +5,22 @@ import { picture } from './picture.svelte';
 import { preferences, type Sort } from './preferences.svelte';
 import { view } from './view.svelte';
 
-/** Newest first by first sighting, so that a row does not jump while someone reads it. */
-const ORDERS: Record<Sort, (a: Contact, b: Contact) => number> = {
-  newest: (a, b) => Date.parse(b.first_seen) - Date.parse(a.first_seen),
-  lastSeen: (a, b) => Date.parse(b.last_seen) - Date.parse(a.last_seen),
-  strongest: (a, b) => b.score - a.score,
-  precise: (a, b) => (a.position?.ce90_m ?? Infinity) - (b.position?.ce90_m ?? Infinity) || 0,
+/** What comes first has the smallest number. Newest by first sighting, so that a row does not jump while someone reads it. */
+const RANKS: Record<Sort, (contact: Contact) => number> = {
+  newest: (contact) => -Date.parse(contact.first_seen),
+  lastSeen: (contact) => -Date.parse(contact.last_seen),
+  strongest: (contact) => -contact.score,
+  precise: (contact) => contact.position?.ce90_m ?? Number.MAX_VALUE,
 };
+
+/** `contacts` in this order; each one's rank is found once, not once for each comparison. */
+export function sorted(contacts: Contact[], sort: Sort): Contact[] {
+  const rank = RANKS[sort];
+  return contacts
+    .map((contact): [number, Contact] => [rank(contact), contact])
+    .sort(([a, one], [b, other]) => a - b || (one.contact_id < other.contact_id ? -1 : 1))
+    .map(([, contact]) => contact);
+}
 
 /** True when every word of `search` occurs in the contact's label, id, model or platforms. */
 export function matches(contact: Contact, search: string): boolean {
@@ -34,10 +43,10 @@ class Listing {
   });
   contacts = $derived.by(() => {
     const { search, label, verdict } = view;
-    const order = ORDERS[preferences.sort];
-    return picture.contactList
-      .filter((contact) => (label === '' || contact.label === label) && (verdict === '' || ais.ofContact(contact.contact_id)?.verdict === verdict) && matches(contact, search))
-      .sort((a, b) => order(a, b) || (a.contact_id < b.contact_id ? -1 : 1));
+    const wanted = picture.contactList.filter(
+      (contact) => (label === '' || contact.label === label) && (verdict === '' || ais.ofContact(contact.contact_id)?.verdict === verdict) && matches(contact, search),
+    );
+    return sorted(wanted, preferences.sort);
   });
 
   /** Selects the next (1) or previous (-1) contact of the list. */
