@@ -30,6 +30,7 @@ from ground.alerts.desk import AlertDesk
 from ground.catalogue.routes import add_sortie_routes
 from ground.config import ContactsConfig
 from ground.exercise.mark import Mark
+from ground.exercise.marks import read_marks
 from ground.exercise.web import ExerciseMarks
 from ground.exports.source import ExportSource
 from ground.features.routes import add_feature_routes
@@ -52,9 +53,11 @@ from ground.http.stream import LiveStream
 from ground.http.tasking_routes import add_tasking_routes
 from ground.link.tasking import TaskingDesk
 from ground.looks.routes import LookWords, add_look_routes
+from ground.past.marks import add_mark_routes
 from ground.past.routes import add_past_routes
 from ground.past.store import PastStore
 from ground.picture.live import LatestLook, LivePicture, PlatformState, Thing, TrackState
+from ground.picture.silence import silent_platforms
 from ground.plans.routes import add_plan_routes
 from ground.report.routes import add_report_routes
 from ground.review.desk import ReviewDesk
@@ -126,6 +129,12 @@ class _Questions:
         self._counts: StoreCounts | None = None
         self._counted_ns = 0
 
+    def _silences(self) -> list[str]:
+        """Who has fallen silent: platforms and sources of AIS. People are told; the station is well."""
+        station, now_s = self._station, self._station.clock.monotonic_ns() / 1e9
+        silent = silent_platforms(station.picture.platforms(), now_s, station.clock.utc_ns())
+        return [*silent.values(), *station.ais.silences()]
+
     def status(self) -> views.StatusView:
         station = self._station
         now_ns = station.clock.monotonic_ns()
@@ -144,7 +153,7 @@ class _Questions:
                 sightings=counts.sightings,
                 chips=counts.chips,
             ),
-            notices=station.problems(),
+            notices=[*station.problems(), *self._silences()],
             link_address=station.link_address,
             server_public_key=station.server_public_key,
         )
@@ -207,7 +216,14 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     _add_exports(app, station)
     add_plot_routes(app, station.store, station.review)
     add_report_routes(
-        app, station.store, station.review, station.ais, station.alerts, station.past, station.clock
+        app,
+        station.store,
+        station.review,
+        station.ais,
+        station.alerts,
+        station.past,
+        station.clock,
+        station.mark,
     )
     add_review_routes(app, station.review, station.store, station.clock)
     add_ais_routes(app, station.ais, station.store, station.clock)
@@ -215,6 +231,8 @@ def create_app(station: Station) -> tuple[FastAPI, LiveStream]:
     add_alert_routes(app, station.alerts)
     add_fusion_routes(app, station.history, station.rule, station.store, station.clock)
     add_past_routes(app, station.past, station.store, station.ais, station.review, station.clock)
+    replayed = read_marks(station.state_dir) if station.mark.is_exercise else []
+    add_mark_routes(app, station.review, station.alerts, replayed, station.clock)
     add_site_routes(app, SiteShelf(station.store, station.contacts))
     add_tasking_routes(app, station.desk, station.store, station.picture, station.clock)
     add_look_routes(app, station.picture, questions.looks, station.desk, station.clock)

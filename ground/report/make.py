@@ -13,6 +13,7 @@ from ground.ais.watch import AisWatch
 from ground.alerts.alert import LoggedAlert
 from ground.alerts.log import AlertLog
 from ground.alerts.start import alerts_path
+from ground.exercise.identity import mark_of_folder
 from ground.fusion.contact import Contact
 from ground.past.notes import NotedFootprint
 from ground.past.store import PastStore, past_path
@@ -53,6 +54,7 @@ def facts_of_files(
             judge=judge,
             alerts=_alerts(state_dir),
             footprints=_footprints(state_dir, since_ns, until_ns),
+            is_exercise=mark_of_folder(state_dir).is_exercise,
         )
         return replace(facts, unjudged=judge.left_out)
 

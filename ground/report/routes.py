@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from ground.accounts.roles import Permission
 from ground.ais.watch import AisWatch
 from ground.alerts.desk import AlertDesk
+from ground.exercise.mark import REAL, Mark
 from ground.http.gate import needs
 from ground.http.questions import parse_time
 from ground.past.store import PastStore
@@ -36,6 +37,7 @@ def add_report_routes(
     alerts: AlertDesk,
     past: PastStore,
     clock: Clock,
+    mark: Mark = REAL,
 ) -> None:
     """The one route."""
     printing = threading.Lock()
@@ -80,6 +82,7 @@ def add_report_routes(
             judge=judge,
             alerts=alerts.log.newest(MAX_ALERTS)[::-1],
             footprints=footprints_of(past, since_ns, until_ns),
+            is_exercise=mark.is_exercise,
         )
         page = render(replace(facts, unjudged=judge.left_out), language)
         data, media_type = (page, "text/html; charset=utf-8") if form == "html" else (_printed(page), _PDF)

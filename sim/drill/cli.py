@@ -296,6 +296,50 @@ def score(folder: Path, /, *, report: Path | None = None, json: AsJson = False) 
     return 0
 
 
+@app.command
+def replay(
+    folder: Path,
+    /,
+    *,
+    http: str = "127.0.0.1:0",
+    open_browser: Annotated[bool, Parameter(name="--open")] = False,
+) -> int:
+    """Show the watch of a drill again in the console, with marks of who did what when, until Ctrl-C.
+
+    The time line stands at the beginning of the drill; press play. Orders of the trainer, looks, decisions,
+    alerts and acknowledgements are marks on it.
+
+    For example:
+
+        skywarden sim drill replay drill
+        skywarden sim drill replay drill --http 127.0.0.1:8600 --open
+
+    Parameters
+    ----------
+    folder
+        Folder of a drill that is over.
+    http
+        Address of the console; port 0 takes a free one.
+    open_browser
+        Open the console in the browser.
+    """
+    import webbrowser
+
+    from sim.drill.replay import replayed
+    from sim.drill.story import Story
+    from sim.replay import stop_on_signals
+    from skywarden.logs import configure_logs
+
+    configure_logs(verbosity=-1)
+    with stop_on_signals() as stop, replayed(Story(folder), http) as shown:
+        _say(f"{shown.page}\n(this address signs in once; {shown.marks} marks; Ctrl-C ends it)")
+        if open_browser:
+            webbrowser.open(shown.page)
+        while not stop.wait(0.5):
+            pass
+    return 128 + (stop.number or 0)
+
+
 def _parameter(text: str) -> tuple[str, bool | float | str]:
     name, equals, value = text.partition("=")
     if not equals or not name:

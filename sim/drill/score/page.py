@@ -1,4 +1,4 @@
-"""A score card as one HTML page that stands by itself: cards, tables, the course of the watch as a drawing."""
+"""A score card as one HTML page that stands by itself: cards, tables, the course of the watch drawn."""
 
 from html import escape
 
