@@ -15,14 +15,16 @@ from ground.ais.config import AisConfig, AisSourceConfig
 from ground.ais.hearing import Ears, HearingModel, Receiver
 from ground.ais.looked import LookedAt
 from ground.ais.motion import METRES_PER_DEG
+from ground.ais.silence import SilenceWatch
 from ground.ais.sources import AisSource
 from ground.ais.store import AisStore, Batch
 from ground.ais.verdict import Judge, Look, Reason, Verdict
 from ground.fusion.contact import Contact
-from ground.fusion.labels import GENERIC_LABELS, VESSEL_LABELS
+from ground.fusion.labels import VESSEL_LABELS
 from skywarden.ais.reports import PositionReport, Report, StaticReport
 from skywarden.clock import Clock
 from skywarden.errors import StoreError
+from skywarden.messages import GENERIC_LABELS
 
 _log = structlog.get_logger("ground.ais")
 
@@ -84,6 +86,7 @@ class AisWatch:
         self._hearing = HearingModel(_first_place(config.source), store.ears("all"))
         self._book = VesselBook(self._hearing)
         self._looked = LookedAt()
+        self._silence = SilenceWatch()
         self._shore = Shore.read(Path(config.shore)) if config.shore else None
         self._reports: list[tuple[str, PositionReport]] = []
         self._changed: set[str] = set()
@@ -126,6 +129,8 @@ class AisWatch:
         platform_id = self._carried.get(source)
         receiver = self._place_of(platform_id) if platform_id else None
         with self._lock:
+            if reports:
+                self._silence.note(source, self._clock.utc_ns())
             for report in reports:
                 is_kept = self._book.add(report, receiver)
                 if isinstance(report, StaticReport):
@@ -277,6 +282,12 @@ class AisWatch:
         if self.store_problem is not None:
             found.append(f"what is heard on AIS is not kept: {self.store_problem}")
         return found
+
+    def silences(self) -> list[str]:
+        """Sentences on sources that were heard and have fallen silent; a file that was played has ended."""
+        played = {one.name for one in self.config.source if one.connection.startswith("file:")}
+        with self._lock:
+            return self._silence.problems(self._clock.utc_ns(), but=played)
 
     def _of_the_past(self, looks: list[Look], now_ns: int) -> Verdict:
         """From what was kept, when the memory no longer has that time."""

@@ -71,6 +71,8 @@ class Aboard:
         self._looked_ns = 0
         self._open: dict[tuple[str, str], Health] = {}
         self._closed: list[Notice] = []
+        self.said: list[Health] = []
+        """Each begin and end as it goes to the ground."""
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -167,6 +169,7 @@ class Aboard:
     def _say(self, health: Health | None) -> None:
         if health is None:
             return
+        self.said.append(health)
         key = (health.component, health.condition)
         before = self._open.pop(key, None)
         if health.state != "ok":

@@ -27,7 +27,7 @@ from skywarden.flight.reader import FlightReader
 from skywarden.flight.schema import Sensor
 from skywarden.geometry.pose import NoPose
 from skywarden.geometry.terrain import load_terrain
-from skywarden.messages import Chip, Plot
+from skywarden.messages import Chip, Health, Plot
 
 LOOK_LABELS = ("vessel", "plot", "structure")
 LOOKS_MODEL = "looks:0000000000000000"
@@ -51,12 +51,13 @@ class Flown:
     """All that came of one platform's flight.
 
     Attributes:
-        notices: what the worker said of its own state, by its own watches.
+        notices: what the worker said of its own state, by its own watches; `said` as it goes to the ground.
         plots: every plot as it was known at the end.
     """
 
     steps: list[Step] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    said: list[Health] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
 
 
@@ -122,6 +123,7 @@ def fly_through(
         flown.steps.extend(chain.step(one) for one in arrived)
         chain.end(until_ns)
         flown.notices.extend(chain.aboard.notices)
+        flown.said.extend(chain.aboard.said)
         flown.plots.extend(chain.node.plots())
     return flown
 

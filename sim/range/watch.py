@@ -4,9 +4,8 @@ The parts are the station's own; only sockets, files and threads are left out, s
 same watch on every machine. Sightings arrive `link_delay_s` after their frame, or later (`sim.range.link`).
 """
 
-import heapq
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,17 +24,18 @@ from ground.fusion.book import ContactBook
 from ground.fusion.contact import Contact
 from sim.analyze import AnalyzeOptions
 from sim.range.aboard import Heat, Notice
-from sim.range.chain import Step, fly_through
+from sim.range.chain import Flown, Step, fly_through
 from sim.range.faults.engine import spells_of
 from sim.range.faults.spell import Spell
-from sim.range.link import Link, LinkTold
+from sim.range.link import Delivered, LinkTold, SetClock, delivered, merged
+from sim.range.station_words import station_notices
 from sim.scenario.description import Scenario
 from sim.scenario.flown.runs import Run, heard_in, read_run, scenario_of_visit
 from skywarden.ais.reports import read_report
 from skywarden.ais.sentences import SentenceReader
 from skywarden.clock import NS_PER_S
 from skywarden.geometry.geodesy import geodetic_from_ned
-from skywarden.messages import Detections, FrameInfo, Plot, Sighting
+from skywarden.messages import Message, Plot, Sighting
 from skywarden.wire import encode
 
 SETTLE_NS = NS_PER_S
@@ -82,6 +82,7 @@ class Watched:
         sentences: AIS as the station heard it, each with its UTC.
         verdicts: the last word of AIS on each contact of the end that may be a vessel.
         notices: what each platform's worker said of its own state.
+        station: what the station said of who had fallen silent.
         plots: every plot as its platform knew it at the end.
         spells: the faults that befell each platform.
         links: what each platform's link did.
@@ -96,6 +97,7 @@ class Watched:
     alerts: list[Alert] = field(default_factory=list)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     notices: dict[str, list[Notice]] = field(default_factory=dict)
+    station: list[Notice] = field(default_factory=list)
     plots: dict[str, list[Plot]] = field(default_factory=dict)
     spells: dict[str, list[Spell]] = field(default_factory=dict)
     links: dict[str, LinkTold] = field(default_factory=dict)
@@ -108,24 +110,10 @@ class Watched:
         return self.moments[-1].contacts if self.moments else ()
 
 
-class VirtualClock:
-    """A clock that is set by hand."""
-
-    def __init__(self, now_ns: int) -> None:
-        self.now_ns = now_ns
-
-    def utc_ns(self) -> int:
-        """What it was set to."""
-        return self.now_ns
-
-    def monotonic_ns(self) -> int:
-        """What it was set to."""
-        return self.now_ns
-
-
 def watch_run(folder: Path, options: WatchOptions | None = None) -> Watched:
     """Fly every platform of a run through the edge chain, and the whole through a station's judgement."""
     options = options or WatchOptions()
+    came: dict[str, Delivered] = {}
     watched = Watched(run=read_run(folder), sentences=heard_in(folder) if options.with_ais else ())
     for name, place in sorted(watched.run.flights.items()):
         visit, _, platform = name.rpartition("/")
@@ -144,17 +132,35 @@ def watch_run(folder: Path, options: WatchOptions | None = None) -> Watched:
         watched.steps[name], watched.notices[name] = flown.steps, flown.notices
         watched.plots[name], watched.spells[name] = flown.plots, spells
         watched.bytes_sent[name] = _bytes_sent(watched.steps[name])
+        began = time.process_time()
+        came[name] = delivered(
+            platform,
+            _made(flown),
+            spells,
+            begin_ns=there.start_ns,
+            until_ns=there.start_ns + round(watched.run.seconds * NS_PER_S),
+            delay_s=options.link_delay_s,
+            seed=there.seed,
+        )
+        watched.links[name] = came[name].told
+        watched.cpu_s[f"{name} link"] = time.process_time() - began
     began = time.process_time()
     with TemporaryDirectory() as scratch, closing(_ais(Path(scratch), watched.run, options)) as ais:
-        _Station(watched, options, ais).run(watched.sentences)
+        _Station(watched, options, ais, came).run(watched.sentences)
     watched.cpu_s["ground"] = time.process_time() - began
+    for visit in sorted({name.rpartition("/")[0] for name in came}):
+        of_visit = {name: one for name, one in came.items() if name.rpartition("/")[0] == visit}
+        begin_ns = scenario_of_visit(folder, visit).start_ns
+        until_ns = begin_ns + round(watched.run.seconds * NS_PER_S)
+        heard = [one for one in watched.sentences if one[0] <= until_ns]
+        watched.station += station_notices(of_visit, heard, begin_ns, until_ns)
     return watched
 
 
 class _Ais:
     """AIS of the station, without its threads."""
 
-    def __init__(self, watch: AisWatch, clock: VirtualClock) -> None:
+    def __init__(self, watch: AisWatch, clock: SetClock) -> None:
         self.watch, self.clock = watch, clock
         self._sentences = SentenceReader()
 
@@ -170,7 +176,7 @@ class _Ais:
 
 
 def _ais(scratch: Path, run: Run, options: WatchOptions) -> _Ais:
-    clock = VirtualClock(run.start_ns)
+    clock = SetClock(run.start_ns)
     place = options.receiver
     source = AisSourceConfig(
         name="station",
@@ -186,8 +192,11 @@ def _ais(scratch: Path, run: Run, options: WatchOptions) -> _Ais:
 class _Station:
     """Contacts, AIS and alerts on one clock."""
 
-    def __init__(self, watched: Watched, options: WatchOptions, ais: _Ais) -> None:
+    def __init__(
+        self, watched: Watched, options: WatchOptions, ais: _Ais, came: Mapping[str, Delivered]
+    ) -> None:
         self._watched, self._options, self._ais = watched, options, ais
+        self._came = [came[name] for name in sorted(came)]
         self._book = ContactBook(ContactsConfig())
         self._contacts: dict[str, Contact] = {}
         self._engine = AlertEngine(options.zones, options.rules, self._words)
@@ -212,25 +221,10 @@ class _Station:
                 self._watched.verdicts[contact.contact_id] = self._verdict(contact)
 
     def _arrivals(self) -> Iterator[tuple[int, Sighting]]:
-        """Sightings as they arrive, each once."""
-        streams = [self._sent(name) for name in self._watched.steps]
-        arrived: set[str] = set()
-        for now_ns, _, _, sighting in heapq.merge(*streams, key=lambda one: one[:3]):
-            if sighting.sighting_id not in arrived:
-                arrived.add(sighting.sighting_id)
-                yield now_ns, sighting
-
-    def _sent(self, name: str) -> list[tuple[int, str, int, Sighting]]:
-        """What one platform sends, with the time of each arrival, by that time."""
-        link = Link(self._watched.spells.get(name, []), self._options.link_delay_s)
-        sent: list[tuple[int, str, int, Sighting]] = []
-        for step in self._watched.steps[name]:
-            for message in step.outcome.messages:
-                if isinstance(message, Sighting):
-                    times = link.arrivals(step.stamp_ns, len(encode(message)))
-                    sent += [(now_ns, step.platform_id, len(sent), message) for now_ns in times]
-        self._watched.links[name] = link.told()
-        return sorted(sent, key=lambda one: one[:3])
+        """Sightings as they are stored, each once."""
+        for now_ns, _, message in merged(self._came):
+            if isinstance(message, Sighting):
+                yield now_ns, message
 
     def _hear(self, sentences: Sequence[tuple[int, bytes]], first: int, now_ns: int) -> int:
         self._ais.clock.now_ns = now_ns
@@ -266,12 +260,20 @@ def receiver_of(scenario: Scenario) -> tuple[float, float, float]:
     return float(latitude), float(longitude), scenario.ais.height_m
 
 
+def _made(flown: Flown) -> list[tuple[int, list[Message]]]:
+    """What a platform hands to its link, by time: what each frame came to, and what it says of itself."""
+    made: list[tuple[int, list[Message]]] = [
+        (step.stamp_ns, list(step.outcome.messages)) for step in flown.steps
+    ]
+    made += [(health.time_ns, [health]) for health in flown.said]
+    return sorted(made, key=lambda one: one[0])
+
+
 def _bytes_sent(steps: Sequence[Step]) -> dict[str, int]:
-    """Bytes of what goes over the link: all but detections of single frames, which stay aboard."""
+    """Bytes of the messages themselves, by kind."""
     total: dict[str, int] = {}
     for step in steps:
         for message in step.outcome.messages:
-            if not isinstance(message, Detections | FrameInfo):
-                name = type(message).__name__
-                total[name] = total.get(name, 0) + len(encode(message))
+            name = type(message).__name__
+            total[name] = total.get(name, 0) + len(encode(message))
     return total

@@ -1,5 +1,6 @@
 """Every kind of fault that can be ordered, and what is expected of the chain when it comes."""
 
+from ground.picture.silence import SILENT_S
 from sim.range.faults import clocks, packets, pictures, pointing, position
 from sim.range.faults.kind import Expected, Kind, Number, Switch, Word
 from sim.range.faults.spell import Spell
@@ -10,6 +11,8 @@ STALLED_S = 3.0
 """`stall_after_s` of a camera's watch as it comes."""
 DRIFT_STEP_M, DRIFT_RATE_MPS = 6.0, 0.6
 """Tolerance of the residual of position against velocity (`edge.integrity.motion.MotionLimits`)."""
+AIS_SILENT_S = 120.0
+"""Twenty intervals of a receiver that hears a few vessels, and some to spare (`ground.ais.silence`)."""
 STALE = ("telemetry_stale", "no_telemetry")
 
 
@@ -94,6 +97,23 @@ def _expect_late(spell: Spell) -> Expected:
     if spell.numbers["delay_s"] < STALLED_S + 0.5:
         return _silent("places as wrong as the aircraft is fast: one camera alone cannot tell", *STALE)
     return _expect("stalled", within=STALLED_S + 1.5, to="late places, taken for now", back=2.0, also=STALE)
+
+
+def _lasts_s(spell: Spell) -> float:
+    return (spell.span.end_ns - spell.span.start_ns) / 1e9
+
+
+def _expect_ais_silence(spell: Spell) -> Expected:
+    left = "verdicts that say undecided or unheard, never silent, of who does send"
+    if _lasts_s(spell) < AIS_SILENT_S:
+        return _silent(f"{left}; so short a silence is usual", "ais_silent")
+    return _expect("ais_silent", within=AIS_SILENT_S, to=left, back=30.0)
+
+
+def _expect_link_loss(spell: Spell) -> Expected:
+    if spell.numbers["share"] < 0.999 or _lasts_s(spell) < SILENT_S + 3.0:
+        return _silent("late sightings, none lost", "platform_silent")
+    return _expect("platform_silent", within=SILENT_S + 3.0, to="late sightings, none lost", back=5.0)
 
 
 _GNSS = ("gnss_glitch", "gnss_drift", "gnss_disagree", "gnss_frozen", "telemetry_stale")
@@ -321,14 +341,14 @@ _ALL = (
         about="The station's receiver hears no AIS.",
         where="ais",
         make=packets.ais_silence,
-        expect=lambda _: _silent("verdicts that say undecided or unheard, never silent, of who does send"),
+        expect=_expect_ais_silence,
     ),
     Kind(
         name="link_loss",
         about="Packets between edge and ground are lost: all of them, or a share.",
         where="link",
         parameters={"share": Number(default=1.0, low=0.0, high=1.0, about="of packets")},
-        expect=lambda _: _silent("late sightings, none lost"),
+        expect=_expect_link_loss,
         elsewhere="skywarden sim faults S4, S5",
     ),
     Kind(
@@ -336,7 +356,7 @@ _ALL = (
         about="Packets take longer.",
         where="link",
         parameters={"delay_s": Number(default=3.0, low=0.0, high=600.0, about="seconds each way")},
-        expect=lambda _: _silent("late sightings, none lost"),
+        expect=lambda _: _silent("late sightings, none lost", "platform_silent"),
         elsewhere="skywarden sim faults S5",
     ),
     Kind(
@@ -352,7 +372,7 @@ _ALL = (
         about="Packets overtake each other.",
         where="link",
         parameters={"spread_s": Number(default=2.0, low=0.0, high=60.0, about="seconds at most")},
-        expect=lambda _: _silent("sightings out of order, none lost"),
+        expect=lambda _: _silent("sightings out of order, none lost", "platform_silent"),
         elsewhere="skywarden sim faults S5",
     ),
     Kind(
@@ -362,7 +382,7 @@ _ALL = (
         parameters={
             "bytes_per_s": Number(default=1_200.0, low=20.0, high=1e8, about="bytes a second, all told")
         },
-        expect=lambda _: _silent("late sightings, none lost"),
+        expect=lambda _: _silent("late sightings, none lost", "platform_silent"),
         elsewhere="skywarden sim faults S5",
     ),
 )

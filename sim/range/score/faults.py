@@ -64,12 +64,14 @@ def faults(truth: RunTruth, watched: Watched) -> Faults:
     each: list[FaultScore] = []
     false: list[Notice] = []
     for name, spells in sorted(watched.spells.items()):
-        notices = watched.notices.get(name, [])
+        ours = [one for one in watched.station if one.platform_id in ("", name)]
+        notices = [*watched.notices.get(name, []), *ours]
         each += [_judged(truth, watched, name, spell, notices) for spell in spells]
         false += [one for one in notices if not any(_is_of(one, spell) for spell in spells)]
     for name, notices in sorted(watched.notices.items()):
         if name not in watched.spells:
             false += notices
+    false = list(dict.fromkeys(false))  # that AIS is silent is said once, whatever befell how many platforms
     verdicts = [one.verdict for one in each]
     return Faults(
         ordered=len(each),

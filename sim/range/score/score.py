@@ -16,7 +16,11 @@ from sim.range.watch import Watched, WatchOptions, receiver_of, watch_run
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """What a watch over one run was worth. Figures that do not apply are `None`."""
+    """What a watch over one run was worth. Figures that do not apply are `None`.
+
+    `bytes_sent` is what went over the links (see `LinkTold`), `bytes_by_kind` the messages that were made: of
+    those of which only the latest matters, an older one gives way where the link is narrow.
+    """
 
     scenario: str
     seed: int
@@ -67,7 +71,7 @@ def judged(truth: RunTruth, watched: Watched) -> Score:
         moving=measures.moving(truth, watched, names),
         ais=ais(truth, watched, names),
         alarm=measures.alarm(truth, watched, names),
-        bytes_sent=sum(kinds.values()),
+        bytes_sent=sum(one.bytes_sent for one in watched.links.values()),
         bytes_by_kind=dict(sorted(kinds.items())),
         cpu_s_per_flight_s=round(sum(watched.cpu_s.values()) / flown_s, 4),
         faults=faults(truth, watched),

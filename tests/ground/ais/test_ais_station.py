@@ -26,6 +26,9 @@ from ground.serve import GroundHandle, start_ground
 from ground.store.reading import StoredContact
 from ground.store.sqlite import SqliteStore
 from skywarden.ais.compose import compose_sentences
+from skywarden.ais.fields import Value
+from skywarden.ais.reports import read_report
+from skywarden.ais.sentences import SentenceReader
 from skywarden.clock import SystemClock
 from skywarden.errors import InputError, StoreError
 from skywarden.mavlink.synth import MessageMaker
@@ -336,3 +339,87 @@ def test_the_command_tells_what_is_kept(tmp_path: Path, capsys: pytest.CaptureFi
     told = json.loads(capsys.readouterr().out)
     assert (told["reports"], told["vessels"], told["sources"]) == (1, 0, [])
     assert told["last_heard"].startswith("2025-11-13")
+
+
+def _sentence_of(mmsi: str, north_m: float, east_m: float, at_s: float, course_deg: float) -> bytes:
+    second = (START_NS // S + round(at_s)) % 60
+    values: dict[str, Value] = {
+        "type": 1,
+        "mmsi": mmsi,
+        "status": 0,
+        "lat": north_m / 111_319.49,
+        "lon": 20.0 + east_m / 111_319.49,
+        "speed": 10.0,
+        "course": course_deg,
+        "second": second,
+    }
+    return next(compose_sentences(values))
+
+
+def test_two_hulls_under_one_number_are_both_doubtful_and_neither_is_called_silent(tmp_path: Path) -> None:
+    """A clone forty kilometres from its original: real sentences of both, and a camera on each."""
+    knot_mps, clock = 1852.0 / 3600.0, FixedClock(START_NS)
+    with ExitStack() as stack:
+        watch = watching(stack, tmp_path, "udpin:127.0.0.1:0", clock=clock)
+        reader = SentenceReader()
+        for step in range(90):
+            way = 10.0 * knot_mps * step * 10.0
+            clock.now_ns = START_NS + step * 10 * S
+            for sentence in (
+                _sentence_of("230108610", way, 0.0, step * 10.0, 0.0),
+                _sentence_of("230108610", 40_000.0, way, step * 10.0, 90.0),
+                _sentence_of("230999999", 3_000.0, way, step * 10.0, 90.0),
+            ):
+                heard = reader.take(sentence, clock.now_ns)
+                assert heard is not None
+                watch.take("one", read_report(heard))
+        seen = [
+            _contact_at("c-first", way, 0.0, clock.now_ns),
+            _contact_at("c-second", 40_000.0, way, clock.now_ns),
+            _contact_at("c-other", 3_000.0, way, clock.now_ns),
+        ]
+        verdicts = {one.contact_id: watch.verdict(one, seen) for one in seen}
+    assert verdicts["c-other"].word == "matched"
+    for name in ("c-first", "c-second"):
+        assert verdicts[name].word == "doubtful", verdicts[name]
+        assert verdicts[name].mmsi == "230108610"
+        assert any(reason.kind == "clone" for reason in verdicts[name].reasons)
+        assert verdicts[name].silent < 0.05
+
+
+def _contact_at(contact_id: str, north_m: float, east_m: float, at_ns: int) -> Contact:
+    return Contact(
+        contact_id=contact_id,
+        label="vessel",
+        score=0.9,
+        first_ns=at_ns,
+        last_ns=at_ns,
+        platform_ids=("uav07",),
+        track_ids=(contact_id,),
+        sighting_count=9,
+        position=position(north_m, east_m, 15.0),
+        bearing=None,
+        bearing_from=None,
+        no_position_reason=None,
+        course_deg=None,
+        speed_mps=None,
+        model_id="m",
+        is_exercise=False,
+        position_ns=at_ns,
+    )
+
+
+def test_a_source_that_was_heard_and_is_heard_no_more_is_told_until_it_is_back(tmp_path: Path) -> None:
+    clock = FixedClock(START_NS)
+    with ExitStack() as stack:
+        watch = watching(stack, tmp_path, "udpin:127.0.0.1:0", clock=clock)
+        for step in range(20):
+            clock.now_ns = START_NS + step * 4 * S
+            watch.take("one", (report(step * 4.0, 0.0, 0.0),))
+        clock.now_ns += 75 * S
+        assert watch.silences() == []
+        clock.now_ns += 10 * S
+        (said,) = watch.silences()
+        assert "one has heard nobody for 85 s" in said
+        watch.take("one", (report(200.0, 0.0, 0.0),))
+        assert watch.silences() == []

@@ -1,7 +1,6 @@
 """Faults on order: what is refused, what chance draws, what is listed, and what reaches pictures."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -16,7 +15,6 @@ from sim.range.faults.engine import injectors_for, ordered, spells_of
 from sim.range.faults.kinds import KINDS
 from sim.range.faults.listing import listed
 from sim.range.faults.spell import Spell
-from sim.range.link import Link
 from sim.scenario.description import Scenario
 from sim.scenario.flown.items import FrameItem, Item, Pixels
 from sim.scenario.tables.faults import Fault
@@ -140,32 +138,3 @@ def test_late_frames_come_in_order_and_all_of_them() -> None:
     times = [one.time_ns for one in late]
     assert times == sorted(times)
     assert times[2] == 5 * NS_PER_S
-
-
-@given(
-    kinds=st.lists(
-        st.sampled_from(
-            [
-                ("link_loss", {"share": 1.0}),
-                ("link_loss", {"share": 0.4}),
-                ("link_delay", {"delay_s": 2.0}),
-                ("link_duplication", {"share": 0.7}),
-                ("link_reordering", {"spread_s": 3.0}),
-                ("link_rate", {"bytes_per_s": 50.0}),
-            ]
-        ),
-        max_size=4,
-    ),
-    sizes=st.lists(st.integers(1, 2_000), min_size=1, max_size=30),
-)
-def test_whatever_a_link_does_everything_arrives_and_never_before_it_was_sent(
-    kinds: list[tuple[str, dict[str, float]]], sizes: list[int]
-) -> None:
-    spells = [replace(_spell(name, **numbers), number=at) for at, (name, numbers) in enumerate(kinds)]
-    link = Link(spells, 0.5)
-    for at, size in enumerate(sizes):
-        sent_ns = at * NS_PER_S // 4
-        times = link.arrivals(sent_ns, size)
-        assert min(times) >= sent_ns + NS_PER_S // 2
-    told = link.told()
-    assert told.sent == told.arrived == len(sizes)
