@@ -65,6 +65,8 @@ POSE_PERIOD_NS = NS_PER_S // 2
 TEND_PERIOD_NS = NS_PER_S // 10
 STATUS_PERIOD_NS = NS_PER_S
 HANG_S = 10.0
+START_S = 30.0
+"""So long a vision process may take to load each of its detectors."""
 GRACE_NS = 5 * NS_PER_S
 """So long after the start nobody is told that nothing was heard yet."""
 STOP_S = 3.0
@@ -386,7 +388,7 @@ class EdgeWorker:
                 *("--incarnation", str(start), "--first-frame", str(self._next_frame(sensor_id, start))),
             ]
 
-        return Child(f"vision.{sensor_id}", argv, hang_s=HANG_S)
+        return Child(f"vision.{sensor_id}", argv, hang_s=HANG_S, start_s=START_S * len(sensor.detectors))
 
     def _next_frame(self, sensor_id: str, start: int) -> int:
         """Frame numbers rise through a sortie, also over restarts: 1000 more cover frames never reported."""

@@ -87,10 +87,10 @@ class ModelsCore:
         for answer in report.answers:
             with self._lock:
                 one = self._pending.get(answer.order_id)
-                if one is not None and one.order.sensor_id == sensor_id:
-                    del self._pending[answer.order_id]
-            if one is not None:
-                one.answer.set_result(answer)
+                if one is None or one.order.sensor_id != sensor_id:
+                    continue
+                del self._pending[answer.order_id]
+            one.answer.set_result(answer)
 
     def tend(self, starts: Mapping[str, int]) -> None:
         """End orders whose process has died over them, or that nobody answers. `starts` counts the starts of

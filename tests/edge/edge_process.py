@@ -116,7 +116,8 @@ class FolderCamera:
 class EdgeProcess:
     """`skywarden edge run` in a folder; leave the `with` to take everything down."""
 
-    def __init__(self, folder: Path, *, model: str = "anomaly") -> None:
+    def __init__(self, folder: Path, *, model: str = "anomaly", more: str = "") -> None:
+        """`more` is further TOML behind the sensor's."""
         self.state = folder / "state"
         inbox = folder / "inbox"
         inbox.mkdir()
@@ -127,8 +128,8 @@ class EdgeProcess:
         notify = Path(self._sockets.name) / "notify"
         self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._systemd.bind(str(notify))
-        config = folder / "edge.toml"
-        config.write_text(CONFIG.format(state=self.state, port=port, inbox=inbox, model=model))
+        config = self.config = folder / "edge.toml"
+        config.write_text(CONFIG.format(state=self.state, port=port, inbox=inbox, model=model) + more)
         argv = [*python_module("skywarden.cli"), "edge", "run", str(config), "--log-format", "json"]
         environment = clean_environment() | {"NOTIFY_SOCKET": str(notify)}
         self.process = subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE)

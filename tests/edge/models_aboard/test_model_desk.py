@@ -1,6 +1,5 @@
 """Orders about models: staged, promoted, refused, rolled back; told, and remembered over restarts."""
 
-import hashlib
 import shutil
 import time
 from collections.abc import Callable
@@ -20,45 +19,18 @@ from edge.models_aboard.desk import CONDITION, NOT_LOOKING, DeskIds, ModelDesk
 from edge.models_aboard.opening import OpenedModels, open_models
 from edge.models_aboard.orders import Action, ModelOrder, OrderAnswer, SlotReport
 from edge.models_aboard.shelf import Shelf
-from models.catalogue import ZOO, load_detector, resolve
+from models.catalogue import ZOO, load_detector
 from models.detector import Detector
-from models.intake.manifest import SIGNATURE_NAME, Trust, manifest_of, sign_manifest, trusted_keys
+from models.intake.manifest import SIGNATURE_NAME, Trust, trusted_keys
 from skywarden.clock import SystemClock
 from skywarden.errors import ModelError
 from skywarden.evidence import EvidenceKey
+from tests.edge.models_aboard.agency import KEY, agency_model, sign
 
-KEY = EvidenceKey.from_secret(bytes(range(32)))
 SWAP = SwapConfig(shadow_frames=2, every=1, least_boxes=2, probation_frames=2, most_time_ratio=100.0)
 IDS = DeskIds(platform_id="uav07", sensor_id="eo")
 MEADOW = np.full((160, 192, 3), (60, 110, 40), dtype=np.uint8)
 MEADOW[60:70, 80:92] = (30, 20, 230)
-
-
-def agency_model(folder: Path, threshold: float = 0.66, *, key: EvidenceKey = KEY) -> Path:
-    """The anomaly model under another threshold and the agency's signature."""
-    shutil.copytree(ZOO / "anomaly", folder)
-    toml = folder / "model.toml"
-    text = toml.read_text(encoding="utf-8").replace('name = "anomaly"', 'name = "agency"', 1)
-    toml.write_text(text.replace("threshold = 0.65", f"threshold = {threshold}"), encoding="utf-8")
-    data = (
-        folder / "model.onnx"
-    ).read_bytes() + b"\x72\x00"  # a note at the end: another file, the same network
-    (folder / "model.onnx").write_bytes(data)
-    description, _ = resolve(ZOO / "anomaly")
-    toml.write_text(
-        toml.read_text(encoding="utf-8").replace(description.sha256, hashlib.sha256(data).hexdigest()),
-        encoding="utf-8",
-    )
-    sign(folder, key)
-    return folder
-
-
-def sign(folder: Path, key: EvidenceKey, expires: date | None = None) -> None:
-    description, _ = resolve(folder)
-    manifest = manifest_of(
-        description, (folder / "model.toml").read_bytes(), now_ns=1_800_000_000_000_000_000, expires=expires
-    )
-    (folder / SIGNATURE_NAME).write_bytes(sign_manifest(manifest, key))
 
 
 def quickly(model: ModelConfig, gaze: Gaze | None, place: str) -> Detector:
@@ -117,6 +89,10 @@ class Aboard:
         return [one.text for one in self.desk.take_health() if one.condition == CONDITION]
 
 
+def state(aboard: Aboard) -> str:
+    return aboard.slot.state
+
+
 @pytest.fixture
 def agency(tmp_path: Path) -> Path:
     return agency_model(tmp_path / "stick")
@@ -127,18 +103,18 @@ def test_a_signed_model_is_staged_compared_promoted_and_settles(tmp_path: Path, 
     staged = aboard.give("stage", str(agency))
     assert staged.is_done, staged.text
     shutil.rmtree(agency)  # the stick may go
-    assert aboard.slot.state == "shadow"
+    assert state(aboard) == "shadow"
     early = aboard.give("promote")
     assert not early.is_done
     assert "has not seen enough yet" in early.text
     aboard.look(2)
-    assert aboard.slot.state == "ready", aboard.slot
+    assert state(aboard) == "ready", aboard.slot
     assert "2 of 2 boxes kept" in aboard.slot.comparison
     assert aboard.give("promote").is_done
-    assert (aboard.slot.state, aboard.slot.model_id) == ("probation", aboard.slot.model_id)
+    assert state(aboard) == "probation"
     assert aboard.opened.bank.detect(MEADOW).model_id.startswith("agency:")
     aboard.look(2)
-    assert aboard.slot.state == "single"
+    assert state(aboard) == "single"
     assert str(aboard.slot.before_id).startswith("anomaly:")
     told = " | ".join(aboard.texts())
     for word in ("is in its shadow", "may take over", "agency:", "promoted", "settled"):
@@ -224,7 +200,7 @@ def test_a_model_that_the_shadow_speaks_against_needs_somebody_who_insists(tmp_p
     aboard = Aboard(tmp_path / "models")
     assert aboard.give("stage", str(blind)).is_done
     aboard.look(3)
-    assert aboard.slot.state == "refused"
+    assert state(aboard) == "refused"
     refused = aboard.give("promote")
     assert not refused.is_done
     assert "keeps 0.00 of the boxes" in refused.text
