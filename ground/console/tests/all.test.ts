@@ -6,3 +6,4 @@ import './past.test';
 import './position.test';
 import './sse.test';
 import './watch.test';
+import './marks.test';

@@ -2,6 +2,7 @@
 import { picture } from '../state/picture.svelte';
 import { view } from '../state/view.svelte';
 import { fetchExtent, fetchSpan, type Extent, type Span } from './api';
+import { fetchMarks, type PastMark } from './marks';
 import { momentAt, type Moment } from './moment';
 
 /** One piece; the piece before is needed too, for what was last known in it. */
@@ -24,6 +25,10 @@ class Past {
   isLoading = $state(false);
   hasFailed = $state(false);
   isCut = $state(false);
+  /** Who did what when, within the slider. */
+  marks = $state.raw<readonly PastMark[]>([]);
+  /** The moment that the page's address asks for, UNIX ms. */
+  readonly wantedMs = wantedMs();
   /** Counts up whenever a piece came: what is drawn must be drawn again. */
   arrived = $state(0);
 
@@ -36,12 +41,12 @@ class Past {
     return this.fromMs + this.windowS * 1000;
   }
 
-  /** Opens the past a minute ago. */
-  open(): void {
+  /** Opens the past a minute ago, or at another moment. */
+  open(atMs: number | null = null): void {
     const nowMs = picture.nowMs();
     this.isOn = true;
-    this.fromMs = nowMs - this.windowS * 1000;
-    this.seek(nowMs - 60_000);
+    this.fromMs = atMs === null ? nowMs - this.windowS * 1000 : Math.min(atMs - 60_000, nowMs - this.windowS * 1000);
+    this.seek(atMs ?? nowMs - 60_000);
     this.#measure();
   }
 
@@ -134,6 +139,12 @@ class Past {
 
   #measure(): void {
     const fromMs = this.fromMs;
+    void fetchMarks(fromMs, Math.min(this.toMs, picture.nowMs() + 1000)).then(
+      (found) => {
+        if (fromMs === this.fromMs) this.marks = found;
+      },
+      () => (this.hasFailed = true),
+    );
     void fetchExtent(fromMs, this.toMs, BINS).then(
       (found) => {
         if (fromMs === this.fromMs) this.extent = found;
@@ -141,6 +152,12 @@ class Past {
       () => (this.hasFailed = true),
     );
   }
+}
+
+/** `#...past=UNIX_MS`, as a replay of a watch writes it; read before signing in takes the address away. */
+function wantedMs(): number | null {
+  const match = /[#&]past=(\d{12,14})$/.exec(location.hash);
+  return match ? Number(match[1]) : null;
 }
 
 export const past = new Past();

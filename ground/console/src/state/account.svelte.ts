@@ -124,7 +124,7 @@ class Account {
 
 /** The code after # in the address, which is taken out of the address and of the history at once. */
 function takeCode(): string | null {
-  const match = /^#once=([0-9A-Za-z-]{8,40})$/.exec(location.hash);
+  const match = /^#once=([0-9A-Za-z-]{8,40})(?:&past=\d{12,14})?$/.exec(location.hash);
   if (!match) return null;
   history.replaceState(null, '', location.pathname + location.search);
   return match[1] ?? null;

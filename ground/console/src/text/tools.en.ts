@@ -38,6 +38,21 @@ export const toolsEn = {
     loading: 'Loading',
     cut: 'More than one answer holds: only what lies on the map is complete.',
     lists: 'Lists and cards stay live.',
+    marks: 'Who did what, newest first',
+    goTo: 'Show this moment',
+    noNews: 'Nobody did anything in the two minutes before.',
+    did: (kind: string, account: string): string =>
+      ({
+        alert: 'Alert:',
+        acknowledged: `${account} acknowledged`,
+        confirmed: `${account} confirmed`,
+        rejected: `${account} rejected`,
+        more: `${account} wants more of it`,
+        undone: `${account} took a decision back`,
+        commented: `${account}:`,
+        opened: `${account} looked at`,
+        order: account ? `${account}` : 'The trainer:',
+      })[kind] ?? kind,
   },
   coverage: {
     open: 'Where we looked',

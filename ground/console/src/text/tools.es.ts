@@ -40,6 +40,21 @@ export const toolsEs: Texts['tools'] = {
     loading: 'Cargando',
     cut: 'Hay más de lo que cabe en una respuesta: solo está completo lo que se ve en el mapa.',
     lists: 'Las listas y fichas siguen en vivo.',
+    marks: 'Quién hizo qué, lo más reciente primero',
+    goTo: 'Mostrar este momento',
+    noNews: 'Nadie hizo nada en los dos minutos anteriores.',
+    did: (kind, account) =>
+      ({
+        alert: 'Alerta:',
+        acknowledged: `${account} acusó recibo de`,
+        confirmed: `${account} confirmó`,
+        rejected: `${account} rechazó`,
+        more: `${account} quiere ver más`,
+        undone: `${account} retiró una decisión`,
+        commented: `${account}:`,
+        opened: `${account} miró`,
+        order: account ? `${account}` : 'El instructor:',
+      })[kind] ?? kind,
   },
   coverage: {
     open: 'Dónde miramos',
