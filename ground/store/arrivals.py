@@ -9,8 +9,11 @@ from skywarden import evidence
 from skywarden.errors import WireError
 from skywarden.link.protocol import Fragment
 from skywarden.messages import Message
-from skywarden.topics import topic_named
+from skywarden.topics import TOPICS, topic_named
 from skywarden.wire import Record, decode
+
+_TO_PLATFORMS = frozenset({"ack", "tasking"})
+_STORED = frozenset(name for name, topic in TOPICS.items() if topic.policy == "durable") - _TO_PLATFORMS
 
 Outcome = Literal["stored", "duplicate", "fork", "quarantined"]
 
@@ -74,11 +77,8 @@ class Ingested:
 def judged(record: Record) -> tuple[Message | None, str | None]:
     """The record's message, or why it is poison."""
     try:
-        topic = topic_named(record.topic)
-        if record.topic in ("ack", "tasking"):
-            return None, f"topic {record.topic} goes the other way"
-        if (topic.policy == "durable") != (record.seq > 0):
-            return None, f"a {record.topic} with number {record.seq}; {topic.policy} topics differ in that"
+        if record.topic not in _STORED or record.seq < 1:
+            _check_topic(record)
         message = decode(record.topic, record.body)
     except WireError as error:
         return None, str(error)
@@ -86,3 +86,13 @@ def judged(record: Record) -> tuple[Message | None, str | None]:
     if owner != record.platform_id:
         return None, f"the {record.topic} inside is {owner}'s"
     return message, None
+
+
+def _check_topic(record: Record) -> None:
+    """Refuse topics that are unknown, go the other way, or have no place among numbered records, or only
+    there; raises `WireError`."""
+    topic = topic_named(record.topic)
+    if record.topic in _TO_PLATFORMS:
+        raise WireError(f"topic {record.topic} goes the other way")
+    if (topic.policy == "durable") != (record.seq > 0):
+        raise WireError(f"a {record.topic} with number {record.seq}; {topic.policy} topics differ in that")

@@ -34,9 +34,13 @@ from skywarden.messages import Chip, Gap, Health, Message, Sighting
 from skywarden.wire import Record, encode
 
 _encode_items = msgspec.msgpack.Encoder().encode
-_SIGHTING_ROW = (
-    "sighting_rows(sighting_key, sighting_id, track_key, label, score, time_ns, received_ns, latitude_deg, "
-    "longitude_deg) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_RECORD = (
+    "INSERT INTO records(record_key, stream_key, seq, topic, time_ns, received_ns, body, mono_ns, clock, "
+    "leaf, seal_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+INSERT_SIGHTING = (
+    "INSERT OR IGNORE INTO sighting_rows(sighting_key, sighting_id, track_key, label, score, time_ns, "
+    "received_ns, latitude_deg, longitude_deg) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _MAX_TRACKS = 50_000
 _MAX_STREAMS = 4_096
@@ -48,6 +52,7 @@ class _Run:
 
     stream: Stream
     leaves: dict[int, bytes]
+    tracks: dict[str, int]
     seal: Seal | None = None
     seal_key: int | None = None
 
@@ -77,7 +82,8 @@ class RecordWriter:
         self._db = db
         self._streams: dict[tuple[str, str], Stream] = {}
         self._newest_boot: dict[str, str] = {}
-        self._tracks: dict[tuple[str, str], int] = {}
+        self._tracks: dict[str, dict[str, int]] = {}  # of each platform
+        self._track_count = 0
         self._places = PlaceWriter(db)
         self._next_seal_key = self._after("seals", "seal_key")
         self._next_record_key = self._after("records", "record_key")
@@ -119,6 +125,7 @@ class RecordWriter:
         """The transaction begun at `mark` was rolled back: what the tables say is read again when needed."""
         self._streams.clear()
         self._tracks.clear()
+        self._track_count = 0
         self._next_seal_key, self._next_record_key = mark
         with contextlib.suppress(apsw.Error):
             self._places.reload()
@@ -158,7 +165,8 @@ class RecordWriter:
     def _run_of(self, commit: Commit, arrival: Arrival) -> _Run:
         record = arrival.record
         stream = self._opened(commit, record.platform_id, record.boot_id, arrival.received_ns)
-        return _Run(stream, commit.leaves.setdefault(stream.key, {}))
+        leaves = commit.leaves.setdefault(stream.key, {})
+        return _Run(stream, leaves, self._tracks.setdefault(record.platform_id, {}))
 
     def _insert(self, commit: Commit, run: _Run, arrival: Arrival) -> Outcome:
         record, stream = arrival.record, run.stream
@@ -173,6 +181,7 @@ class RecordWriter:
             self._begin_seal(commit, run, arrival.seal)
         record_key = self._next_record_key
         self._next_record_key = record_key + 1
+        message, received_ns = arrival.message, arrival.received_ns
         commit.records.append(
             (
                 record_key,
@@ -180,7 +189,7 @@ class RecordWriter:
                 seq,
                 record.topic,
                 record.time_ns,
-                arrival.received_ns,
+                received_ns,
                 record.body,
                 record.mono_ns,
                 record.clock,
@@ -188,9 +197,8 @@ class RecordWriter:
                 run.seal_key,
             )
         )
-        message = arrival.message
         if type(message) is Sighting:
-            self._list_sighting(commit, record_key, message, arrival.received_ns)
+            self._list_sighting(commit, run, record_key, message, received_ns)
         elif message is None:
             put_in_quarantine(commit.db, arrival, arrival.reason or "not valid")
             return "quarantined"
@@ -375,15 +383,16 @@ class RecordWriter:
             _encode_items(items),
         )
 
-    def _list_sighting(self, commit: Commit, record_key: int, sighting: Sighting, received_ns: int) -> None:
-        place = sighting.position
+    def _list_sighting(
+        self, commit: Commit, run: _Run, record_key: int, sighting: Sighting, received_ns: int
+    ) -> None:
+        place, track_id = sighting.position, sighting.track_id
         commit.fed.append(sighting)
         commit.sightings.append(
             (
                 record_key,
                 sighting.sighting_id,
-                self._tracks.get((sighting.track_id, sighting.platform_id))
-                or self._track_key(commit.db, sighting.track_id, sighting.platform_id),
+                run.tracks.get(track_id) or self._track_key(commit.db, run, track_id),
                 sighting.label,
                 sighting.score,
                 sighting.time_ns,
@@ -393,28 +402,27 @@ class RecordWriter:
             )
         )
 
-    def _track_key(self, db: Any, track_id: str, platform_id: str) -> int:
+    def _track_key(self, db: Any, run: _Run, track_id: str) -> int:
         """The row of this track, made when it is new."""
-        named = (track_id, platform_id)
+        named = (track_id, run.stream.platform_id)
         key: int | None = db.execute(
             "SELECT track_key FROM tracks WHERE track_id = ? AND platform_id = ?", named
         ).get
         if key is None:
             db.execute("INSERT INTO tracks(track_id, platform_id) VALUES (?, ?)", named)
             key = db.last_insert_rowid()
-        if len(self._tracks) >= _MAX_TRACKS:
-            self._tracks.clear()
-        self._tracks[named] = key
+        self._track_count += 1
+        if self._track_count > _MAX_TRACKS:
+            for tracks in self._tracks.values():
+                tracks.clear()
+            self._track_count = 1
+        run.tracks[track_id] = key
         return key
 
     def _write_rows(self, commit: Commit) -> None:
         """Records, then sightings, then what points at sightings."""
         db = commit.db
-        db.executemany(
-            "INSERT INTO records(record_key, stream_key, seq, topic, time_ns, received_ns, body, mono_ns, "
-            "clock, leaf, seal_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            commit.records,
-        )
+        db.executemany(INSERT_RECORD, commit.records)
         if commit.sightings:
             self._write_sightings(db, commit)
         for record_key, message in commit.others:
@@ -423,7 +431,7 @@ class RecordWriter:
     def _write_sightings(self, db: Any, commit: Commit) -> None:
         rows = commit.sightings
         before = db.total_changes()
-        db.executemany(f"INSERT OR IGNORE INTO {_SIGHTING_ROW}", rows)
+        db.executemany(INSERT_SIGHTING, rows)
         if db.total_changes() - before != len(rows):  # some came before under another number
             kept = {
                 key
@@ -453,7 +461,7 @@ class RecordWriter:
         db.execute("DELETE FROM sighting_rows WHERE sighting_key = ?", (key,))
         spatial.remove(db, np.array([key], dtype=np.int64), until_ns=time_ns)
         self._places.reload()
-        db.execute(f"INSERT INTO {_SIGHTING_ROW}", row)
+        db.execute(INSERT_SIGHTING, row)
         return True
 
     def _index(self, db: Any, record_key: int, message: Message) -> None:
