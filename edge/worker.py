@@ -96,6 +96,10 @@ class EdgeWorker:
         )
         self._backlog = Backlog(self._outbox)
         self._outbox_state = self._outbox.state()
+        self._models_dir = state / "models"
+        self._told_orders: tuple[ModelOrder, ...] = ()
+        self._models = ModelsCore([sensor.camera.sensor_id for sensor in config.sensor], clock.monotonic_ns)
+        self._control = ControlSocket(state, self._models)
         self._triage = TriageCore(
             config.triage,
             config.platform_id,
@@ -103,6 +107,7 @@ class EdgeWorker:
             state,
             looks=config.looks,
             sensors=[sensor.camera.sensor_id for sensor in config.sensor],
+            models=self._models,
         )
         self._downlink = self._make_downlink(state)
         self._thin = self._make_thin_link(state)
@@ -117,10 +122,6 @@ class EdgeWorker:
         self._config_path = config_path
         self._alive: dict[str, Alive] = {}
         self._last_frame: dict[str, int] = {}
-        self._models_dir = state / "models"
-        self._told_orders: tuple[ModelOrder, ...] = ()
-        self._models = ModelsCore([sensor.camera.sensor_id for sensor in config.sensor], clock.monotonic_ns)
-        self._control = ControlSocket(state, self._models)
         self._children = {sensor.camera.sensor_id: self._child(sensor) for sensor in config.sensor}
         self._next_pose_ns = self._next_tend_ns = self._next_status_ns = self._next_control_ns = 0
 

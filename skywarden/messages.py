@@ -287,19 +287,33 @@ MAX_LIVE_PER_S = 4.0
 MIN_LOOK_PX, MAX_LOOK_PX = 160, 640
 
 
+class ModelRequest(Message, frozen=True, kw_only=True, array_like=True):
+    """What to do about the model of one detector aboard.
+
+    `model` is what to stage: the name of a model that is aboard already; files never travel this way.
+    `detector` may be left out where the camera has one. `is_forced` promotes against the shadow's verdict.
+    """
+
+    action: Literal["stage", "promote", "rollback"]
+    model: Id | None = None
+    detector: Id | None = None
+    is_forced: bool = False
+
+
 class Tasking(Message, frozen=True, kw_only=True, array_like=True):
     """An operator's request to a platform, with an id under which its receipt comes back.
 
     `is_whole_frame` asks for the whole source frame instead of the region round the sighting. A "live_view"
     asks for looks of `sensor_id` (`None`: every camera) until `expires_ns`, at most `frames_per_s` of them
-    and `width_px` wide; 0 a second ends it.
+    and `width_px` wide; 0 a second ends it. A "model" does what `model_order` says for `sensor_id` (`None`:
+    the only camera).
     """
 
     tasking_id: Id
     platform_id: Id
     time_ns: TimeNs
     expires_ns: TimeNs
-    kind: Literal["full_resolution", "threshold", "mute_area", "follow", "live_view"]
+    kind: Literal["full_resolution", "threshold", "mute_area", "follow", "live_view", "model"]
     sighting_id: Id | None = None
     label: Label | None = None
     score: Unit | None = None
@@ -308,6 +322,7 @@ class Tasking(Message, frozen=True, kw_only=True, array_like=True):
     sensor_id: Id | None = None
     frames_per_s: Annotated[float, Meta(ge=0.0, le=MAX_LIVE_PER_S)] | None = None
     width_px: Annotated[int, Meta(ge=MIN_LOOK_PX, le=MAX_LOOK_PX)] | None = None
+    model_order: ModelRequest | None = None
 
 
 class TaskingReceipt(Message, frozen=True, kw_only=True, array_like=True):

@@ -49,27 +49,26 @@ class ModelsCore:
         slot: str = "",
         model: str = "",
         is_forced: bool = False,
-        order_id: str = "",
+        is_from_ground: bool = False,
     ) -> "Future[OrderAnswer]":
         """Have an order carried out; its answer comes when the process has given it, a failure too. From any
-        thread. Raises `InputError` for one that nobody can carry out."""
+        thread. `is_from_ground`: it may name models that are aboard, and no folders. Raises `InputError` for
+        one that nobody can carry out."""
         sensor_id = sensor_id or self._only_sensor()
         if sensor_id not in self._sensors:
             raise InputError(f"no sensor is called {sensor_id[:40]!r}; there are {', '.join(self._sensors)}")
         if action == "stage" and not model:
             raise InputError("which model is to be staged? Name it; `skywarden edge model list` knows them")
         order = ModelOrder(
-            order_id=order_id or f"m-{secrets.token_hex(8)}",
+            order_id=f"m-{secrets.token_hex(8)}",
             action=action,
             sensor_id=sensor_id,
             slot=slot,
             model=model,
             is_forced=is_forced,
+            is_aboard_only=is_from_ground,
         )
         with self._lock:
-            before = self._pending.get(order.order_id)
-            if before is not None:
-                return before.answer
             if len(self._pending) >= MAX_ORDERS:
                 raise InputError(f"{MAX_ORDERS} orders about models wait already; wait for their answers")
             made = _Pending(order, Future(), self._now_ns() + PATIENCE_NS)

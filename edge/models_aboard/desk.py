@@ -182,6 +182,10 @@ class ModelDesk:
             raise ModelError(
                 f"{berth.swap.model_id} is on probation; wait until it has settled, or roll it back first"
             )
+        if order.is_aboard_only and self._shelf.place_of(order.model) is None:
+            raise ModelError(
+                f"no model aboard is called {order.model[:100]!r}; `skywarden edge model list` shows them"
+            )
         detector, place = self._shelf.take(order.model, berth.load)
         if detector.model_id == berth.swap.model_id:
             raise ModelError(f"{detector.model_id} flies already")

@@ -18,7 +18,8 @@ class ModelOrder(Message, frozen=True, kw_only=True, array_like=True):
     """Do something about the model in one slot of one sensor.
 
     `model` is what to stage: a name of the zoo, a model staged before, or a folder aboard. `is_forced`
-    promotes what the shadow speaks against, or what it has not seen enough of.
+    promotes what the shadow speaks against, or what it has not seen enough of. With `is_aboard_only` a
+    folder is not taken for a model: the order came from elsewhere.
     """
 
     order_id: Id
@@ -27,6 +28,7 @@ class ModelOrder(Message, frozen=True, kw_only=True, array_like=True):
     slot: Annotated[str, Meta(max_length=32)] = ""
     model: Annotated[str, Meta(max_length=MAX_PLACE_CHARS)] = ""
     is_forced: bool = False
+    is_aboard_only: bool = False
 
 
 class OrderAnswer(Message, frozen=True, kw_only=True, array_like=True):

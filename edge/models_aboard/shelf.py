@@ -4,6 +4,7 @@ A copy is made under a name that nobody looks for, checked there, and renamed: w
 whole and signed when it came, and is checked again whenever it is loaded.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -11,8 +12,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
-from models.catalogue import ZOO, Catalogue, find_models, resolve
-from models.description import MAX_DESCRIPTION_BYTES, ModelDescription
+from models.catalogue import ZOO, Catalogue, CatalogueEntry, find_models, resolve
+from models.description import MAX_DESCRIPTION_BYTES, ModelDescription, load_description
 from models.intake.manifest import MAX_ENVELOPE_BYTES, SIGNATURE_NAME
 from models.session import MAX_MODEL_BYTES
 from skywarden.errors import ModelError
@@ -35,18 +36,28 @@ class Shelf:
         """Staged models, and those of the package."""
         return find_models([self.folder] if self.folder.is_dir() else [])
 
-    def place_of(self, wanted: str) -> Path | None:
-        """Where a staged model of this name, or this name and the first digits of its sha256, stands."""
+    def place_of(self, wanted: str) -> str | None:
+        """From where a model that is aboard is loaded: its name, or the staged folder.
+
+        `wanted` is a name, or name and first digits of the sha256 as in a model's id. A staged one comes
+        before one of the package.
+        """
         name, _, digits = wanted.partition(":")
-        found = [
-            entry
-            for entry in self.catalogue().entries
-            if entry.description.name == name and entry.description.sha256.startswith(digits)
-        ]
-        by_folder = self.folder / wanted.replace(":", ".")
-        if by_folder.parent == self.folder and (by_folder / _DESCRIPTION_NAME).is_file():
-            return by_folder
-        return found[0].folder if found else None
+        for entry in self._staged():
+            about = entry.description
+            if about.name == name and about.sha256.startswith(digits):
+                return str(entry.folder)
+        known = find_models().named(name)
+        return name if known is not None and known.description.sha256.startswith(digits) else None
+
+    def _staged(self) -> list[CatalogueEntry]:
+        """Staged models, the newest first; several may have one name."""
+        found: list[tuple[int, CatalogueEntry]] = []
+        for path in self.folder.glob("[!.]*/model.toml"):
+            with contextlib.suppress(ModelError, OSError):
+                entry = CatalogueEntry(description=load_description(path), folder=path.parent)
+                found.append((path.stat().st_mtime_ns, entry))
+        return [entry for _, entry in sorted(found, key=lambda pair: (-pair[0], str(pair[1].folder)))]
 
     def take(self, wanted: str, load: Callable[[str], LoadedT]) -> tuple[LoadedT, str]:
         """Load a model, and the place from which it can be loaded again.
@@ -56,7 +67,7 @@ class Shelf:
         """
         place = self.place_of(wanted)
         if place is not None:
-            return load(str(place)), str(place)
+            return load(place), place
         description, file = resolve(wanted)
         if file.resolve().is_relative_to(ZOO) or file.resolve().is_relative_to(self.folder.resolve()):
             return load(wanted), wanted

@@ -16,14 +16,16 @@ import structlog
 from edge.bus import Control
 from edge.link.outbox import Entry, Outbox
 from edge.looks.config import LooksConfig
-from edge.looks.plan import least_rate, look_bytes, look_orders
+from edge.looks.plan import least_rate, look_orders
+from edge.models_aboard.core import ModelsCore
+from edge.models_aboard.orders import OrderAnswer
 from edge.triage.config import TriageConfig
 from edge.triage.frame_ring import find_kept
 from edge.triage.ladder import Ladder
 from edge.triage.requests import Request, RequestBook, Verdict, receipt_of
 from edge.triage.worth import PLAIN, Graded, Worth
 from edge.vision.chips import MAX_REGION_BYTES, cut_region
-from skywarden.errors import StoreError
+from skywarden.errors import InputError, StoreError
 from skywarden.messages import Chip, Message, Sighting, Tasking
 from skywarden.wire import encode
 
@@ -54,8 +56,12 @@ class TriageCore:
         *,
         looks: LooksConfig | None = None,
         sensors: Sequence[str] = (),
+        models: ModelsCore | None = None,
     ) -> None:
-        """`sensors` are the cameras that a live view may be asked of; without any nobody is refused."""
+        """`sensors` are the cameras that a live view may be asked of; without any nobody is refused.
+        `models` carries orders about models; without it they are refused."""
+        self._models = models
+        self._model_orders: dict[str, tuple[Tasking, Future[OrderAnswer]]] = {}
         self._looks, self._sensors = looks or LooksConfig(), sensors
         self.frames_dir = state / "frames"
         self.book = RequestBook(state / "requests.msgpack", live_longest_s=self._looks.live_longest_s)
@@ -91,6 +97,10 @@ class TriageCore:
             out += self._hand_over_cut(utc_ns)
         except StoreError as error:  # the station asks again, and it is cut again
             _log.error("picture not taken", reason=str(error))
+        try:
+            out += self._answer_about_models(utc_ns)
+        except StoreError as error:  # the station asks again, and finds that it was done
+            _log.error("answer about a model not kept", reason=str(error))
         if self.book.open():
             out += self._end_what_is_over(utc_ns)
         return out
@@ -112,7 +122,7 @@ class TriageCore:
 
     def why_no_live(self, look_rate: float) -> str | None:
         """Why a live view that was asked for gets no pictures, in words; `None` when it gets some."""
-        if not self.book.live_views() or look_bytes(self._looks, look_rate):
+        if not self.book.live_views() or look_rate >= least_rate(self._looks):
             return None
         needed = least_rate(self._looks) / 1e3
         return (
@@ -129,6 +139,12 @@ class TriageCore:
                     return []  # the receipt follows
                 text = "this platform keeps no source frames (triage.frames_max_bytes is 0)"
                 verdict = Verdict("refused", text)
+            if verdict.state == "accepted" and tasking.kind == "model":
+                if tasking.tasking_id in self._model_orders:
+                    return []
+                if (why := self._order_model(tasking)) is None:
+                    return []  # the receipt follows
+                verdict = Verdict("refused", why)
             if (why := self._why_not_live(tasking)) is not None:
                 verdict = Verdict("refused", why)
             self._note(tasking, verdict, utc_ns)
@@ -146,6 +162,36 @@ class TriageCore:
         if tasking.sensor_id is not None and self._sensors and tasking.sensor_id not in self._sensors:
             return f"there is no camera {tasking.sensor_id!r}; there are {', '.join(self._sensors)}"
         return None
+
+    def _order_model(self, tasking: Tasking) -> str | None:
+        """Have it carried out; why it cannot be, in words, or `None`."""
+        order = tasking.model_order
+        if self._models is None or order is None:
+            return "this platform changes no models in flight"
+        try:
+            given = self._models.submit(
+                order.action,
+                sensor_id=tasking.sensor_id or "",
+                slot=order.detector or "",
+                model=order.model or "",
+                is_forced=order.is_forced,
+                is_from_ground=True,
+            )
+        except InputError as error:
+            return str(error)
+        self._model_orders[tasking.tasking_id] = (tasking, given)
+        return None
+
+    def _answer_about_models(self, utc_ns: int) -> list[Entry]:
+        out: list[Entry] = []
+        for tasking_id, (tasking, given) in list(self._model_orders.items()):
+            if given.done():
+                del self._model_orders[tasking_id]
+                answer = given.result()
+                verdict = Verdict("done" if answer.is_done else "refused", answer.text)
+                self._note(tasking, verdict, utc_ns)
+                out += self._receipt(tasking_id, utc_ns)
+        return out
 
     def _begin_to_cut(self, tasking: Tasking) -> None:
         """In a thread: a search on quality of a large picture takes a second. Beyond a few, the station asks

@@ -90,6 +90,8 @@ class RequestBook:
             return Verdict("refused", "following needs a sighting or a label")
         if tasking.kind == "live_view":
             return self._judge_live(tasking, utc_ns)
+        if tasking.kind == "model" and tasking.model_order is None:
+            return Verdict("refused", "an order about a model needs to say which")
         if tasking.kind == "full_resolution" and tasking.sighting_id is None:
             return Verdict("refused", "a picture at full resolution needs a sighting")
         return Verdict("accepted", _IN_FORCE[tasking.kind])
@@ -224,6 +226,7 @@ _IN_FORCE = {
     "mute_area": "what is seen there is logged and waits behind everything else",
     "follow": "every look at it goes first",
     "full_resolution": "on its way",
+    "model": "on its way",
     "live_view": "pictures as often as the link allows, until it expires",
 }
 

@@ -1,7 +1,7 @@
 """Operators ask platforms for something, and read the receipts: the routes below /api/v1/taskings."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +15,7 @@ from ground.picture.live import LivePicture
 from ground.store.reading import StoreReader
 from skywarden.clock import Clock
 from skywarden.errors import InputError
-from skywarden.messages import MAX_LIVE_PER_S, MAX_LOOK_PX, MIN_LOOK_PX
+from skywarden.messages import MAX_LIVE_PER_S, MAX_LOOK_PX, MIN_LOOK_PX, ModelRequest
 from skywarden.times import rfc3339
 
 LIVE_LONGEST_S = 1_800.0
@@ -28,6 +28,17 @@ _REFUSED: Mapping[int | str, dict[str, Any]] = {
 }
 
 
+class ModelOrderView(BaseModel):
+    """What to do about a model aboard: let one that is there already look in the shadow ("stage"), put it in
+    charge ("promote", against the shadow's verdict with `is_forced`), or go back ("rollback")."""
+
+    model_config = ConfigDict(extra="forbid")
+    action: Literal["stage", "promote", "rollback"]
+    model: Annotated[str | None, Field(min_length=1, max_length=128, pattern=_ID)] = None
+    detector: Annotated[str | None, Field(min_length=1, max_length=32, pattern=_ID)] = None
+    is_forced: bool = False
+
+
 class AskView(BaseModel):
     """What is asked of a platform. The same `tasking_id` again is the same request.
 
@@ -35,7 +46,8 @@ class AskView(BaseModel):
     of a label (or all) from `score` on. "mute_area": what is seen there is logged and waits behind all else.
     "follow": every look at the object of a sighting, or of a label, goes first. "live_view": small pictures
     of one camera or all, at most `frames_per_s` and `width_px` wide, for `lifetime_s`, as far as the link
-    allows; 0 a second ends it.
+    allows; 0 a second ends it. "model": `model_order` for a detector of `sensor_id`; the receipt says what
+    became of it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -52,6 +64,7 @@ class AskView(BaseModel):
     sensor_id: Annotated[str | None, Field(min_length=1, max_length=128, pattern=_ID)] = None
     frames_per_s: Annotated[float | None, Field(ge=0.0, le=MAX_LIVE_PER_S)] = None
     width_px: Annotated[int | None, Field(ge=MIN_LOOK_PX, le=MAX_LOOK_PX)] = None
+    model_order: ModelOrderView | None = None
     lifetime_s: Annotated[float, Field(ge=1.0, le=2_592_000.0)] = 3_600.0
     tasking_id: Annotated[str | None, Field(min_length=8, max_length=64, pattern=_ID)] = None
 
@@ -71,6 +84,7 @@ class TaskingView(BaseModel):
     sensor_id: str | None
     frames_per_s: float | None
     width_px: int | None
+    model_order: ModelOrderView | None
     asked: str
     asked_by: str
     expires: str
@@ -118,6 +132,7 @@ def add_tasking_routes(
             sensor_id=given.sensor_id,
             frames_per_s=given.frames_per_s,
             width_px=given.width_px,
+            model_order=_model_request(given),
             tasking_id=given.tasking_id,
         )
         return _view(asked, store)
@@ -158,6 +173,25 @@ def _check(given: AskView) -> None:
     if given.kind == "live_view" and given.lifetime_s > LIVE_LONGEST_S:
         raise InputError(f"a live view lasts at most {LIVE_LONGEST_S:.0f} s; ask again when it ends")
 
+    if (given.kind == "model") != (given.model_order is not None):
+        raise InputError('a "model" needs a model_order, and nothing else has one')
+    if given.model_order is not None and (given.model_order.action == "stage") != bool(
+        given.model_order.model
+    ):
+        raise InputError("staging, and nothing else, needs the name of a model")
+
+
+def _model_view(order: ModelRequest) -> ModelOrderView:
+    return ModelOrderView(
+        action=order.action, model=order.model, detector=order.detector, is_forced=order.is_forced
+    )
+
+
+def _model_request(given: AskView) -> ModelRequest | None:
+    if given.model_order is None:
+        return None
+    return ModelRequest(**given.model_order.model_dump())
+
 
 def _account(request: Request) -> str:
     caller = request.scope["state"]["caller"]
@@ -177,6 +211,7 @@ def _view(asked: AskedTasking, store: StoreReader) -> TaskingView:
         sensor_id=tasking.sensor_id,
         frames_per_s=tasking.frames_per_s,
         width_px=tasking.width_px,
+        model_order=None if tasking.model_order is None else _model_view(tasking.model_order),
         asked=rfc3339(tasking.time_ns),
         asked_by=asked.asked_by,
         expires=rfc3339(tasking.expires_ns),

@@ -17,7 +17,7 @@ from ground.store.database import open_database
 from ground.store.schema import as_store_errors
 from skywarden.clock import NS_PER_S, Clock
 from skywarden.errors import InputError, StoreError
-from skywarden.messages import LatLon, Tasking, TaskingReceipt
+from skywarden.messages import LatLon, ModelRequest, Tasking, TaskingReceipt
 from skywarden.wire import decode, encode
 
 _log = structlog.get_logger("ground.link.tasking")
@@ -32,7 +32,7 @@ _RESEND_MAX_S = 60.0
 _HEARD_WITHIN_S = 15.0
 _TICK_S = 0.25
 
-Kind = Literal["full_resolution", "threshold", "mute_area", "follow", "live_view"]
+Kind = Literal["full_resolution", "threshold", "mute_area", "follow", "live_view", "model"]
 State = Literal["waiting", "accepted", "refused", "done", "expired"]
 
 _VERSION_1 = """
@@ -91,6 +91,7 @@ class TaskingDesk:
         sensor_id: str | None = None,
         frames_per_s: float | None = None,
         width_px: int | None = None,
+        model_order: ModelRequest | None = None,
         tasking_id: str | None = None,
     ) -> AskedTasking:
         """Take a request; it is durable when this returns. The same `tasking_id` again gives the first one.
@@ -113,6 +114,7 @@ class TaskingDesk:
             sensor_id=sensor_id,
             frames_per_s=frames_per_s,
             width_px=width_px,
+            model_order=model_order,
         )
         body = encode(tasking)
         decode("tasking", body)  # what the platform would refuse as damaged is refused here

@@ -269,7 +269,15 @@ def test_a_full_disk_refuses_to_stage_and_names_the_room_that_is_due(tmp_path: P
     assert list((tmp_path / "staged").iterdir()) == []
 
 
-def test_a_link_out_of_the_folder_is_not_followed_into_a_name(tmp_path: Path, agency: Path) -> None:
+def test_only_what_is_aboard_has_a_name(tmp_path: Path, agency: Path) -> None:
     shelf = Shelf(tmp_path / "staged")
-    for wanted in ("../../etc", "..", "/", ":", "anomaly:../.."):
-        assert shelf.place_of(wanted) is None or "anomaly" in str(shelf.place_of(wanted))
+    for wanted in ("../../etc", "..", ".", "/", ":", "", str(agency), "anomaly:../..", "anomaly:ffff"):
+        assert shelf.place_of(wanted) is None
+    assert shelf.place_of("anomaly:fd113e") == "anomaly"
+    _, place = shelf.take(str(agency), lambda place: place)
+    assert shelf.place_of("agency") == place
+    aboard = Aboard(tmp_path / "models")
+    order = ModelOrder(order_id="g1", action="stage", sensor_id="eo", model=str(agency), is_aboard_only=True)
+    aboard.desk.order(order)
+    aboard.desk.turn()
+    assert "no model aboard is called" in aboard.desk.report().answers[-1].text
