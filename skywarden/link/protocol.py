@@ -7,6 +7,7 @@ topic `tasking`.
 Sizes are checked before anything is decoded.
 """
 
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -128,6 +129,8 @@ class Reply(Message, frozen=True, kw_only=True, array_like=True):
 _encoder = msgspec.msgpack.Encoder()
 _batch_decoder = msgspec.msgpack.Decoder(Batch)
 _reply_decoder = msgspec.msgpack.Decoder(Reply)
+_check_sender = lru_cache(maxsize=4_096)(check_names)
+"""The same few hundred senders send all batches; what is refused is not remembered."""
 _VERSION_BYTE = bytes([LINK_VERSION])
 
 
@@ -185,7 +188,7 @@ def _decoded(
     try:
         message = decoder.decode(data[1:])
         if type(message) is Batch:
-            check_names(message.platform_id + message.boot_id)
+            _check_sender(message.platform_id + message.boot_id)
         return message
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WireError(f"a {what} does not validate: {error}") from error
