@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from edge.vision.pipeline import Frame, Outcome
 from models.catalogue import load_detector
-from models.detection import DetectionBatch, make_batch
+from models.detection import DetectionBatch, PolygonShape, Shape, make_batch
 from models.detector import Detector, Inference
 from models.letterbox import Placement
 from sim.analyze import AnalyzeOptions, HeardTelemetry, sensor_node
 from sim.range.aboard import Aboard, Heat, Notice
-from sim.scenario.flown.looks import LOOKS_JSONL, FrameLooks
+from sim.scenario.flown.looks import LOOKS_JSONL, FrameLooks, Look
 from sim.scenario.runner import TERRAIN_NAME
 from skywarden.errors import FlightError
 from skywarden.flight.decoding import Image
@@ -88,6 +88,7 @@ class LooksDetector:
             np.array([self.labels.index(look.label) for look in found], np.uint8),
             self.labels,
             inference.placement.image_size_px,
+            [_shape(look) for look in found] if any(look.outline_px for look in found) else (),
         )
 
     def detect(self, image_bgr_u8: npt.NDArray[np.uint8]) -> DetectionBatch:
@@ -199,6 +200,10 @@ class _Chain:
         if until_ns is not None:
             self._heard.up_to(until_ns)
             self.aboard.end(until_ns)
+
+
+def _shape(look: Look) -> Shape | None:
+    return PolygonShape(exterior=np.array(look.outline_px)) if len(look.outline_px) >= 3 else None
 
 
 def _pictures(reader: FlightReader, sensor: Sensor) -> Iterator[_Arrived]:

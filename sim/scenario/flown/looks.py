@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+import shapely
 
 from sim.scenario.flown.items import FrameItem, Spoilt
 from sim.scenario.land.noise import generator
@@ -22,13 +23,17 @@ LOOKS_JSONL = "looks.jsonl"
 Box = tuple[float, float, float, float]
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer about one frame: box x0, y0, x1, y1 in pixels, and which thing it is about ("" for none)."""
+class Look(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One answer about one frame: box x0, y0, x1, y1 in pixels, and which thing it is about ("" for none).
+
+    `outline_px` is the outline of a plot, as a detector of shapes gives it; empty for other things.
+    """
 
     label: str
     score: float
     box_px: Box
     truth_id: str = ""
+    outline_px: tuple[tuple[float, float], ...] = ()
 
 
 class FrameLooks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -121,7 +126,29 @@ class LookMaker:
         jitter = [self._quality.jitter_px * edge + 0.03 * size * drawn / 2.0 for edge in edges]
         box = (x0 + jitter[0], y0 + jitter[1], x1 + jitter[2], y1 + jitter[3])
         score = min(0.99, 0.35 + 0.6 * seen * (0.6 + 0.4 * sureness))
-        return Look(label=label, score=round(score, 4), box_px=self._cut(box), truth_id=thing.id)
+        return Look(
+            label=label,
+            score=round(score, 4),
+            box_px=self._cut(box),
+            truth_id=thing.id,
+            outline_px=self._outline(thing, jitter) if label == "plot" else (),
+        )
+
+    def _outline(self, thing: ObjectTruth, jitter: list[float]) -> tuple[tuple[float, float], ...]:
+        """The true outline, drawn out as the box is, and cut at the picture; its largest piece."""
+        if len(thing.outline_px) < 3:
+            return ()
+        points = np.array(thing.outline_px)
+        low, size = points.min(axis=0), np.maximum(np.ptp(points, axis=0), 1e-6)
+        begin = np.array(jitter[:2])
+        drawn = points + begin + (points - low) / size * (np.array(jitter[2:]) - begin)
+        picture = shapely.box(-0.5, -0.5, self._camera.width_px - 0.5, self._camera.height_px - 0.5)
+        seen = shapely.make_valid(shapely.Polygon(drawn)).intersection(picture)
+        pieces = [one for one in shapely.get_parts(seen) if one.geom_type == "Polygon"]
+        if not pieces:
+            return ()
+        ring = max(pieces, key=lambda one: one.area).exterior.coords[:-1]
+        return tuple((round(x, 2), round(y, 2)) for x, y in ring)
 
     def _nothing(self, rng: np.random.Generator) -> Look:
         x, y = float(rng.uniform(0, self._camera.width_px)), float(rng.uniform(0, self._camera.height_px))
@@ -142,4 +169,5 @@ def _shrunk(look: Look, share: float) -> Look:
     if share == 1.0:
         return look
     x0, y0, x1, y1 = (share * edge for edge in look.box_px)
-    return msgspec.structs.replace(look, box_px=(x0, y0, x1, y1))
+    outline = tuple((share * x, share * y) for x, y in look.outline_px)
+    return msgspec.structs.replace(look, box_px=(x0, y0, x1, y1), outline_px=outline)
