@@ -262,6 +262,7 @@ class TrackView(View):
     speed_mps: float | None
     contact_id: str | None
     trail: list[LonLat]
+    model_id: str | None
 
 
 class PlatformList(View):
@@ -470,6 +471,7 @@ def view_track(state: TrackState, contact_id: str | None) -> TrackView:
         speed_mps=track.speed_mps,
         contact_id=contact_id,
         trail=list(state.trail),
+        model_id=track.model_id,
     )
 
 

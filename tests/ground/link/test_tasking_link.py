@@ -49,12 +49,30 @@ def test_a_picture_is_asked_for_and_comes_and_the_request_outlives_both_ends(tmp
             done = _call(ground, f"/api/v1/taskings/{asked['tasking_id']}")
             assert done["picture_id"] == f"{LOOK.sighting_id}.region"
             assert ground.store.chip(done["picture_id"]) is not None
+            order = {"action": "stage", "model": "vessel-nadir"}
+            ask = {"platform_id": "uav07", "kind": "model", "model_order": order}
+            model = _call(ground, "/api/v1/taskings", ask)
+            assert model["model_order"] == {**order, "detector": None, "is_forced": False}
+            until(lambda: _state(ground, model["tasking_id"]) == "refused", 20.0)
+            told = _call(ground, f"/api/v1/taskings/{model['tasking_id']}")
+            assert "changes no models" in told["text"], "this aircraft of the test has no vision"
+            for wrong in (
+                {},
+                {"model_order": {"action": "stage"}},
+                {"model_order": {**order, "model": "/etc"}},
+            ):
+                with pytest.raises(urllib.error.HTTPError, match=r"400|422"):
+                    _call(ground, "/api/v1/taskings", {"platform_id": "uav07", "kind": "model", **wrong})
         silent = _call(ground, "/api/v1/taskings", {**body, "kind": "follow", "tasking_id": "follow-0001"})
         assert silent["state"] == "waiting"
     with running_ground(tmp_path) as ground, running_aircraft(tmp_path / "uav07", ground):
         until(lambda: _state(ground, "follow-0001") == "accepted", 20.0)
-        assert [one["state"] for one in _call(ground, "/api/v1/taskings")["items"]] == ["accepted", "done"]
-        older = _call(ground, "/api/v1/taskings?limit=1&offset=1")["items"]
+        assert [one["state"] for one in _call(ground, "/api/v1/taskings")["items"]] == [
+            "accepted",
+            "refused",
+            "done",
+        ]
+        older = _call(ground, "/api/v1/taskings?limit=1&offset=2")["items"]
         assert [one["state"] for one in older] == ["done"]
 
 
