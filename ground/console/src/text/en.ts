@@ -1,5 +1,6 @@
 // Every English sentence of the console. Words follow docs/glossary: platform, contact, sighting, track, CE90.
 import { looksEn } from './looks.en';
+import { handonEn } from './handon.en';
 import { toolsEn } from './tools.en';
 import { watchEn } from './watch.en';
 
@@ -442,6 +443,7 @@ export const en = {
       ['/', 'search contacts'],
       ...watchEn.keys,
       ...toolsEn.keys,
+      ...handonEn.keys,
       ...looksEn.keys,
       ['F', 'show everything'],
       ['L', 'layers and legend'],
@@ -451,6 +453,7 @@ export const en = {
 
   watch: watchEn,
   tools: toolsEn,
+  handon: handonEn,
   cameraNow: looksEn,
 
   about: { licences: 'Licences', version: (version: string): string => `Ground ${version}` },

@@ -1,6 +1,7 @@
 // Cada frase de la consola en español. Las palabras siguen docs/glossary; el molde es en.ts.
 import type { Texts } from './index';
 import { looksEs } from './looks.es';
+import { handonEs } from './handon.es';
 import { toolsEs } from './tools.es';
 import { watchEs } from './watch.es';
 
@@ -439,6 +440,7 @@ export const es: Texts = {
       ['/', 'buscar contactos'],
       ...watchEs.keys,
       ...toolsEs.keys,
+      ...handonEs.keys,
       ...looksEs.keys,
       ['F', 'mostrar todo'],
       ['L', 'capas y leyenda'],
@@ -448,6 +450,7 @@ export const es: Texts = {
 
   watch: watchEs,
   tools: toolsEs,
+  handon: handonEs,
   cameraNow: looksEs,
 
   about: { licences: 'Licencias', version: (version) => `Tierra ${version}` },
