@@ -198,11 +198,12 @@ class Drill:
 
     def stop(self) -> None:
         """End everything, the station last, and write down when."""
-        is_begun = (self.story.folder / DRILL_JSON).exists()
+        end_ns = time.time_ns()
         self._stack.close()
-        if is_begun:
+        if (self.story.folder / DRILL_JSON).exists():
             info = self.story.info()
-            self.story.write_info(msgspec.structs.replace(info, end_ns=time.time_ns()))
+            if info.end_ns is None:
+                self.story.write_info(msgspec.structs.replace(info, end_ns=end_ns))
 
     def _start_ground(self) -> GroundHandle:
         layers = self.story.folder / "layers"

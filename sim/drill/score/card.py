@@ -29,7 +29,10 @@ class CaseMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderMark(msgspec.Struct, frozen=True, kw_only=True):
-    """What one person made of one order of the trainer's; `how` is "act", "note" or nothing."""
+    """What one person made of one order of the trainer's; `how` is "act", "note" or nothing.
+
+    `could_be_seen` is false of a vessel that no camera ever showed after it.
+    """
 
     number: int
     kind: str
@@ -38,6 +41,7 @@ class OrderMark(msgspec.Struct, frozen=True, kw_only=True):
     noticed_after_s: float | None
     how: str = ""
     text: str = ""
+    could_be_seen: bool = True
 
 
 class PersonCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +213,7 @@ def _order_mark(
                 if act.time_ns >= order.time_ns
             ]
     first = min(found, default=None)
+    shown = [one for one in cases.each if one.thing == order.order.vessel and one.last_ns >= order.time_ns]
     return OrderMark(
         number=order.number,
         kind=order.order.kind,
@@ -217,6 +222,7 @@ def _order_mark(
         noticed_after_s=None if first is None else _after_s(first[0], order.time_ns),
         how="" if first is None else first[1],
         text=order.order.note if first is None else first[2],
+        could_be_seen=order.order.vessel is None or bool(shown),
     )
 
 

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from sim.drill.score.acts import Act, Done
 from sim.drill.score.card import Card, OrderMark, PersonCard, cases_of
-from sim.drill.score.cases import Cases
+from sim.drill.score.cases import Case, Cases
 from sim.drill.score.table import crew_rows, rows, seconds
 from sim.drill.story import DrillInfo, Injected
 from sim.range.report.plots import INK, TOLD, TRUE, WRONG, Draw, svg
@@ -84,7 +84,7 @@ def draw_watch(info: DrillInfo, cases: Cases, done: Done, injected: list[Injecte
             axes.plot(
                 [minutes(case.shown_ns), minutes(case.last_ns)], [row, row], color=colour, lw=5, alpha=0.35
             )
-            names.append(f"{case.what} {case.thing}"[:38])
+            names.append(_short(case))
         rows = {id(case): row for row, case in enumerate(cases.each, len(orders))}
         for act in done.acts:
             if act.account in colours and act.kind in _SHAPES:
@@ -101,6 +101,13 @@ def draw_watch(info: DrillInfo, cases: Cases, done: Done, injected: list[Injecte
         )
 
     return draw
+
+
+def _short(case: Case) -> str:
+    """A name for the line of a case."""
+    if case.thing.startswith("nothing: "):
+        return f"nothing ({case.thing.rpartition('_')[2]})"[:40]
+    return case.thing[:40]
 
 
 def _mark(axes: Axes, act: Act, at: float, row: int, colour: str) -> None:
@@ -164,7 +171,8 @@ def _orders(card: Card) -> str:
 
 def _noticed(mine: OrderMark) -> str:
     if mine.noticed_after_s is None:
-        return '<td class="none">not noticed</td>'
+        why = "not noticed" if mine.could_be_seen else "no camera showed it"
+        return f'<td class="none">{why}</td>'
     how = f"by voice: {mine.text}" if mine.how == "note" else mine.text
     return f'<td><span class="right">after {seconds(mine.noticed_after_s)}</span> {escape(how)}</td>'
 

@@ -11,7 +11,7 @@ const MOST_PIECES = 36;
 const TICK_MS = 100;
 export const SPEEDS = [1, 2, 5, 10, 30, 60] as const;
 /** Lengths of the slider in seconds, with how far one press of an arrow key goes. */
-export const WINDOWS: readonly [number, number][] = [[3_600, 1], [21_600, 10], [86_400, 60]];
+export const WINDOWS: readonly [number, number][] = [[600, 1], [3_600, 1], [21_600, 10], [86_400, 60]];
 export const BINS = 120;
 
 class Past {
@@ -45,6 +45,7 @@ class Past {
   open(atMs: number | null = null): void {
     const nowMs = picture.nowMs();
     this.isOn = true;
+    if (atMs !== null) this.windowS = 600;
     this.fromMs = atMs === null ? nowMs - this.windowS * 1000 : Math.min(atMs - 60_000, nowMs - this.windowS * 1000);
     this.seek(atMs ?? nowMs - 60_000);
     this.#measure();
