@@ -21,6 +21,7 @@ from models.training.choosing.temperature import (
     with_temperature,
 )
 from models.training.choosing.threshold import choose, operating_points
+from models.training.eight import command as eight
 from models.training.errors import TrainingError
 from models.training.export import export
 from models.training.judge import Looker, false_alarms, judge
@@ -251,6 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     bits.add_argument("--most", type=int, default=48, help="images to calibrate on")
     bits.add_argument("--out", type=Path, required=True)
     bits.set_defaults(command=_eight_bit)
+    eight.add_commands(commands)
     parcels.add_commands(commands)
     plants.add_commands(commands)
     return parser

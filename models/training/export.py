@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +75,24 @@ def export(
     model = onnx.load(str(path))
     before = len(model.graph.node)
     slim(model)
-    names = dict(enumerate(network.classes))
+    size = write_with_papers(model, path, network.classes, size_px, about)
+    return {"bytes": size, "nodes_before": before, "nodes": len(model.graph.node)}
+
+
+def write_with_papers(
+    model: onnx.ModelProto,
+    path: Path,
+    classes: Sequence[str],
+    size_px: tuple[int, int],
+    about: Mapping[str, str],
+) -> int:
+    """Write a model of a width and height with what readers must know inside; its size in bytes.
+
+    Raises `TrainingError` when it comes out over 6 MB.
+    """
     written = {
         "task": "detect",
-        "names": repr(names),
+        "names": repr(dict(enumerate(classes))),
         "stride": str(max(STRIDES)),
         "batch": "1",
         "imgsz": repr([size_px[1], size_px[0]]),
@@ -95,7 +109,7 @@ def export(
     if len(data) > MAX_BYTES:
         raise TrainingError(f"{path}: {len(data)} bytes; a model that flies has at most {MAX_BYTES}")
     path.write_bytes(data)
-    return {"bytes": len(data), "nodes_before": before, "nodes": len(model.graph.node)}
+    return len(data)
 
 
 def slim(model: onnx.ModelProto) -> None:

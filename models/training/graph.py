@@ -42,10 +42,10 @@ class GraphNetwork(nn.Module):
                 key = f"p{len(self.parameter_of)}"
                 self.parameter_of[name] = key
                 self.register_parameter(key, nn.Parameter(torch.from_numpy(constants[name].copy())))
-        unknown = sorted({step[0] for step in self.steps} - set(_RUN))
+        unknown = sorted({step[0] for step in self.steps} - set(RUN))
         if unknown:
             raise TrainingError(
-                f"{path}: operator {unknown[0]} cannot be trained; known are {', '.join(_RUN)}"
+                f"{path}: operator {unknown[0]} cannot be trained; known are {', '.join(RUN)}"
             )
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -59,7 +59,7 @@ class GraphNetwork(nn.Module):
             return getattr(self, key) if key else self.constants[name]
 
         for operator, reads, writes, attributes in self.steps:
-            made = _RUN[operator]([get(name) for name in reads if name], attributes)
+            made = RUN[operator]([get(name) for name in reads if name], attributes)
             for name, value in zip(writes, made if isinstance(made, tuple | list) else (made,), strict=False):
                 values[name] = value
         return {name: values[name] for name in self.output_names}
@@ -191,7 +191,7 @@ def _resize(values: list[Any], a: dict[str, Any]) -> Tensor:
     return functional.interpolate(values[0], scale_factor=scale, mode="nearest")
 
 
-_RUN: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {
+RUN: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {
     "Conv": _conv,
     "Add": lambda values, a: values[0] + values[1],
     "Mul": lambda values, a: values[0] * values[1],
