@@ -53,8 +53,12 @@ def campaign_section(published: Published) -> Section:
         f"({per_flight_s:.2f} for each second that a platform flies, with flying, the whole chain and "
         "scoring). Telemetry is real MAVLink bytes and everything behind the detector is the real one; the "
         "detector's looks are drawn from truth (chance by size and by what shows, jitter, decoys, false "
-        "looks). Median over seeds, in brackets the 10 and 90 % quantiles; empty where it does not apply. "
-        f"Goal of the ellipses: {GOAL_INSIDE:.0%}.\n",
+        "looks; outlines of plots as a detector of shapes gives them). The link is the real outbox and "
+        "protocol over a made radio; bytes are those of its batches. *Found*, *false an hour*: detections of "
+        "frames. HOTA and IDF1: looks by track against truth in the picture; GOSPA and *complete*: contacts "
+        "on the map each second, of things that could be seen within the last minute. AIS is judged where "
+        "the station heard anybody. Median over seeds, in brackets the 10 and 90 % quantiles; empty where it "
+        f"does not apply. Goal of the ellipses: {GOAL_INSIDE:.0%}.\n",
         *table(looked),
         "",
         *_told(looked),

@@ -44,8 +44,21 @@ FIGURES = (
         is_share=True,
     ),
     Figure(key="speed_mps", title="speed RMS m/s", read=lambda one: one.moving.speed_rms_mps),
+    Figure(key="course_deg", title="course RMS deg", read=lambda one: one.moving.course_rms_deg, digits=0),
+    Figure(
+        key="area_percent",
+        title="area RMS %",
+        read=lambda one: None if one.areas is None else one.areas.rms_percent,
+        digits=1,
+    ),
     Figure(key="brier", title="AIS Brier", read=lambda one: one.ais.brier),
     Figure(key="latency_s", title="alert after s", read=lambda one: one.alarm.median_s, digits=1),
+    Figure(
+        key="faults_noticed",
+        title="faults noticed",
+        read=lambda one: one.faults.noticed / one.faults.noticeable if one.faults.noticeable else None,
+        is_share=True,
+    ),
     Figure(key="bytes_per_s", title="B/s", read=lambda one: _bytes_per_s(one), digits=0),
     Figure(key="cpu", title="CPU s a flight s", read=lambda one: one.cpu_s_per_flight_s, digits=3),
 )
