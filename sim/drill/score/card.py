@@ -201,19 +201,20 @@ def _case_mark(case: Case, acts: Sequence[Act], info: DrillInfo) -> CaseMark:
 def _order_mark(
     order: Injected, name: str, cases: Cases, about: dict[int, list[Act]], notes: Sequence[Note]
 ) -> OrderMark:
-    """Noticed by an act about the vessel after it happened, or by the trainer's word."""
+    """Noticed by an act about the vessel after it happened, if a camera showed it, or by word of mouth."""
     found: list[tuple[int, str, str]] = [
         (one.time_ns, "note", one.text) for one in notes if one.number == order.number and one.account == name
     ]
-    for case in cases.each:
-        if order.order.vessel is not None and case.thing == order.order.vessel:
+    shown = [one for one in cases.each if one.thing == order.order.vessel and one.last_ns >= order.time_ns]
+    is_seen = order.order.vessel is None or order.order.kind.startswith("ais_") or bool(shown)
+    for case in cases.each if is_seen else ():
+        if case.thing == order.order.vessel:
             found += [
                 (act.time_ns, "act", act.kind)
                 for act in about.get(id(case), [])
                 if act.time_ns >= order.time_ns
             ]
     first = min(found, default=None)
-    shown = [one for one in cases.each if one.thing == order.order.vessel and one.last_ns >= order.time_ns]
     return OrderMark(
         number=order.number,
         kind=order.order.kind,
@@ -222,7 +223,7 @@ def _order_mark(
         noticed_after_s=None if first is None else _after_s(first[0], order.time_ns),
         how="" if first is None else first[1],
         text=order.order.note if first is None else first[2],
-        could_be_seen=order.order.vessel is None or bool(shown),
+        could_be_seen=is_seen,
     )
 
 
