@@ -45,6 +45,7 @@ class Alive(Message, frozen=True, kw_only=True, array_like=True):
     frames_per_s: Finite
     inference_ms: Finite
     is_finished: bool = False
+    misplaced_count: Count = 0
 
 
 class Control(Message, frozen=True, kw_only=True, array_like=True):

@@ -8,6 +8,7 @@ from msgspec import Meta, ValidationError, convert, to_builtins
 
 from edge.calibration.record import Calibration, read_calibration
 from edge.cameras.config import CameraConfig
+from edge.chart.config import ChartConfig
 from edge.link.downlink import LinkConfig
 from edge.link.thin_link import ThinLinkConfig
 from edge.looks.config import LooksConfig
@@ -408,6 +409,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
         metrics: the worker's own web port.
         triage: what is worth its bytes on the link.
         looks: small pictures of what the cameras see, when the link has room.
+        chart: land and water, and what belongs on which.
         is_exercise: marks every sighting EXERCISE.
     """
 
@@ -422,6 +424,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recorder: RecorderConfig = RecorderConfig()
     metrics: MetricsConfig = MetricsConfig()
     triage: TriageConfig = TriageConfig()
+    chart: ChartConfig = ChartConfig()
     looks: LooksConfig = LooksConfig()
     is_exercise: bool = False
 

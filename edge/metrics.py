@@ -35,6 +35,11 @@ class Metrics:
         self._frames = gauge("frames_per_second", "frames looked at per second", "sensor")
         self._inference = gauge("inference_milliseconds", "duration of the last inference", "sensor")
         self._dropped = gauge("frames_dropped", "frames passed over for newer ones", "sensor")
+        self._misplaced = gauge(
+            "detections_misplaced",
+            "detections not told of because the chart says they cannot be there",
+            "sensor",
+        )
         self._starts = gauge("vision_starts", "starts of the vision process", "sensor")
         self._held = gauge("outbox_records", "records that the ground has not acknowledged")
         self._held_bytes = gauge("outbox_bytes", "their bytes")
@@ -57,6 +62,7 @@ class Metrics:
             self._frames.labels(**self._platform, sensor=sensor).set(sign.frames_per_s)
             self._inference.labels(**self._platform, sensor=sensor).set(sign.inference_ms)
             self._dropped.labels(**self._platform, sensor=sensor).set(sign.dropped_count)
+            self._misplaced.labels(**self._platform, sensor=sensor).set(sign.misplaced_count)
         for sensor, child in children.items():
             if sensor not in alive:
                 self._frames.labels(**self._platform, sensor=sensor).set(0.0)

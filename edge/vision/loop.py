@@ -313,6 +313,7 @@ class VisionLoop:
                 frames_per_s=(self._counts.frames - count) / elapsed_s,
                 inference_ms=self._counts.inference_ms,
                 is_finished=self._frames.is_finished,
+                misplaced_count=self._node.misplaced_count,
             )
         )
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from edge.chart.keep_off import KeepOff
 from edge.gaze.outlook import Outlook, OutlookMaker
 from edge.geolocation.box_errors import box_sigma_px, free_edges
 from edge.geolocation.locate import Locations, Locator, bearing_message, position_message
@@ -74,6 +75,7 @@ class VisionSettings:
         level_sigma_m: height error of that level ground.
         pixel_sigma_px: where in the image an object stands, one sigma; shares of its box are added.
         plots: how detections that come with a shape become plots.
+        keep_off: what a chart says cannot be where it seems to be; it is counted and not told.
     """
 
     camera: CameraModel | None
@@ -86,6 +88,7 @@ class VisionSettings:
     chip_interval_s: float = 10.0
     is_exercise: bool = False
     plots: PlotSettings = field(default_factory=PlotSettings)
+    keep_off: KeepOff | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -180,6 +183,7 @@ class VisionNode:
         self._heights: dict[int, tuple[float, float, messages.Surface]] = {}
         self._locators: dict[tuple[int, int], Locator] = {}
         self._plots = PlotNode(settings.plots)
+        self.misplaced_count = 0
         self._picture_bytes: int | None = None
         self._track_models: dict[int, str] = {}
         self._plot_models: dict[int, str] = {}
@@ -243,13 +247,16 @@ class VisionNode:
         out.append(self._frame_info(frame, locations=locations))
         sight = self._sight(pose, locator)
         explained = self._followers.explained(batch, sight)
+        misplaced = self._misplaced(batch, locations, pose, locator)
+        explained |= misplaced
         out.extend(self._track(seen, sight, locations, explained))
         reasons = list(locations.status[: len(batch)])
         lost = [index for index, reason in enumerate(reasons) if reason != "ok" and not explained[index]]
         out.extend(self._unlocated(seen, lost, reasons, locations, pose))
         plots = None
         if any(batch.shapes) and (surface := self._surface_under(pose)) is not None:
-            plots = self._plots.handle(batch, locator, pose, surface, frame.frame_number)
+            shaped = _without_shapes(batch, misplaced)
+            plots = self._plots.handle(shaped, locator, pose, surface, frame.frame_number)
             for (row, _), number in plots.numbers.items():
                 self._plot_models[number] = self._model_of(batch, row)
             out.extend(self._plot_message(state, surface) for state in plots.news)
@@ -269,6 +276,17 @@ class VisionNode:
         """Every confirmed plot as it is known by now."""
         surface = self._plots.surface
         return [self._plot_message(state, surface) for state in self._plots.states()] if surface else []
+
+    def _misplaced(
+        self, batch: DetectionBatch, locations: Locations, pose: CameraPose, locator: Locator
+    ) -> npt.NDArray[np.bool_]:
+        """Detections that the chart says cannot be there; none while the position is in doubt."""
+        rule = self._settings.keep_off
+        if rule is None or pose.doubt is not None or not len(batch):
+            return np.zeros(len(batch), dtype=bool)
+        wrong = rule.misplaced(batch, locations, locator.camera.fx)
+        self.misplaced_count += int(wrong.sum())
+        return wrong
 
     def _surface_under(self, pose: CameraPose) -> Surface | None:
         return surface_under(self._settings.surface, pose, self._settings.level_sigma_m)
@@ -604,6 +622,13 @@ def _nothing(labels: tuple[str, ...]) -> DetectionBatch:
         label_index=np.zeros(0, dtype=np.uint8),
         labels=labels,
     )
+
+
+def _without_shapes(batch: DetectionBatch, left_out: npt.NDArray[np.bool_]) -> DetectionBatch:
+    if not left_out.any():
+        return batch
+    shapes = (None if out else shape for shape, out in zip(batch.shapes, left_out, strict=True))
+    return replace(batch, shapes=tuple(shapes))
 
 
 def _place(locations: Locations, index: int) -> messages.LatLon | None:

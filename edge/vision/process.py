@@ -14,6 +14,7 @@ import structlog
 
 from edge.bus import Endpoints, VisionBus
 from edge.cameras.grabber import NewestFrameGrabber
+from edge.chart.keep_off import read_keep_off
 from edge.config import EdgeConfig, PlotConfig, SensorConfig
 from edge.looks.maker import LookIds, LookMaker
 from edge.models_aboard.desk import DeskIds
@@ -122,6 +123,7 @@ def vision_settings(config: EdgeConfig, sensor: SensorConfig) -> VisionSettings:
         chip_interval_s=config.sighting.chip_interval_s,
         is_exercise=config.is_exercise,
         plots=_plots(sensor.plot),
+        keep_off=read_keep_off(config.chart),
     )
 
 
