@@ -35,7 +35,13 @@ def write_relief(source: Path, out: Path, *, max_zoom: int | None = None) -> int
 
     Raises `InputError` when they cannot be read, or would be too many tiles.
     """
-    surface = _loaded(source)
+    return write_surface(_loaded(source), out, name=source.stem, max_zoom=max_zoom)
+
+
+def write_surface(
+    surface: Terrain | TerrainMosaic, out: Path, *, name: str, max_zoom: int | None = None
+) -> int:
+    """The same of a surface that is there already. Raises `InputError`."""
     box = _box_deg(surface)
     deepest = max_zoom if max_zoom is not None else _zoom_of(surface)
     first = max(0, deepest - _STEPS_OF_ZOOMS + 1)
@@ -47,7 +53,7 @@ def write_relief(source: Path, out: Path, *, max_zoom: int | None = None) -> int
         )
     made = _Pyramid(surface, metres, deepest)
     tiles = (one for top in tiles_of_zoom(metres, first) for one in made.tiles(top))
-    about = {"name": source.stem, "encoding": "terrarium"}
+    about = {"name": name, "encoding": "terrarium"}
     return write_pmtiles(out, tiles, kind="png", bounds=box, metadata=about)
 
 

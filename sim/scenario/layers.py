@@ -8,16 +8,18 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ground.basemap.relief import write_surface
 from sim.scenario.land.paint import paint_ground
 from sim.scenario.world import CELL_M, World
 from skywarden.errors import StoreError
 from skywarden.geometry.terrain import save_tile
 
 PICTURE_TEXEL_M = 4.0
+_SHADE: dict[str, Any] = {"style": {"tiles": "terrain", "layers": [], "opacity": 0.7}}
 
 
 def write_layers(world: World, folder: Path) -> list[Path]:
-    """Write `coast.geojson`, `roads.geojson`, `relief.png` with `relief.json`; returns the files.
+    """Write coast and roads as GeoJSON, the land as a picture, elevations as tiles; returns the files.
 
     The picture shows land and shallow water without plots, buildings or vessels. Raises `StoreError` when
     the folder cannot be written.
@@ -33,14 +35,17 @@ def write_layers(world: World, folder: Path) -> list[Path]:
         f"{name}-roads.geojson": _encoded("Roads and tracks", _roads(world)),
         f"{name}-relief.png": png.tobytes(),
         f"{name}-relief.json": json.dumps(told).encode() + b"\n",
+        f"{name}-shade.json": json.dumps(_SHADE | {"title": f"Shading: {world.scenario.title}"}).encode(),
     }
+    shade = folder / f"{name}-shade.pmtiles"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file_name, data in contents.items():
             (folder / file_name).write_bytes(data)
+        write_surface(world.terrain(), shade, name=name)
     except OSError as error:
         raise StoreError(f"{folder}: layers cannot be written ({error.strerror})") from error
-    return [folder / file_name for file_name in contents]
+    return [*(folder / file_name for file_name in contents), shade]
 
 
 def write_terrain(world: World, path: Path) -> Path:
