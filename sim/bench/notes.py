@@ -52,7 +52,8 @@ def _wire(found: Figures) -> str:
     def parts(size: int) -> str:
         return (
             f"bare pyzmq {found[f'raw_us_{size}']:.1f}, CURVE {found[f'curve_us_{size}']:+.1f}, encoding "
-            f"{found[f'encode_us_{size}']:+.1f}, decoding with every check {found[f'decode_us_{size}']:+.1f}"
+            f"{found[f'encode_us_{size}']:+.1f}, decoding with every check {found[f'decode_us_{size}']:+.1f} "
+            f"(msgspec alone {found[f'msgspec_us_{size}']:.1f})"
         )
 
     return (

@@ -22,6 +22,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import zmq
 
 from edge.link.config import LinkConfig
@@ -40,6 +41,10 @@ BATCHES = {1: 1_500, 50: 120}
 DELAYS = 400
 PAUSE_S = 0.004
 _STEPS = 1_000
+
+_read_batch = msgspec.msgpack.Decoder(Batch).decode
+_read_entry = msgspec.msgpack.Decoder(Entry).decode
+_read_sighting = msgspec.msgpack.Decoder(Sighting).decode
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
@@ -77,6 +82,12 @@ def sightings_in(payload: bytes | memoryview) -> list[Any]:
     """What a batch holds, decoded and checked."""
     entries = [decode_entry(one) for one in decode_batch(payload).records]
     return [decode(one.topic, one.body) for one in entries]
+
+
+def _decoded_alone(payload: memoryview) -> list[Sighting]:
+    """The same by msgspec alone: types and ranges, without sizes, versions and names."""
+    entries = [_read_entry(one[1:]) for one in _read_batch(payload[1:]).records]
+    return [_read_sighting(one.body[1:]) for one in entries]
 
 
 def _gathered() -> dict[str, Any]:
@@ -140,12 +151,13 @@ def _cost(size: int, count: int) -> dict[str, Any]:
         context: Context = zmq.Context()
         ends.callback(context.destroy, linger=0)
         raw, ours = _pair(context, pair=None), _pair(context, pair=keys.new_key_pair())
-        costs: dict[str, list[float]] = {"raw": [], "curve": [], "encoded": [], "whole": []}
+        costs: dict[str, list[float]] = {"raw": [], "curve": [], "encoded": [], "msgspec": [], "whole": []}
         for number in range(ROUNDS + 1):
             one = {
                 "raw": _round(raw, count, lambda: payload, len),
                 "curve": _round(ours, count, lambda: payload, len),
                 "encoded": _round(ours, count, lambda: batch_of(sightings, 1), len),
+                "msgspec": _round(ours, count, lambda: batch_of(sightings, 1), _decoded_alone),
                 "whole": _round(ours, count, lambda: batch_of(sightings, 1), sightings_in),
             }
             for name, cost in one.items():
@@ -157,6 +169,7 @@ def _cost(size: int, count: int) -> dict[str, Any]:
         f"curve_us_{size}": each["curve"] - each["raw"],
         f"encode_us_{size}": each["encoded"] - each["curve"],
         f"decode_us_{size}": each["whole"] - each["encoded"],
+        f"msgspec_us_{size}": each["msgspec"] - each["encoded"],
         f"curve_ratio_{size}": median(a / b for a, b in zip(costs["curve"], costs["raw"], strict=True)),
         f"cost_us_{size}": each["whole"],
         f"cost_ratio_{size}": median(a / b for a, b in zip(costs["whole"], costs["raw"], strict=True)),
