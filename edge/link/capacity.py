@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 LOOK_LINK_S = 0.15
 """A look takes no more of the link than this: so long an alert may stand behind it."""
+TRIAL_LINK_S = 2.0 * LOOK_LINK_S
+TRIAL_EVERY_S = 30.0
+"""Small batches prove little. So that a wide link can show it, one small look may take so much, seldom."""
 PROOF_S = 0.05
 LATE_S = 0.3
 """An answer that comes so much later than its size explains: the link has become narrow, or is full."""

@@ -8,7 +8,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
-from edge.link.capacity import LOOK_LINK_S, Capacity
+from edge.link.capacity import LOOK_LINK_S, TRIAL_EVERY_S, TRIAL_LINK_S, Capacity
 from edge.link.clock_offset import ClockDifference, ClockFilter
 from edge.link.config import LinkConfig
 from edge.link.outbox import PendingRecord, RecordSource
@@ -212,7 +212,7 @@ class LinkCore:
     sent before the ground has said what it holds of it: a copy from the past must not send numbers again.
     While a reply is out, less than half a batch without an alert is gathered for `config.gather_s`.
     Looks are the lowest class: one goes alone, when nothing else waits, little is under way, the station
-    wants them, and it takes at most `LOOK_LINK_S` of what the link was seen to carry.
+    wants them, and it takes at most `LOOK_LINK_S` of what the link was seen to carry; twice that on trial.
     """
 
     config: LinkConfig
@@ -244,6 +244,7 @@ class LinkCore:
     _looks: dict[str, bytes] = field(default_factory=dict)
     _takes_looks: bool = False
     _empty_s: float = -math.inf
+    _trial_s: float = -math.inf
     _history: deque[tuple[float, int]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -416,8 +417,13 @@ class LinkCore:
         sensor_id = next(iter(self._looks))
         size = len(self._looks[sensor_id])
         has_tokens = not self._pace.cap or self._pace.tokens >= size + _MIN_WINDOW_BYTES // 8
-        if size > rate * LOOK_LINK_S or not has_tokens:
+        is_trial = size > rate * LOOK_LINK_S
+        if is_trial and (size > rate * TRIAL_LINK_S or now_s - self._trial_s < TRIAL_EVERY_S):
             return _Contents()
+        if not has_tokens:
+            return _Contents()
+        if is_trial:
+            self._trial_s = now_s
         self._counts.looks_sent += 1
         return _Contents([self._looks.pop(sensor_id)], is_look=True)
 

@@ -19,7 +19,8 @@ class LooksConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True)
         live_share: and a live view this one; 0 refuses live views.
         live_longest_s: a live view is asked for anew after so long.
         width_px: how wide a look is at most; a live view may ask for up to 640.
-        min_bytes: a link that cannot carry this in 0.15 s gets no looks.
+        min_bytes: a link that cannot carry this in 0.15 s gets none, but for a trial every half minute where
+            0.3 s are enough.
         max_bytes: a look is never larger.
     """
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from edge.link.capacity import LOOK_LINK_S
+from edge.link.capacity import LOOK_LINK_S, TRIAL_EVERY_S, TRIAL_LINK_S
 from edge.looks.config import LooksConfig
 from skywarden.messages import MAX_LIVE_PER_S, Count, Message, Tasking
 
@@ -30,8 +30,8 @@ def look_bytes(config: LooksConfig, rate: float) -> int:
 
 
 def least_rate(config: LooksConfig) -> float:
-    """Bytes a second below which there are no looks."""
-    return (config.min_bytes + _ENVELOPE_BYTES) / LOOK_LINK_S
+    """Bytes a second below which there are no looks, not even on trial."""
+    return (config.min_bytes + _ENVELOPE_BYTES) / TRIAL_LINK_S
 
 
 def look_orders(
@@ -43,8 +43,10 @@ def look_orders(
     all that are not named). All sensors share one radio: each gets its part of the share.
     """
     budget = look_bytes(config, rate)
-    if not budget or not sensors:
+    if not sensors or rate < least_rate(config):
         return {}
+    if not budget:
+        return _trials(config, sensors, live)
     wishes = {name: wish for name in sensors if (wish := live.get(name, live.get(""))) is not None}
     cost = float(budget + _ENVELOPE_BYTES)
     orders: dict[str, LookOrder] = {}
@@ -61,3 +63,12 @@ def look_orders(
             period_s = max(config.period_s, len(sensors) * cost / (config.share * rate))
             orders[name] = LookOrder(period_s=period_s, max_bytes=budget, width_px=config.width_px)
     return orders
+
+
+def _trials(config: LooksConfig, sensors: Sequence[str], live: Mapping[str, Tasking]) -> dict[str, LookOrder]:
+    """The link may be wider than was shown: the smallest look of each camera, seldom, tells."""
+    if not live and not (config.period_s and config.share):
+        return {}
+    period_s = len(sensors) * TRIAL_EVERY_S
+    order = LookOrder(period_s=period_s, max_bytes=config.min_bytes, width_px=config.width_px)
+    return dict.fromkeys(sensors, order)

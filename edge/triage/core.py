@@ -31,6 +31,7 @@ from skywarden.wire import encode
 
 _log = structlog.get_logger("edge.triage")
 
+_THIN_FOR_S = 10.0
 _MAX_WAITING = 64
 _MAX_CUTTING = 8
 _ASKED_FOR = Worth(PLAIN, 14.0)
@@ -63,6 +64,7 @@ class TriageCore:
         self._models = models
         self._model_orders: dict[str, tuple[Tasking, Future[OrderAnswer]]] = {}
         self._looks, self._sensors = looks or LooksConfig(), sensors
+        self._thin_since_s: float | None = None
         self.frames_dir = state / "frames"
         self.book = RequestBook(state / "requests.msgpack", live_longest_s=self._looks.live_longest_s)
         self.ladder = Ladder(config, self.book)
@@ -120,14 +122,20 @@ class TriageCore:
             looks=look_orders(self._looks, self._sensors, look_rate, self.book.live_views()),
         )
 
-    def why_no_live(self, look_rate: float) -> str | None:
-        """Why a live view that was asked for gets no pictures, in words; `None` when it gets some."""
+    def why_no_live(self, look_rate: float, now_s: float) -> str | None:
+        """Why a live view that was asked for has got no pictures for a while (monotonic seconds), in words;
+        `None` when it gets some."""
         if not self.book.live_views() or look_rate >= least_rate(self._looks):
+            self._thin_since_s = None
+            return None
+        if self._thin_since_s is None:
+            self._thin_since_s = now_s
+        if now_s - self._thin_since_s < _THIN_FOR_S:
             return None
         needed = least_rate(self._looks) / 1e3
         return (
-            f"a live view was asked for, but the link is known to carry no more than {look_rate / 1e3:.1f} "
-            f"kB/s; pictures need {needed:.1f} kB/s, so that no alert waits behind them"
+            f"a live view was asked for, but the link was seen to carry {look_rate / 1e3:.1f} kB/s at the "
+            f"least; pictures need {needed:.1f} kB/s, so that no alert waits behind them"
         )
 
     def _answer(self, tasking: Tasking, utc_ns: int) -> list[Entry]:

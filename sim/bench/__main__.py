@@ -18,7 +18,21 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from sim.bench import ais, decode, fusion, infer, ingest, locate, notes, pipeline, tlog, track, value, wire
+from sim.bench import (
+    ais,
+    decode,
+    fusion,
+    infer,
+    ingest,
+    locate,
+    looks,
+    notes,
+    pipeline,
+    tlog,
+    track,
+    value,
+    wire,
+)
 
 Figures = dict[str, Any]
 
@@ -136,6 +150,19 @@ def value_lines(found: Figures) -> list[Line]:
     ]
 
 
+def looks_lines(found: Figures) -> list[Line]:
+    """What a live view costs the alerts."""
+    goal = found["goal_more_s"]
+    lines = [
+        Line(
+            f"alert later by, p95, {rate:,} bytes/s, s", "no live view", found[f"more_{rate}_s"], goal, False
+        )
+        for rate in (20_000, 50_000)
+    ]
+    thin = float(found["2000"]["with"]["looks"])
+    return [*lines, Line("looks over a radio of 2,000 bytes/s", "(none)", thin, 0.0, False)]
+
+
 def fusion_lines(found: Figures) -> list[Line]:
     """A second of sightings fused."""
     title = f"fusion of a busy second, s ({found['contacts']} contacts, {found['live']} seen now)"
@@ -165,6 +192,7 @@ BENCHES: dict[str, tuple[Callable[[], Figures], Callable[[Figures], list[Line]]]
     "ingest": (ingest.run, ingest_lines),
     "wire": (wire.run, wire_lines),
     "value": (value.run, value_lines),
+    "looks": (looks.run, looks_lines),
     "fusion": (fusion.run, fusion_lines),
     "ais": (ais.run, ais_lines),
     "chain": (pipeline.run, chain_lines),

@@ -32,6 +32,7 @@ class Aircraft:
 
     outbox: Outbox
     core: TriageCore
+    downlink: Downlink
     judged: dict[str, Worth] = field(default_factory=dict)
     min_scores: dict[str, float] = field(default_factory=dict)
     _seen: deque[Sighting | Chip] = field(default_factory=deque)
@@ -70,7 +71,7 @@ def flying(folder: Path, ground: GroundHandle, platform: str = "uav07") -> Itera
     signer = evidence.load_or_create_evidence_key(folder / "keys" / "link.evidence.key")
     ground.enrol(platform, evidence.enrolment_line(pair, signer))
     outbox = Outbox(folder / "outbox.sqlite", platform)
-    core = TriageCore(TriageConfig(frames_min_free_bytes=0), platform, outbox, folder)
+    core = TriageCore(TriageConfig(frames_min_free_bytes=0), platform, outbox, folder, sensors=("eo",))
     config = LinkConfig(
         ground=ground.link_address,
         ground_public_key=ground.server_public_key,
@@ -80,7 +81,7 @@ def flying(folder: Path, ground: GroundHandle, platform: str = "uav07") -> Itera
     )
     downlink = Downlink(config, outbox, pair, evidence_key=signer, on_tasking=core.on_tasking)
     downlink.start()
-    stopping, aircraft = threading.Event(), Aircraft(outbox, core)
+    stopping, aircraft = threading.Event(), Aircraft(outbox, core, downlink)
 
     def run() -> None:
         while not stopping.wait(0.05):

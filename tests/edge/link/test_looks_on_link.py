@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from edge.link.capacity import LOOK_LINK_S, Capacity
+from edge.link.capacity import LOOK_LINK_S, TRIAL_EVERY_S, TRIAL_LINK_S, Capacity
 from edge.link.downlink import LinkConfig, LinkCore
 from edge.link.outbox import OutboxState, PendingRecord
 from sim.bench import looks
@@ -126,10 +126,24 @@ def test_an_alert_goes_before_a_look_and_none_follows_while_it_is_not_acknowledg
 def test_the_cap_is_kept_and_looks_leave_room_under_it() -> None:
     link = _Link(rate_cap_bytes_per_s=20_000)
     link.warm()
-    link.offer(size=int(20_000 * LOOK_LINK_S) + 500)
+    link.offer(size=int(20_000 * TRIAL_LINK_S) + 500)
     assert link.turn() == [], "too large for the cap, however wide the link"
     link.offer(size=2_000)
     assert link.turn() == ["look"]
+
+
+def test_a_look_on_trial_goes_once_in_half_a_minute() -> None:
+    link = _Link(rate_cap_bytes_per_s=20_000)
+    link.warm()
+    size = int(20_000 * LOOK_LINK_S) + 500
+    link.offer(size=size)
+    assert link.turn() == ["look"]
+    began_s = link.now_s
+    link.offer(size=size)
+    while link.turn() != ["look"]:
+        link.core.offer_newest("pose", "uav07", _UTC, bytes(2_000))
+        link.turn()
+    assert link.now_s - began_s >= TRIAL_EVERY_S - 1.0
 
 
 def test_what_a_link_carries_is_read_from_how_long_larger_batches_take() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.link.capacity import LOOK_LINK_S
+from edge.link.capacity import LOOK_LINK_S, TRIAL_LINK_S
 from edge.looks.config import LooksConfig
 from edge.looks.plan import least_rate, look_orders
 from skywarden.messages import Tasking
@@ -28,7 +28,13 @@ def _live(per_s: float | None = None, width_px: int | None = None, sensor_id: st
 def test_a_thin_link_gets_no_looks_not_even_live() -> None:
     assert look_orders(CONFIG, ["eo"], 0.0, {"": _live()}) == {}
     assert look_orders(CONFIG, ["eo"], least_rate(CONFIG) - 8.0, {"": _live()}) == {}
-    assert look_orders(CONFIG, ["eo"], least_rate(CONFIG) + 8.0, {})["eo"].max_bytes >= CONFIG.min_bytes
+    assert look_orders(CONFIG, ["eo"], 2.0 * least_rate(CONFIG) + 8.0, {})["eo"].max_bytes >= CONFIG.min_bytes
+
+
+def test_a_link_that_may_be_wider_than_it_showed_is_tried_seldom_with_the_smallest() -> None:
+    trial = look_orders(CONFIG, ["eo", "ir"], 1.2 * least_rate(CONFIG), {"": _live(4.0)})["eo"]
+    assert (trial.period_s, trial.max_bytes, trial.is_live) == (60.0, CONFIG.min_bytes, False)
+    assert look_orders(LooksConfig(period_s=0.0), ["eo"], 1.2 * least_rate(CONFIG), {}) == {}
 
 
 def test_a_wide_link_gets_one_every_five_seconds_and_a_live_view_what_was_wished() -> None:
@@ -63,6 +69,7 @@ def test_no_look_takes_longer_and_all_together_no_more_than_their_share(
     names = [f"s{number}" for number in range(sensors)]
     orders = look_orders(CONFIG, names, rate, {"": _live(per_s)} if is_live else {})
     for order in orders.values():
-        assert order.max_bytes <= rate * LOOK_LINK_S
+        is_trial = order.period_s >= 30.0 and order.max_bytes == CONFIG.min_bytes
+        assert order.max_bytes <= rate * (TRIAL_LINK_S if is_trial else LOOK_LINK_S)
     sent = sum(order.max_bytes / order.period_s for order in orders.values())
     assert sent <= rate * (CONFIG.live_share if is_live else CONFIG.share) * 1.001

@@ -107,10 +107,11 @@ def test_why_it_is_refused_is_said(tmp_path: Path, asked: Tasking, looks: LooksC
 def test_a_link_too_thin_for_it_is_told_in_numbers(tmp_path: Path) -> None:
     aboard = _Aboard(tmp_path)
     try:
-        assert aboard.core.why_no_live(900.0) is None, "nobody asked"
+        assert aboard.core.why_no_live(900.0, 0.0) is None, "nobody asked"
         aboard.hears(_ask(1))
-        assert aboard.core.why_no_live(WIDE) is None
-        why = aboard.core.why_no_live(900.0)
+        assert aboard.core.why_no_live(WIDE, 5.0) is None
+        assert aboard.core.why_no_live(900.0, 6.0) is None, "it may pass"
+        why = aboard.core.why_no_live(900.0, 17.0)
         assert why is not None
         assert "0.9 kB/s" in why
         assert aboard.live(900.0) == {}

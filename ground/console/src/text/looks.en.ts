@@ -29,7 +29,7 @@ export const looksEn = {
     forMinutes: (minutes: number): string => `${minutes} min`,
     perSecond: (rate: number): string => `${rate}/s`,
     waiting: 'Asked. Waiting for the aircraft to hear it.',
-    accepted: (rate: string, left: string): string => `Received aboard: up to ${rate} pictures/s, ends in ${left}`,
+    accepted: (rate: string, left: string): string => `Received aboard: ${rate} ${rate === '1' ? 'picture' : 'pictures'}/s at most, ends in ${left}`,
     comes: (rate: string): string => `${rate}/s come`,
     noneComes: 'No picture comes: the link has no room to spare now.',
     refused: (said: string): string => `Refused: ${said}`,

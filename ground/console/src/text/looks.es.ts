@@ -30,7 +30,7 @@ export const looksEs: typeof looksEn = {
     forMinutes: (minutes) => `${minutes} min`,
     perSecond: (rate) => `${rate}/s`,
     waiting: 'Pedida. Falta que la aeronave la reciba.',
-    accepted: (rate, left) => `Recibida a bordo: hasta ${rate} imágenes/s, termina en ${left}`,
+    accepted: (rate, left) => `Recibida a bordo: ${rate} ${rate === '1' ? 'imagen' : 'imágenes'}/s como máximo, termina en ${left}`,
     comes: (rate) => `llegan ${rate}/s`,
     noneComes: 'No llega ninguna imagen: al enlace no le sobra sitio ahora.',
     refused: (said) => `Rechazada: ${said}`,
