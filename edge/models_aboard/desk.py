@@ -32,6 +32,7 @@ CONDITION = "in_charge"
 
 NOT_LOOKING = "not_looking"
 _TICK_S = 0.25
+_END_S = 0.7
 _MAX_HEALTH = 200
 
 Load = Callable[[str], Detector]
@@ -107,11 +108,13 @@ class ModelDesk:
         """End the thread and close the book, so that the next start knows that nothing broke."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(2.0)
+            self._thread.join(_END_S)
         try:
             self._book.close()
         except StoreError as error:
             log.error("choices of models are not kept", reason=str(error))
+        if self._thread.is_alive():  # it loads a model; nobody waits for that
+            self._thread.join(_END_S)
 
     def order(self, order: ModelOrder) -> None:
         """Take an order; one that was heard before does nothing more."""
