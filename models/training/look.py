@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -58,16 +59,16 @@ class OnnxLooker:
         except (RuntimeError, OSError) as error:
             raise TrainingError(f"{path}: onnxruntime refuses it ({error})") from error
         _, height, width, _ = self._session.get_inputs()[0].shape
-        self._canvas_px = (int(width), int(height))
-        centres, strides = anchor_points(self._canvas_px)
+        self.canvas_px = (int(width), int(height))
+        centres, strides = anchor_points(self.canvas_px)
         self._strides = strides.double().numpy()[:, None]
         self._cells = centres.double().numpy() / self._strides - 0.5
         self._least, self._iou = least, iou
 
     def __call__(self, image: Image) -> tuple[Array, Array]:
         """As `TorchLooker`."""
-        canvas, scale = place(image, self._canvas_px)
-        rows = self._session.run(None, {"images": canvas[None]})[0][0].astype(np.float64)
+        canvas, scale = place(image, self.canvas_px)
+        rows = self.run(canvas).astype(np.float64)
         chosen = np.flatnonzero(rows[:, 4] >= self._least)
         chosen = chosen[np.argsort(-rows[chosen, 4], kind="stable")[:MOST_CANDIDATES]]
         if not len(chosen):
@@ -77,3 +78,7 @@ class OnnxLooker:
         found, score = np.concatenate([centre - half, centre + half], axis=1), rows[chosen, 4]
         kept = suppress(found, score, self._iou)[:MOST_BOXES]
         return found[kept] / np.array([scale[0], scale[1]] * 2), score[kept]
+
+    def run(self, canvas: Image) -> npt.NDArray[np.float32]:
+        """The bare network's rows (A, 5 + C) for an image of its own size."""
+        return np.asarray(self._session.run(None, {"images": canvas[None]})[0][0], dtype=np.float32)

@@ -19,6 +19,7 @@ MOST_IMAGES = 60
 MOST_MADE = 40
 """Of a set that is made from another."""
 CURVE = "curve.json"
+EIGHT = "eight.json"
 
 _SETS = (
     ("ships", "Overhead: ships621"),
@@ -83,6 +84,7 @@ def section(data: Path, scratch: Path) -> Section:
                 _calibration(key, figures),
             ]
     parts += _curve()
+    parts += _eight()
     return Section(title="Detectors", text="\n\n".join(part for part in parts if part))
 
 
@@ -263,3 +265,29 @@ def _shown(value: float | None) -> str:
 
 def _with(value: float | None, limits: Sequence[float] | None) -> str:
     return _shown(value) if limits is None else f"{_shown(value)} ({limits[0]:.2f} to {limits[1]:.2f})"
+
+
+def _eight() -> list[str]:
+    """What eight bits cost and gain, where training left that beside a model of the zoo."""
+    from models.training.eight.told import read_compared
+
+    parts = []
+    for entry in find_models().entries:
+        path = Path(str(entry.folder)) / EIGHT
+        if not path.is_file():
+            continue
+        rows = [
+            f"| {row['name']} | {row['bytes'] / 1e6:.1f} | {row['ap50']:.3f} | {row['ap50_over_12']:.3f} "
+            f"| {row['ap50_over_24']:.3f} | {row['ap50_95_over_24']:.3f} | {row['recall_at_1fp']:.3f} "
+            f"| {row['speed']:.2f} |"
+            for row in read_compared(path)
+        ]
+        parts += [
+            f"### Eight bits: {entry.description.name}",
+            "Files judged on all held-back ships and timed in turns (bare network, one thread, processor "
+            "time) by `python -m models.training eight compare`; speed against the first. Goal: 1 point "
+            "lost at 1.8 times the speed. How each was made, and what is missing: docs/training.md.",
+            "| file | MB | AP50 | over 12 px | over 24 px | AP50-95 over 24 px | recall at 1 FP | speed |\n"
+            "|---|---|---|---|---|---|---|---|\n" + "\n".join(rows),
+        ]
+    return parts

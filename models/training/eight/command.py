@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from models.training.eight.compare import compare
 from models.training.eight.distil import Distillation
 from models.training.eight.plain import PlainNetwork
 from models.training.eight.write import write_eight
+from models.training.errors import TrainingError
 from models.training.mine import read_alarms
 from models.training.mix import Mix
 from models.training.network import VesselNetwork
 from models.training.run import Settings, averaged_weights
-from models.training.vessels import CLASSES, COCO_SEEDS, read_vessel_data, vessel_sources
+from models.training.vessels import CLASSES, COCO_SEEDS, read_set, read_vessel_data, vessel_sources
 
 
 def add_commands(commands: Any) -> None:
@@ -49,6 +51,27 @@ def add_commands(commands: Any) -> None:
     flown.add_argument("--licence", default="Apache-2.0")
     flown.add_argument("--version", default="1")
     flown.set_defaults(command=_export)
+
+    told = inner.add_parser(
+        "compare", help="judge and time files on the held-back ships, the first as measure"
+    )
+    told.add_argument("--imagery", type=Path, required=True, help="folder with the public sets")
+    told.add_argument("--file", action="append", required=True, help="NAME:PATH; no colon in a name")
+    told.add_argument("--rounds", type=int, default=15, help="of timing")
+    told.add_argument("--out", type=Path, required=True)
+    told.set_defaults(command=_compare)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    files: dict[str, Path] = {}
+    for text in options.file:
+        name, colon, path = text.partition(":")
+        if not colon or not name or name in files:
+            raise TrainingError(f"a file is NAME:PATH, each name once, not {text[:80]!r}")
+        files[name] = Path(path)
+    rows = compare(files, read_set(options.imagery, "ships").held, options.rounds)
+    options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(json.dumps(rows, indent=2) + "\n")
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -10,9 +10,11 @@ torch = pytest.importorskip("torch", reason="training needs the extra `models`")
 onnx = pytest.importorskip("onnx")
 
 from models.training.augment import View  # noqa: E402
+from models.training.eight.compare import compare  # noqa: E402
 from models.training.eight.distil import Distillation, taught_loss  # noqa: E402
 from models.training.eight.grid import on_byte_grid, on_weight_grid, range_of  # noqa: E402
 from models.training.eight.plain import PlainNetwork  # noqa: E402
+from models.training.eight.told import read_compared  # noqa: E402
 from models.training.eight.write import over_fours, write_eight  # noqa: E402
 from models.training.errors import TrainingError  # noqa: E402
 from models.training.export import Flying  # noqa: E402
@@ -23,7 +25,7 @@ from models.training.sample import Sample  # noqa: E402
 
 
 def _gated_detector(path: Path) -> Path:
-    """A GFL detector with all that is rewritten: hard swish, gate, depthwise layers, shuffle, split, joins."""
+    """A GFL detector with all that is rewritten: hard swish, gate, depthwise layers, shuffle, split, join."""
     rng = np.random.default_rng(4)
     weights: dict[str, np.ndarray] = {"s5": np.array([1, 2, 4, 32, 32]), "s4": np.array([1, 8, 32, 32])}
     nodes: list[object] = []
@@ -214,3 +216,26 @@ def test_a_pupil_that_says_what_its_teacher_says_has_nothing_to_learn() -> None:
     assert taught_loss(goal, sides, goal, sides).abs() < 1e-6
     assert taught_loss(goal - 2, sides, goal, sides) > 0.01
     assert taught_loss(goal, sides.flip(-1), goal, sides) > 0.01
+
+
+def test_files_are_compared_on_the_same_images_and_read_back(start: Path, tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    _, pupil, images = _pupil(start)
+    pupil.measure(images)
+    pupil.is_on_grid = True
+    write_eight(pupil, (128, 128), tmp_path / "a.onnx", {})
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((90, 120, 3), 90, np.uint8))
+    boxes = np.array([[40, 40, 70, 60]], dtype=np.float32)
+    sample = Sample(path=tmp_path / "a.png", boxes=boxes, classes=np.zeros(1, dtype=np.int64))
+    files = {"one": tmp_path / "a.onnx", "again": tmp_path / "a.onnx"}
+    rows = compare(files, [sample], 2)
+    assert [row["name"] for row in rows] == ["one", "again"]
+    assert rows[0]["speed"] == 1.0
+    assert rows[0]["ap50"] == rows[1]["ap50"]
+    (tmp_path / "eight.json").write_text(json.dumps(rows))
+    assert read_compared(tmp_path / "eight.json") == rows
+    (tmp_path / "eight.json").write_text('[{"name": 1}]')
+    with pytest.raises(TrainingError, match="no files compared"):
+        read_compared(tmp_path / "eight.json")
+    with pytest.raises(TrainingError, match="are due"):
+        compare({}, [sample], 2)
