@@ -102,13 +102,17 @@ def newest_in(
     if limit < 1:
         return np.empty(0, ROW)
     span = _span(since_ns, until_ns)
-    found = np.empty(0, ROW)
+    parts: list[Rows] = []
+    count = 0
     for rows, next_ns in _candidates(db, bbox, span):
-        inside = rows[_is_inside(rows, bbox, span)]
-        found = _newest(np.concatenate([found, inside]) if len(found) else inside, limit)
-        if len(found) == limit and found["time_ns"][-1] > next_ns:
-            break
-    return found
+        parts.append(rows[_is_inside(rows, bbox, span)])
+        count += len(parts[-1])
+        if count >= limit:
+            parts = [_newest(_joined(parts), limit)]
+            count = limit
+            if parts[0]["time_ns"][-1] > next_ns:
+                return parts[0]
+    return _newest(_joined(parts), limit)
 
 
 def all_in(db: Any, bbox: BBox, *, since_ns: int | None = None, until_ns: int | None = None) -> Rows:
@@ -316,6 +320,10 @@ def _is_inside(rows: Rows, bbox: BBox, span: tuple[int, int]) -> npt.NDArray[np.
         inside &= (times >= span[0]) & (times <= span[1])
     found: npt.NDArray[np.bool_] = inside
     return found
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, ROW), *parts])
 
 
 def _newest(rows: Rows, limit: int) -> Rows:

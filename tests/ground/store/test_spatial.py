@@ -35,13 +35,11 @@ def _rows(count: int, seed: int) -> spatial.Rows:
 
 def _by_hand(rows: spatial.Rows, bbox: spatial.BBox, since: int, until: int) -> list[int]:
     west, south, east, north = bbox
-    found = [
-        (time_ns, key)
-        for key, time_ns, latitude, longitude in rows.tolist()
-        if south <= latitude <= north
-        and (west <= longitude <= east if west <= east else longitude >= west or longitude <= east)
-        and since <= time_ns <= until
-    ]
+    longitudes, latitudes, times = rows["longitude_deg"], rows["latitude_deg"], rows["time_ns"]
+    from_west, to_east = longitudes >= west, longitudes <= east
+    wide = from_west & to_east if west <= east else from_west | to_east
+    inside = wide & (south <= latitudes) & (latitudes <= north) & (since <= times) & (times <= until)
+    found = zip(times[inside].tolist(), rows["key"][inside].tolist(), strict=True)
     return [key for _, key in sorted(found, reverse=True)]
 
 
@@ -124,3 +122,32 @@ def test_the_store_answers_boxes_with_other_conditions_and_as_columns(tmp_path: 
     assert places.sighting_ids == [one.message.sighting_id for one in arrivals[:-8:-1]]  # type: ignore[union-attr]
     assert len(places.labels) == len(places.scores) == len(places.longitude_deg) == 7
     store.close()
+
+
+def test_what_waits_for_its_segment_lies_in_small_tiles_too() -> None:
+    db = _database()
+    writer = spatial.PlaceWriter(db)
+    rows = _rows(9_000, 5)
+    for start in range(0, 9_000, 3_000):
+        writer.add(rows[start : start + 3_000])
+    sizes = [size for (size,) in db.execute("SELECT size FROM place_blocks")]
+    assert max(sizes) <= 500
+    assert sum(sizes) == 9_000
+    world = (-180.0, -90.0, 180.0, 90.0)
+    assert spatial.all_in(db, world)["key"].tolist() == _by_hand(rows, world, 0, 2**62)
+
+
+def test_more_blocks_than_are_asked_for_at_once_are_all_found() -> None:
+    db = _database()
+    writer = spatial.PlaceWriter(db)
+    rows = _rows(4 * 65_536 + 40_000, 6)
+    for start in range(0, len(rows), 65_536):
+        writer.add(rows[start : start + 65_536])
+    assert db.execute("SELECT count(*) FROM place_blocks").get > 600
+    newest = np.lexsort((rows["key"], rows["time_ns"]))[::-1]
+    world = (-180.0, -90.0, 180.0, 90.0)
+    assert (spatial.all_in(db, world)["key"] == rows["key"][newest]).all()
+    east = rows["longitude_deg"] < 0.0
+    found = spatial.newest_in(db, (-180.0, -90.0, -0.001, 90.0), 200_000)
+    assert (found["key"] == rows["key"][newest][east[newest]][:200_000]).all()
+    assert spatial.count_in(db, world) == len(rows)
