@@ -42,7 +42,7 @@ from edge.mavlink_port import MavlinkPort
 from edge.metrics import Metrics, MetricsServer
 from edge.models_aboard.control_socket import ControlSocket
 from edge.models_aboard.core import ModelsCore
-from edge.models_aboard.desk import CONDITION as MODEL_CONDITION
+from edge.models_aboard.orders import CONDITION as MODEL_CONDITION
 from edge.models_aboard.orders import ModelOrder
 from edge.pose.telemetry import TelemetryNode
 from edge.recorder import Recorder
@@ -287,7 +287,9 @@ class EdgeWorker:
             rate = link.capacity_bytes_per_s if link is not None and link.is_up and link.takes_looks else 0.0
             control = self._triage.control(goodput, self._config.link.rate_cap_bytes_per_s, rate)
             self._bus.control(msgspec.structs.replace(control, model_orders=orders))
-            why = self._triage.why_no_live(rate, now_ns / NS_PER_S) if link is not None and link.is_up else None
+            why = (
+                self._triage.why_no_live(rate, now_ns / NS_PER_S) if link is not None and link.is_up else None
+            )
             utc_ns = self._clock.utc_ns()
             self._say(self._board.set(why is not None, "looks", "no_room", "degraded", why or "", utc_ns))
 

@@ -51,8 +51,7 @@ def list_models(*, config: Config = None, json: bool = False) -> int:
     json
         Print a list of objects with name, model_id, task, labels, place and is_present.
     """
-    from edge.models_aboard.opening import SHELF
-    from edge.models_aboard.shelf import Shelf
+    from edge.models_aboard.shelf import SHELF, Shelf
     from models.catalogue import ZOO
 
     found = Shelf(_state(config) / "models" / SHELF).catalogue()

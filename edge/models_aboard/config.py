@@ -1,11 +1,13 @@
 """Sections of the worker's file: whose turn it is among several detectors, and when another model may fly."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from models.swap import SwapRules
 from skywarden.config import Config
+
+if TYPE_CHECKING:
+    from models.swap import SwapRules
 
 
 class TurnsConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,8 +50,10 @@ class SwapConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     least_boxes: Annotated[int, Meta(ge=0, le=100_000)] = 5
     probation_frames: Annotated[int, Meta(ge=1, le=1_000_000)] = 300
 
-    def rules(self, *, takes_over_alone: bool = False) -> SwapRules:
+    def rules(self, *, takes_over_alone: bool = False) -> "SwapRules":
         """As `models.swap` has them. A model that takes over alone is not kept when it is refused."""
+        from models.swap import SwapRules  # not for the core and commands, which have no use for OpenCV
+
         return SwapRules(
             shadow_frames=self.shadow_frames,
             every=self.every,

@@ -17,7 +17,15 @@ from edge.models_aboard.bank import AbsentDetector, Slot
 from edge.models_aboard.choices import Choice, ChoiceBook, Place
 from edge.models_aboard.config import SwapConfig
 from edge.models_aboard.folder_watch import FolderWatch
-from edge.models_aboard.orders import MAX_ORDERS, ModelOrder, ModelsReport, OrderAnswer, SlotReport
+from edge.models_aboard.orders import (
+    CONDITION,
+    MAX_ORDERS,
+    NOT_LOOKING,
+    ModelOrder,
+    ModelsReport,
+    OrderAnswer,
+    SlotReport,
+)
 from edge.models_aboard.shelf import Shelf
 from models.detector import Detector
 from models.swap import SwapNews, SwappableDetector
@@ -27,10 +35,6 @@ from skywarden.messages import Health, HealthState
 
 log = structlog.get_logger("edge.models_aboard")
 
-CONDITION = "in_charge"
-"""The condition under which every change of a model is told; its text says which model flies and why."""
-
-NOT_LOOKING = "not_looking"
 _TICK_S = 0.25
 _END_S = 0.7
 _MAX_HEALTH = 200

@@ -15,7 +15,7 @@ from edge.models_aboard.choices import Choice, ChoiceBook, Place
 from edge.models_aboard.config import SwapConfig
 from edge.models_aboard.desk import Berth, DeskIds, ModelDesk
 from edge.models_aboard.folder_watch import FolderWatch
-from edge.models_aboard.shelf import Shelf
+from edge.models_aboard.shelf import SHELF, Shelf
 from edge.models_aboard.turns import Turn
 from edge.vision.detectors import configured_detector, configured_gaze, log_loaded
 from models.detection import MAX_BOXES
@@ -25,8 +25,6 @@ from skywarden.clock import Clock
 from skywarden.errors import ModelError, StoreError
 
 log = structlog.get_logger("edge.models_aboard")
-
-SHELF = "staged"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,12 @@ from skywarden.messages import Count, Id, Message, Text, TimeNs
 Action = Literal["stage", "promote", "rollback"]
 SlotState = Literal["single", "shadow", "ready", "refused", "probation", "absent"]
 
+CONDITION = "in_charge"
+"""The condition under which every change of a model is told; its text says which model flies and why."""
+
+NOT_LOOKING = "not_looking"
+"""The condition of a detector that fails while others go on."""
+
 MAX_PLACE_CHARS = 1024
 MAX_ORDERS = 16
 MAX_SLOTS = 16

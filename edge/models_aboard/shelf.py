@@ -18,6 +18,9 @@ from models.intake.manifest import MAX_ENVELOPE_BYTES, SIGNATURE_NAME
 from models.session import MAX_MODEL_BYTES
 from skywarden.errors import ModelError
 
+SHELF = "staged"
+"""The folder's name beside the choices."""
+
 MAX_KEPT = 12
 MIN_FREE_BYTES = 200_000_000
 _DESCRIPTION_NAME = "model.toml"

@@ -15,9 +15,16 @@ from edge.config import ModelConfig, SensorConfig
 from edge.gaze.gaze import Gaze
 from edge.models_aboard.choices import ChoiceBook
 from edge.models_aboard.config import SwapConfig, TurnsConfig
-from edge.models_aboard.desk import CONDITION, NOT_LOOKING, DeskIds, ModelDesk
+from edge.models_aboard.desk import DeskIds, ModelDesk
 from edge.models_aboard.opening import OpenedModels, open_models
-from edge.models_aboard.orders import Action, ModelOrder, OrderAnswer, SlotReport
+from edge.models_aboard.orders import (
+    CONDITION,
+    NOT_LOOKING,
+    Action,
+    ModelOrder,
+    OrderAnswer,
+    SlotReport,
+)
 from edge.models_aboard.shelf import Shelf
 from models.catalogue import ZOO, load_detector
 from models.detector import Detector

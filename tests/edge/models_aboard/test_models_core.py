@@ -3,6 +3,8 @@
 import contextlib
 import itertools
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,6 +133,14 @@ def test_nonsense_gets_a_sentence_or_silence_and_hurts_nobody(state: Path, data:
             while part := caller.recv(4096):
                 told += part
         assert not told or not msgspec.json.decode(told, type=Answer).is_done
+
+
+def test_the_core_that_keeps_the_flight_alive_loads_no_engine() -> None:
+    code = "import sys, edge.worker; print('onnxruntime' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_a_line_that_has_no_end_is_cut() -> None:
