@@ -38,6 +38,8 @@ WasSeen = Callable[[float, float, int], bool | None]
 _NS = 1e9
 _KM2 = 1e-6
 _WINDOW_NS = 600_000_000_000
+_LITTLE_EVIDENCE = 5.0
+"""So many reports heard from thereabouts, and the share that gets through is more than a guess."""
 _QUIET_S = 300.0
 _SPEED_SPREAD_MPS = 6.0
 _OFFSET_SIGMA_M = 4_000.0
@@ -670,8 +672,11 @@ def _heard(ears: Audibility) -> Reason:
     if not ears.is_awake:
         text = "our receiver heard nobody around the look: it cannot have heard this vessel either"
         return Reason(kind="deaf", text=text, values=values)
-    text = (
-        f"a vessel there{where} that sends would have been heard with {ears.chance:.0%}: our receiver gets "
-        f"{ears.per_report:.0%} of the reports from thereabouts"
-    )
+    known = f"our receiver gets {ears.per_report:.0%} of the reports from thereabouts"
+    if ears.evidence < _LITTLE_EVIDENCE:
+        known = (
+            "hardly anybody was heard from thereabouts yet, so that our receiver gets "
+            f"{ears.per_report:.0%} of the reports from there is a guess by range and bearing"
+        )
+    text = f"a vessel there{where} that sends would have been heard with {ears.chance:.0%}: {known}"
     return Reason(kind="could_hear" if ears.chance >= 0.9 else "could_not_hear", text=text, values=values)

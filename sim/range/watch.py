@@ -84,9 +84,9 @@ class Watched:
         notices: what each platform's worker said of its own state.
         station: what the station said of who had fallen silent.
         plots: every plot as its platform knew it at the end.
-        spells: the faults that befell each platform.
+        spells: the faults that befell each platform; `ends_ns` is when its flight was over.
         links: what each platform's link did.
-        bytes_sent: of the messages as they go over the link, by platform and topic-like kind.
+        bytes_made: of the messages that were made for the link, by platform and kind.
         cpu_s: processor time of edge and ground.
     """
 
@@ -100,8 +100,9 @@ class Watched:
     station: list[Notice] = field(default_factory=list)
     plots: dict[str, list[Plot]] = field(default_factory=dict)
     spells: dict[str, list[Spell]] = field(default_factory=dict)
+    ends_ns: dict[str, int] = field(default_factory=dict)
     links: dict[str, LinkTold] = field(default_factory=dict)
-    bytes_sent: dict[str, dict[str, int]] = field(default_factory=dict)
+    bytes_made: dict[str, dict[str, int]] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -113,48 +114,53 @@ class Watched:
 def watch_run(folder: Path, options: WatchOptions | None = None) -> Watched:
     """Fly every platform of a run through the edge chain, and the whole through a station's judgement."""
     options = options or WatchOptions()
-    came: dict[str, Delivered] = {}
     watched = Watched(run=read_run(folder), sentences=heard_in(folder) if options.with_ais else ())
-    for name, place in sorted(watched.run.flights.items()):
-        visit, _, platform = name.rpartition("/")
-        there = scenario_of_visit(folder, visit)
-        spells = spells_of(there, platform) if watched.run.faults else []
-        hot = tuple(spell.span for spell in spells if spell.kind == "overheating")
-        began = time.process_time()
-        flown = fly_through(
-            folder / place,
-            options.analyze,
-            begin_ns=there.start_ns,
-            until_ns=there.start_ns + round(watched.run.seconds * NS_PER_S),
-            heat=Heat(spans=hot),
-        )
-        watched.cpu_s[name] = time.process_time() - began
-        watched.steps[name], watched.notices[name] = flown.steps, flown.notices
-        watched.plots[name], watched.spells[name] = flown.plots, spells
-        watched.bytes_sent[name] = _bytes_sent(watched.steps[name])
-        began = time.process_time()
-        came[name] = delivered(
-            platform,
-            _made(flown),
-            spells,
-            begin_ns=there.start_ns,
-            until_ns=there.start_ns + round(watched.run.seconds * NS_PER_S),
-            delay_s=options.link_delay_s,
-            seed=there.seed,
-        )
-        watched.links[name] = came[name].told
-        watched.cpu_s[f"{name} link"] = time.process_time() - began
+    came = {name: _flown(folder, name, watched, options) for name in sorted(watched.run.flights)}
     began = time.process_time()
     with TemporaryDirectory() as scratch, closing(_ais(Path(scratch), watched.run, options)) as ais:
         _Station(watched, options, ais, came).run(watched.sentences)
     watched.cpu_s["ground"] = time.process_time() - began
     for visit in sorted({name.rpartition("/")[0] for name in came}):
         of_visit = {name: one for name, one in came.items() if name.rpartition("/")[0] == visit}
-        begin_ns = scenario_of_visit(folder, visit).start_ns
-        until_ns = begin_ns + round(watched.run.seconds * NS_PER_S)
+        until_ns = max(watched.ends_ns[name] for name in of_visit)
         heard = [one for one in watched.sentences if one[0] <= until_ns]
+        begin_ns = until_ns - round(watched.run.seconds * NS_PER_S)
         watched.station += station_notices(of_visit, heard, begin_ns, until_ns)
     return watched
+
+
+def _flown(folder: Path, name: str, watched: Watched, options: WatchOptions) -> Delivered:
+    """One platform's flight through its edge and over its link; what came of it is noted in `watched`."""
+    visit, _, platform = name.rpartition("/")
+    there = scenario_of_visit(folder, visit)
+    until_ns = there.start_ns + round(watched.run.seconds * NS_PER_S)
+    spells = spells_of(there, platform) if watched.run.faults else []
+    hot = tuple(spell.span for spell in spells if spell.kind == "overheating")
+    began = time.process_time()
+    flown = fly_through(
+        folder / watched.run.flights[name],
+        options.analyze,
+        begin_ns=there.start_ns,
+        until_ns=until_ns,
+        heat=Heat(spans=hot),
+    )
+    watched.cpu_s[name] = time.process_time() - began
+    watched.steps[name], watched.notices[name] = flown.steps, flown.notices
+    watched.plots[name], watched.spells[name] = flown.plots, spells
+    watched.ends_ns[name], watched.bytes_made[name] = until_ns, _bytes_made(flown.steps)
+    began = time.process_time()
+    came = delivered(
+        platform,
+        _made(flown),
+        spells,
+        begin_ns=there.start_ns,
+        until_ns=until_ns,
+        delay_s=options.link_delay_s,
+        seed=there.seed,
+    )
+    watched.links[name] = came.told
+    watched.cpu_s[f"{name} link"] = time.process_time() - began
+    return came
 
 
 class _Ais:
@@ -269,7 +275,7 @@ def _made(flown: Flown) -> list[tuple[int, list[Message]]]:
     return sorted(made, key=lambda one: one[0])
 
 
-def _bytes_sent(steps: Sequence[Step]) -> dict[str, int]:
+def _bytes_made(steps: Sequence[Step]) -> dict[str, int]:
     """Bytes of the messages themselves, by kind."""
     total: dict[str, int] = {}
     for step in steps:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from sim.range.campaign.job import Done, Job, run_encoded
+from sim.range.campaign.job import ONE_THREAD, Done, Job, run_encoded
 from skywarden.errors import PeerUnavailableError, UsageError
 
 EngineName = Literal["local", "ray"]
@@ -37,6 +37,8 @@ class LocalEngine:
             for job in jobs:
                 yield _decoded(run_encoded(msgspec.json.encode(job)))
             return
+        for name in ONE_THREAD:  # before a process begins: a library counts its threads when it is loaded
+            os.environ.setdefault(name, "1")
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(self._processes, len(jobs)), mp_context=spawn) as pool:
             try:

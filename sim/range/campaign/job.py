@@ -12,6 +12,9 @@ from sim.scenario.description import load_scenario
 from sim.scenario.flown.runs import RunOptions, fly
 from skywarden.errors import SkywardenError
 
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Each process has a processor to itself; threads of a library would only get in each other's way."""
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """What is flown; `scenario` is a built-in name or the path of a TOML file. `seconds` `None`: its own."""
@@ -57,7 +60,7 @@ def run_job(job: Job, scratch: Path | None = None) -> Done:
 
 def run_encoded(data: bytes) -> bytes:
     """`run_job` for a worker elsewhere: a job as JSON comes in, what came of it goes out as JSON."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     import cv2
 

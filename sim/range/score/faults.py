@@ -63,7 +63,8 @@ def faults(truth: RunTruth, watched: Watched) -> Faults:
     """The judgement over all platforms; link and receiver faults are theirs whom they befall."""
     each: list[FaultScore] = []
     false: list[Notice] = []
-    for name, spells in sorted(watched.spells.items()):
+    for name, ordered in sorted(watched.spells.items()):
+        spells = [spell for spell in ordered if spell.span.start_ns < watched.ends_ns[name]]
         ours = [one for one in watched.station if one.platform_id in ("", name)]
         notices = [*watched.notices.get(name, []), *ours]
         each += [_judged(truth, watched, name, spell, notices) for spell in spells]
@@ -90,7 +91,7 @@ def _judged(
     truth: RunTruth, watched: Watched, name: str, spell: Spell, notices: Sequence[Notice]
 ) -> FaultScore:
     expected = KINDS[spell.kind].expect(spell)
-    last_ns = spell.span.start_ns + round(watched.run.seconds * NS_PER_S)
+    last_ns = watched.ends_ns[name]
     end_ns = min(spell.span.end_ns, last_ns)
     own = [one for one in notices if _is_of(one, spell)]
     meant = [one for one in own if one.word in expected.reported_as]

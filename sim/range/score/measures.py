@@ -67,7 +67,10 @@ class Moving(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """From the first frame in which a vessel could be found to its first alert; `missed` had none."""
+    """From the first frame in which a vessel could be found to its first alert; `missed` had none.
+
+    One that was found before it could have been asked for counts as found at once.
+    """
 
     vessels: int
     missed: int
@@ -205,7 +208,7 @@ def alarm(truth: RunTruth, watched: Watched, names: Named) -> Alarm:
         else:
             first.setdefault(name, alert.noted_ns)
     vessels = [one for one in truth.things.values() if one.label == "vessel" and len(one.findable_ns) >= 4]
-    late = [(first[one.id] - one.findable_ns[0]) / NS_PER_S for one in vessels if one.id in first]
+    late = [max(0.0, (first[one.id] - one.findable_ns[0]) / NS_PER_S) for one in vessels if one.id in first]
     return Alarm(
         vessels=len(vessels),
         missed=len(vessels) - len(late),

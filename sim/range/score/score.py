@@ -54,7 +54,7 @@ def judged(truth: RunTruth, watched: Watched) -> Score:
     """The score of a watch that was kept."""
     names = naming(truth, watched)
     kinds: dict[str, int] = {}
-    for sent in watched.bytes_sent.values():
+    for sent in watched.bytes_made.values():
         for kind, count in sent.items():
             kinds[kind] = kinds.get(kind, 0) + count
     flown_s = max(watched.run.seconds * len(watched.steps), 1e-9)

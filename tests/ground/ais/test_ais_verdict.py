@@ -78,6 +78,7 @@ def test_far_beyond_the_radio_horizon_silence_says_nothing() -> None:
     (verdict,) = world.say(world.look(120_000, 0))
     assert verdict.word == "unheard"
     assert "could_not_hear" in kinds(verdict)
+    assert any("hardly anybody was heard from thereabouts yet" in reason.text for reason in verdict.reasons)
 
 
 def test_when_the_receiver_heard_nobody_it_cannot_have_heard_the_contact() -> None:
