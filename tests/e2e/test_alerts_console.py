@@ -107,6 +107,58 @@ def test_a_new_alert_is_heard_once_the_page_was_touched_and_not_when_muted(
     expect(bell).to_have_attribute("data-horn", "muted")
 
 
+_NOTED = """
+window.__noted = [];
+const Real = window.Notification;
+window.Notification = class extends Real {
+  constructor(title, options) {
+    super(title, options);
+    window.__noted.push({title, body: options.body, tag: options.tag, needsHand: options.requireInteraction});
+    window.__last = this;
+  }
+};
+"""
+"""Writes down what the browser's own notifications are made with, and makes them."""
+
+
+def test_the_desktop_is_told_once_where_somebody_allowed_it_and_a_click_leads_to_the_alert(
+    browser: Browser, server: Server
+) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 844}, permissions=["notifications"])
+    try:
+        context.add_init_script(_NOTED)
+        page = context.new_page()
+        _at_the_map(page, server.address)
+        page.keyboard.press("a")
+        switch = page.get_by_test_id("alert-desktop")
+        expect(switch).to_have_attribute("aria-pressed", "false")
+        server.ground.fire("c-0002", "r-bay", "z-bay")
+        expect(page.get_by_test_id("alert")).to_have_count(3)
+        assert page.evaluate("window.__noted") == []  # allowed by the browser, not asked for by anybody
+        switch.click()
+        expect(switch).to_have_attribute("aria-pressed", "true")
+        server.ground.fire("c-0004", "exclusion", "z-keep")
+        page.wait_for_function("window.__noted.length > 0")
+        server.ground.demand_resync()
+        server.ground.fire("c-0003", "r-bay", "z-bay")
+        page.wait_for_function("new Set(window.__noted.map(one => one.tag)).size === 2")
+        noted = page.evaluate("window.__noted")
+        assert len(noted) == 2  # loading the whole picture again told nothing twice
+        assert "Keep out" in noted[0]["title"]
+        assert noted[0]["needsHand"] is True
+        assert noted[1]["needsHand"] is False
+        assert noted[0]["body"]
+        page.get_by_test_id("tab-contacts").click()
+        page.evaluate("window.__last.onclick()")
+        expect(page.get_by_test_id("tab-alerts")).to_have_attribute("aria-selected", "true")
+        switch.click()
+        server.ground.fire("c-0005", "exclusion", "z-keep")
+        expect(page.get_by_test_id("alert")).to_have_count(6)
+        assert len(page.evaluate("window.__noted")) == 2
+    finally:
+        context.close()
+
+
 def test_a_zone_is_drawn_changed_bound_removed_and_brought_back(opened: Page, server: Server) -> None:
     zones = server.ground.watch.zones
     before = set(zones)

@@ -37,6 +37,8 @@ class HandOn {
   reportForm = $state<'html' | 'pdf'>('html');
   language = $state<'en' | 'es'>('en');
   height_m = $state(100);
+  /** What the law of the place allows; the ground refuses a flight that would be higher anywhere on its way. */
+  most_m = $state(120);
   radius_m = $state(300);
   turns = $state(2);
   overlap = $state(0.7);
@@ -126,7 +128,7 @@ class HandOn {
   #planPath(): string {
     const goal = this.goal;
     if (!goal) return '';
-    const terms = new URLSearchParams({ height_m: String(this.height_m), greatest_height_m: String(Math.max(120, this.height_m)) });
+    const terms = new URLSearchParams({ height_m: String(this.height_m), greatest_height_m: String(this.most_m) });
     if (goal.kind === 'orbit') {
       terms.set('radius_m', String(this.radius_m));
       terms.set('turns', String(this.turns));

@@ -38,6 +38,7 @@ export const handonEn = {
   planNone: 'Choose a contact or a plot, then “Propose a flight” in its card.',
   propose: 'Propose a flight',
   height: 'Height above ground, m',
+  most: 'Greatest allowed here, m',
   radius: 'Radius, m',
   turns: 'Turns',
   overlap: 'Overlap of lanes',

@@ -40,6 +40,7 @@ export const handonEs: typeof handonEn = {
   planNone: 'Elija un contacto o una parcela, y luego «Proponer un vuelo» en su ficha.',
   propose: 'Proponer un vuelo',
   height: 'Altura sobre el suelo, m',
+  most: 'Máxima permitida aquí, m',
   radius: 'Radio, m',
   turns: 'Vueltas',
   overlap: 'Solape de pasadas',
