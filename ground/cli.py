@@ -292,6 +292,8 @@ def status(*, station: StationFiles = USUAL, json: bool = False) -> int:
     if json:
         print(json_module.dumps(found))
         return 0
+    if found["is_exercise"]:
+        print("EXERCISE: nothing in here is real")
     for name in ("state", "station_key", "fingerprint"):
         print(f"{name.replace('_', ' '):<14}{found[name]}")
     for name, number in found["counts"].items():
@@ -385,6 +387,7 @@ def _shown_clock(noted: "NotedClock | None") -> dict[str, Any] | None:
 
 
 def _status(state_dir: Path) -> dict[str, Any]:
+    from ground.exercise.identity import mark_of_folder
     from ground.link.authenticator import AllowList, evidence_keys_in
     from ground.picture.clocks import ClockFile
     from ground.station.places import authorized_dir, server_key_path, store_path
@@ -406,6 +409,7 @@ def _status(state_dir: Path) -> dict[str, Any]:
         "state": str(state_dir),
         "station_key": key.public_text,
         "fingerprint": key.fingerprint,
+        "is_exercise": mark_of_folder(state_dir).is_exercise,
         "counts": {name: getattr(counts, name) for name in counts.__slots__} if counts else {},
         "platforms": [
             {

@@ -46,6 +46,7 @@ def run(
     script: Path | None = None,
     model: str | None = None,
     http: str = "127.0.0.1:0",
+    insecure_http: bool = False,
     open_browser: Annotated[bool, Parameter(name="--open")] = False,
 ) -> int:
     """Fly a scenario live against a station that is an exercise, until its time is up or Ctrl-C.
@@ -57,7 +58,7 @@ def run(
 
         skywarden sim drill fishing-fleet --crew ana,ben --seconds 900
         skywarden sim drill ./night.toml --crew ana --script orders.toml --out night-drill
-        skywarden sim drill harbour --crew ana,ben --http 127.0.0.1:8600 --open
+        skywarden sim drill harbour --crew ana,ben --http 0.0.0.0:8600 --insecure-http
 
     Parameters
     ----------
@@ -81,6 +82,8 @@ def run(
         Detector of the zoo for all platforms; chosen by the mount when not given.
     http
         Address of the console; port 0 takes a free one.
+    insecure_http
+        Let others on the network reach the console without TLS: they could read along. Nothing is real.
     open_browser
         Open the console of the first of the crew in the browser.
     """
@@ -102,6 +105,7 @@ def run(
         seconds=seconds,
         fps=fps,
         http=http,
+        insecure_http=insecure_http,
         model=model,
         script=load_orders(script) if script is not None else (),
     )

@@ -46,7 +46,8 @@ Say = Callable[[str], None]
 class DrillOptions:
     """How a drill is run. `seconds` None: as long as the scenario; `fps` pictures a second of each camera.
 
-    `model` None: the demo's choice by mount. `http` is the console's address.
+    `model` None: the demo's choice by mount. `http` is the console's address; `insecure_http` lets others on
+    the network reach it without TLS.
     """
 
     crew: tuple[str, ...]
@@ -54,6 +55,7 @@ class DrillOptions:
     seconds: float | None = None
     fps: float = 1.0
     http: str = "127.0.0.1:0"
+    insecure_http: bool = False
     model: str | None = None
     script: tuple[Order, ...] = ()
 
@@ -222,6 +224,7 @@ class Drill:
             GroundConfig(
                 state=str(self.story.ground),
                 http=self._options.http,
+                insecure_http=self._options.insecure_http,
                 link="127.0.0.1:0",
                 layers=str(layers),
                 exercise=True,

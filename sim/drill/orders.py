@@ -14,8 +14,6 @@ from skywarden.config import Config, load_config
 from skywarden.errors import UsageError
 
 MAX_ORDERS = 200
-BROKEN = ("process_crash", "revoked_key")
-"""Faults of real processes that a drill can bring about."""
 REFUSED = {"disk_full": "it would fill the disk of this machine; `skywarden sim faults S3` shows it"}
 
 _PLACE = {
