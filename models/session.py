@@ -1,6 +1,7 @@
 """The one place that makes onnxruntime sessions: size and contents are checked first."""
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +22,15 @@ PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
+    "openvino_bf16": "OpenVINOExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
     "xnnpack": "XnnpackExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-"""Names of execution providers as users write them."""
+"""Names of execution providers as users write them; `openvino_bf16` computes with 8 bits of mantissa."""
+
+LOW_PRECISION = frozenset({"openvino_bf16"})
+"""Providers that are asked to compute coarsely: about a half of the time on processors with AMX."""
 
 AUTO_PROVIDERS = ("tensorrt", "cuda", "openvino", "coreml", "xnnpack", "cpu")
 """What "auto" asks for: the fastest first, the CPU last; those that this machine lacks are passed over."""
@@ -180,9 +185,15 @@ def _open(
     refused = {name: "not in this build of onnxruntime" for name in wanted if PROVIDERS[name] not in present}
     options = _options(threads, deterministic)
     usable = [name for name in wanted if name not in refused]
+    for name in usable[:]:  # onnxruntime takes each provider once: the first way asked for holds
+        first = next(one for one in usable if PROVIDERS[one] == PROVIDERS[name])
+        if first != name:
+            usable.remove(name)
+            refused[name] = f"{first} comes before it"
     while True:
         try:
-            session = ort.InferenceSession(data, options, providers=[PROVIDERS[name] for name in usable])
+            ways = [(PROVIDERS[name], _provider_options(name, threads)) for name in usable]
+            session = ort.InferenceSession(data, options, providers=ways)
             break
         except _ORT_ERRORS as error:
             if usable == ["cpu"]:
@@ -192,6 +203,16 @@ def _open(
     used = tuple(name for name in usable if PROVIDERS[name] in got)
     refused.update({name: "onnxruntime left it out" for name in usable if name not in used})
     return session, ProviderReport(wanted=wanted, used=used, refused=tuple(sorted(refused.items())))
+
+
+def _provider_options(name: str, threads: int) -> dict[str, str]:
+    """What a provider is told beyond the session's options: OpenVINO has threads and precision of its own."""
+    if PROVIDERS[name] != PROVIDERS["openvino"]:
+        return {}
+    precision = "bf16" if name in LOW_PRECISION else "f32"
+    # onnxruntime hands this to OpenVINO as it is; its own "precision" knows no bf16 on a CPU.
+    config = {"CPU": {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": str(threads)}}
+    return {"load_config": json.dumps(config)}
 
 
 def _options(threads: int, deterministic: bool) -> ort.SessionOptions:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-USEFUL_SIDE_PX = 40.0
-"""Longer side at which small networks find best: under 12 px they guess, over half the input is cut."""
+USEFUL_SIDE_PX = 80.0
+"""Longer side at which our vessel networks find best (docs/accuracy.md, "Where to look"): under 12 px they
+guess, at 40 px they find two thirds of what they find at 80, over half the input is cut."""
 
 OBJECT_LENGTH_M = 12.0
 LIMITS = (0.25, 3.0)

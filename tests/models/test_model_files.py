@@ -135,6 +135,14 @@ def test_providers_that_are_not_there_are_reported_and_the_cpu_answers() -> None
         ModelSession(onnx_bytes(), origin="mine.onnx", providers=("quantum",))
 
 
+def test_a_provider_in_two_precisions_is_used_once_and_the_first_way_asked_for_holds() -> None:
+    wanted = ("openvino_bf16", "openvino", "cpu")
+    report = ModelSession(onnx_bytes(), origin="mine.onnx", providers=wanted).provider_report
+    assert report.wanted == wanted
+    assert "openvino" in dict(report.refused)
+    assert report.used[-1] == "cpu"
+
+
 def test_no_number_of_threads_leaves_one_core_to_the_rest() -> None:
     cores = len(os.sched_getaffinity(0))
     assert ModelSession(onnx_bytes(), origin="mine.onnx", threads=0).threads == max(1, min(64, cores - 1))

@@ -18,6 +18,7 @@ from edge.vision.pipeline import Frame, Outcome, VisionNode
 from models.catalogue import load_detector
 from models.tiling.detector import TiledDetector
 from models.tiling.grid import Band
+from models.tiling.scale import USEFUL_SIDE_PX
 from skywarden import wire
 from skywarden.messages import Track
 from tests.edge.eyes import CAMERA, IDS, T0, S, no_pose, pose, settings
@@ -39,10 +40,10 @@ def eye(seen: Outlook | None, given: GazeSettings | None = None) -> Eye:
 
 
 def test_a_boat_has_a_useful_size_from_any_height() -> None:
-    for height_m in (250.0, 400.0, 800.0, 1500.0):
+    for height_m in (130.0, 250.0, 400.0, 700.0):
         (band,) = eye(outlook(height_m=height_m)).bands(SIZE)
         boat_px = 12.0 / (height_m / LARGE.fx) * band.scale
-        assert 40.0 / math.sqrt(2.0) <= boat_px <= 40.0 * math.sqrt(2.0)
+        assert USEFUL_SIDE_PX / math.sqrt(2.0) <= boat_px <= USEFUL_SIDE_PX * math.sqrt(2.0)
 
 
 def test_from_low_the_whole_frame_is_one_tile() -> None:
@@ -126,7 +127,8 @@ def budgeted(*, is_told: bool = True) -> list[Outcome]:
     out = []
     for frame in map(sea, range(10)):
         seen = node.detect(frame)
-        given = seen if is_told else replace(seen, looks=tuple(replace(one, looked=None) for one in seen.looks))
+        blind = tuple(replace(one, looked=None) for one in seen.looks)
+        given = seen if is_told else replace(seen, looks=blind)
         out.append(node.finish(given, pose(frame.time_ns, height_m=350.0)))
     return out
 

@@ -64,8 +64,8 @@ def test_tiles_that_could_not_move_on_are_refused() -> None:
 
 
 def test_a_boat_gets_a_useful_size_at_any_height() -> None:
-    assert scale_for_object(0.3) == pytest.approx(1.0)
-    assert scale_for_object(0.6) == pytest.approx(2.0)
+    assert scale_for_object(0.15) == pytest.approx(1.0)
+    assert scale_for_object(0.3) == pytest.approx(2.0)
     assert scale_for_object(0.01) == 0.25
     assert scale_for_object(9.0) == 3.0
     assert gsd_m(600.0, 2000.0) == pytest.approx(0.3)
