@@ -40,7 +40,8 @@ def configure_logs(style: LogFormat = "auto", *, verbosity: int = 0) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _PatientStream(sys.stderr))),
+        # A line and its end in one write: worker and vision processes share one stderr.
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _PatientStream(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
