@@ -34,6 +34,9 @@ def add_commands(commands: Any) -> None:
     train.add_argument(
         "--grid-from", type=int, help="step from which all is rounded; default: 60 %% of steps"
     )
+    train.add_argument(
+        "--equal-from", type=int, help="step at which channels are equalised; default: the same"
+    )
     train.add_argument("--batch", type=int, default=6)
     train.add_argument("--rate", type=float, default=5e-4)
     train.add_argument("--sizes", type=int, nargs="+", default=[384, 512, 704])
@@ -86,7 +89,7 @@ def _train(options: argparse.Namespace) -> None:
     mix = Mix(vessel_sources(data, oblique=False, alarms=alarms), settings.seed)
     network = PlainNetwork(options.start, CLASSES, COCO_SEEDS)
     grid_from = options.grid_from if options.grid_from is not None else round(settings.steps * 0.6)
-    run = Distillation(network, teacher, mix, settings, options.folder, grid_from)
+    run = Distillation(network, teacher, mix, settings, options.folder, grid_from, options.equal_from)
     if not run.resume():
         run.begin()
     stopped: list[int] = []

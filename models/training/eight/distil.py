@@ -24,7 +24,8 @@ TAUGHT_WEIGHT, ALIKE_WEIGHT = 1.0, 2.0
 class Distillation(Run):
     """A run of a `PlainNetwork`: labels, a teacher's answers, and its tensors on the way there.
 
-    From step `grid_from` on the ranges stand and everything is rounded.
+    At step `equal_from` (not before the rectifiers stand) channels are equalised, from `grid_from` on the
+    ranges stand and everything is rounded.
     """
 
     PARTS: ClassVar[tuple[str, ...]] = ("score", "box", "side", "taught", "alike", "total")
@@ -40,10 +41,17 @@ class Distillation(Run):
         settings: Settings,
         folder: Path,
         grid_from: int,
+        equal_from: int | None = None,
     ) -> None:
+        """`equal_from`: by default at `grid_from`. Raises `TrainingError` when that is out of order."""
+        equal = grid_from if equal_from is None else equal_from
+        if not min(MORPH_STEPS, grid_from) <= equal <= grid_from:
+            raise TrainingError(
+                f"channels equalised at step {equal}; from {MORPH_STEPS} to {grid_from} is possible"
+            )
         super().__init__(network, mix, settings, folder)
         self._teacher = teacher.to(memory_format=torch.channels_last).eval().requires_grad_(False)
-        self._marks, self._grid_from = landmarks(teacher), grid_from
+        self._marks, self._grid_from, self._equal_from = landmarks(teacher), grid_from, equal
 
     def begin(self) -> None:
         """Take over the teacher's weights, its gates as means over a few batches. Not after a resume."""
@@ -63,14 +71,19 @@ class Distillation(Run):
         for at in range(MEASURED):
             yield self._draw(at)[0]
 
-    def _begin_rounding(self) -> None:
-        """From the averaged weights on: channels alike, ranges measured, a fresh optimiser."""
+    def _prepare(self) -> None:
+        """Channels alike and ranges measured at their steps, from the averaged weights, a fresh optimiser."""
+        begins = self.step >= self._grid_from and not self.network.is_on_grid
+        if not begins and self.step != self._equal_from:
+            return
         self.network.load_state_dict(self.averaged.state_dict())
         self.network.equalise(self._few())
-        self.network.measure(self._few())
+        if begins:
+            self.network.measure(self._few())
         self.averaged.load_state_dict(self.network.state_dict())
         self._optimiser.state.clear()
-        self._onto_grid()
+        if begins:
+            self._onto_grid()
 
     def _onto_grid(self) -> None:
         self.averaged.low, self.averaged.high = self.network.low.clone(), self.network.high.clone()
@@ -78,8 +91,7 @@ class Distillation(Run):
 
     def _parts(self, batch: Tensor, truth: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
         self.network.morph = min(1.0, self.step / MORPH_STEPS)
-        if self.step >= self._grid_from and not self.network.is_on_grid:
-            self._begin_rounding()
+        self._prepare()
         shown = batch.contiguous(memory_format=torch.channels_last)
         made = self.network.values(shown)
         logits, sides = self.network.answer(made)
@@ -89,7 +101,8 @@ class Distillation(Run):
         centres, strides = anchor_points((batch.shape[3], batch.shape[2]))
         loss = losses(logits, sides, centres, strides, truth)
         taught = taught_loss(logits, sides, goal, side_goal)
-        alike = torch.zeros(()) if self.network.is_on_grid else alike_loss(made, due, self._marks)
+        is_equal = self.step >= self._equal_from
+        alike = torch.zeros(()) if is_equal else alike_loss(made, due, self._marks)
         total = loss.total + TAUGHT_WEIGHT * taught + ALIKE_WEIGHT * alike
         return [loss.score, loss.box, loss.side, taught, alike, total]
 

@@ -209,6 +209,8 @@ def test_a_run_with_a_teacher_goes_onto_its_grid_and_is_there_again_after_a_stop
     assert losses[0]["alike"] > 0
     assert losses[1]["alike"] == 0
     assert all(np.isfinite(row["total"]) for row in losses)
+    with pytest.raises(TrainingError, match="equalised at step 9"):
+        Distillation(pupil, teacher, mix, Settings(steps=2), tmp_path / "other", grid_from=1, equal_from=9)
 
 
 def test_a_pupil_that_says_what_its_teacher_says_has_nothing_to_learn() -> None:
