@@ -28,6 +28,7 @@ PARTS = (
     "integrity",
     "detectors",
     "parcels",
+    "tiles",
     "ais",
     "campaign",
 )

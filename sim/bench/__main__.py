@@ -28,6 +28,7 @@ from sim.bench import (
     looks,
     notes,
     pipeline,
+    tiles,
     tlog,
     track,
     value,
@@ -141,6 +142,26 @@ def wire_lines(found: Figures) -> list[Line]:
     ]
 
 
+def tiles_lines(found: Figures) -> list[Line]:
+    """4K frames against SAHI, one frame against Ultralytics; nothing where the peers are absent."""
+    if "skipped" in found:
+        Console(stderr=True).print(f"tiles: skipped, {found['skipped']}", soft_wrap=True)
+        return []
+    lines = []
+    for key in (name for name in found if name.startswith("height_")):
+        at, where = found[key], f"4K from {key.removeprefix('height_')} m"
+        lines += [
+            Line(f"{where}, processor time", "SAHI", at["time_ratio"], tiles.GOAL_TIME, False),
+            Line(f"{where}, boats found", "all tiles", at["kept"], tiles.GOAL_RECALL, True),
+        ]
+    goals = {"cpu": ("fp32", tiles.GOAL_FRAME), "openvino": ("OpenVINO fp32", tiles.GOAL_FRAME)}
+    goals["openvino_bf16"] = ("OpenVINO bf16", tiles.GOAL_FRAME_AMX)
+    for name, ratio in found["frame_ratio"].items():
+        title, goal = goals[name]
+        lines.append(Line(f"one frame at 640, {title}", "Ultralytics, ONNX Runtime", ratio, goal, True))
+    return lines
+
+
 def value_lines(found: Figures) -> list[Line]:
     """What a narrow link brings."""
     title = "value over a link of 500 bytes/s"
@@ -192,6 +213,7 @@ BENCHES: dict[str, tuple[Callable[[], Figures], Callable[[Figures], list[Line]]]
     "ingest": (ingest.run, ingest_lines),
     "wire": (wire.run, wire_lines),
     "value": (value.run, value_lines),
+    "tiles": (tiles.run, tiles_lines),
     "looks": (looks.run, looks_lines),
     "fusion": (fusion.run, fusion_lines),
     "ais": (ais.run, ais_lines),
@@ -267,6 +289,8 @@ def page(figures: Figures) -> str:
         parts.append(f"| {line.title} | {line.against} | {numbers} | {reached} |")
     parts += [f"\n{text}" for text in notes.all_notes(figures)]
     parts.append(f"\n{_made_on({name: figures[name]['machine'] for name in names})}")
+    if "tiles" in figures:
+        parts.insert(-1, f"\n{tiles.note(figures['tiles']).strip()}")
     return "\n".join(parts) + "\n"
 
 
