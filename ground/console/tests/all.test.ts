@@ -2,6 +2,7 @@
 import './decode.test';
 import './format.test';
 import './geometry.test';
+import './handon.test';
 import './past.test';
 import './position.test';
 import './sse.test';

@@ -12,6 +12,9 @@ export interface Taken {
 /** A large export of a crowded station takes its time; the ground answers its first byte when the file is made. */
 const LIMIT_MS = 300_000;
 const FALLBACK_NAME = 'skywarden';
+/** MAV_CMD_NAV_WAYPOINT to MAV_CMD_NAV_LAST: https://mavlink.io/en/messages/common.html */
+const FIRST_NAV = 16;
+const LAST_NAV = 95;
 
 /** The name that the ground gives a file; nothing of a path is left in it. */
 export function nameIn(disposition: string | null): string {
@@ -83,6 +86,9 @@ export function readPlan(text: string): Flight | null {
   if (!Array.isArray(items)) return null;
   const way: [number, number][] = [];
   for (const item of items) {
+    // Only what is flown to: other commands have places too, such as the one that the camera is to look at.
+    const command = part(item, 'command');
+    if (typeof command !== 'number' || command < FIRST_NAV || command > LAST_NAV) continue;
     const given: unknown = part(item, 'params');
     const [latitude, longitude]: unknown[] = Array.isArray(given) ? [given[4], given[5]] : [];
     if (typeof latitude === 'number' && typeof longitude === 'number' && (latitude !== 0 || longitude !== 0)) way.push([longitude, latitude]);

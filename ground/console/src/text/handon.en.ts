@@ -28,7 +28,7 @@ export const handonEn = {
   unreviewedNote: 'It is marked in every feature, on every page and in the name of the file.',
   counting: 'Counting …',
   counted: (confirmed: string, open: string, rejected: string, withOpen: boolean): string =>
-    `${confirmed} confirmed contacts go out. ${open} that nobody confirmed ${withOpen ? 'go out too, marked so' : 'stay here'}. ${rejected} rejected never leave.`,
+    `Contacts: ${confirmed} confirmed, going out; ${open} not confirmed, ${withOpen ? 'going out too, marked so' : 'staying here'}; ${rejected} rejected, never leaving.`,
   language: 'Language of the report',
   reportForm: 'As',
   reportForms: { html: 'one page (HTML)', pdf: 'paper (PDF)' } as Record<string, string>,

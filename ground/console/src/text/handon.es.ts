@@ -30,7 +30,7 @@ export const handonEs: typeof handonEn = {
   unreviewedNote: 'Queda marcado en cada elemento, en cada página y en el nombre del archivo.',
   counting: 'Contando …',
   counted: (confirmed: string, open: string, rejected: string, withOpen: boolean): string =>
-    `Salen ${confirmed} contactos confirmados. ${open} sin confirmar ${withOpen ? 'salen también, marcados' : 'se quedan aquí'}. ${rejected} rechazados no salen nunca.`,
+    `Contactos: ${confirmed} con confirmación, salen; ${open} sin confirmar, ${withOpen ? 'salen también, marcados' : 'se quedan aquí'}; ${rejected} con rechazo, no salen nunca.`,
   language: 'Idioma del informe',
   reportForm: 'Como',
   reportForms: { html: 'una página (HTML)', pdf: 'papel (PDF)' },
