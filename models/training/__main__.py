@@ -13,7 +13,7 @@ import cv2
 import torch
 
 from models.training.choosing.curve import learning_curve
-from models.training.choosing.eight_bit import quantise
+from models.training.choosing.eight_bit import OPERATORS, quantise
 from models.training.choosing.temperature import (
     calibration_error,
     fit_temperature,
@@ -164,7 +164,8 @@ def _curve(options: argparse.Namespace) -> None:
 
 def _eight_bit(options: argparse.Namespace) -> None:
     samples = _chosen(read_set(options.imagery, "ships").learn, options.most)
-    _print(quantise(options.onnx, options.out, samples))
+    operators = ("Conv",) if options.convolutions_alone else OPERATORS
+    _print(quantise(options.onnx, options.out, samples, operators))
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -249,7 +250,8 @@ def _parser() -> argparse.ArgumentParser:
     bits = commands.add_parser("int8", help="quantise an exported file, to measure what that costs")
     bits.add_argument("--onnx", type=Path, required=True)
     bits.add_argument("--imagery", type=Path, required=True)
-    bits.add_argument("--most", type=int, default=48, help="images to calibrate on")
+    bits.add_argument("--most", type=int, default=10, help="images to calibrate on")
+    bits.add_argument("--convolutions-alone", action="store_true", help="leave all other operators in floats")
     bits.add_argument("--out", type=Path, required=True)
     bits.set_defaults(command=_eight_bit)
     eight.add_commands(commands)
