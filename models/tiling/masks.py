@@ -1,4 +1,4 @@
-"""What need not be looked at: the sky, the aircraft's own parts, land or water where a chart says which."""
+"""What need not be looked at: the sky, the aircraft's own parts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ def nothing_masked() -> ImageMask:
 def polygon_mask(polygons: Sequence[npt.ArrayLike], size_px: tuple[int, int]) -> ImageMask:
     """Left out: cells that lie wholly inside of polygons (N, 2) in pixels of an image of `size_px`.
 
-    For parts of the aircraft in view, and for land or water that the caller projects from a chart.
+    For parts of the aircraft in view.
     """
     fine = 8
     picture = np.zeros((GRID[1] * fine, GRID[0] * fine), dtype=np.uint8)
@@ -62,11 +62,6 @@ def polygon_mask(polygons: Sequence[npt.ArrayLike], size_px: tuple[int, int]) ->
             cv2.fillPoly(picture, [np.round(points * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
     cells = picture.reshape(GRID[1], fine, GRID[0], fine).min(axis=(1, 3)) > 0
     return ImageMask(cells=np.asarray(cells, dtype=bool))
-
-
-def outside_of(mask: ImageMask) -> ImageMask:
-    """The opposite: what a mask of land leaves out, a mask of water keeps; cells on the edge go with one."""
-    return ImageMask(cells=~mask.cells)
 
 
 def sky_mask(
