@@ -641,6 +641,7 @@ class FakeGround:
                 "layers": lambda: {"items": _LAYERS},
                 "layers/coast.geojson": coast,
                 "taskings": lambda: {"items": []},
+                "looks": lambda: {"items": [], "live": []},
                 "plots": lambda: _PLOTS,
             }
             if path in simple:

@@ -63,6 +63,7 @@ class HandOn {
   open(goal: Goal | null = null): void {
     if (!this.mayHandOn) return;
     this.goal = goal;
+    this.withUnreviewed = false; // said anew each time
     this.tab = goal ? 'plan' : this.tab === 'plan' ? 'file' : this.tab;
     if (goal?.kind === 'survey') this.height_m = 80;
     if (goal?.kind === 'orbit') this.height_m = 100;
