@@ -115,7 +115,7 @@ def test_the_report_and_a_proposed_flight_are_made_and_shown_and_errors_are_sent
     page.get_by_test_id("plan-height").fill("90")
     page.get_by_test_id("handon-go").click()
     drawing = page.get_by_test_id("flight-drawing")
-    expect(drawing).to_contain_text("3.76 km")  # two turns of 300 m, and not the way to what the camera looks at
+    expect(drawing).to_contain_text("3.76 km")  # two turns, and no way to what the camera looks at
     assert violations(page) == []
     _shot(page, "hand-on-flight")
     plan = json.loads(_taken(page, tmp_path).read_text(encoding="utf-8"))
