@@ -27,6 +27,7 @@ class ContactsConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_distance_m: tracks farther apart than this are never joined, however uncertain they are.
         max_sigma_m: a track less certain than this joins nothing (several contacts would fit).
         max_gap_s: a mobile label is joined across a pause of at most so long.
+        standing_gap_s: the same for two tracks of which their platforms say that they stand.
         speed_sigma_mps: how fast mobile things are, one sigma per axis, before anything is measured.
         shared_share: part of a single look's variance that the looks of its platform share (heading,
             boresight, GNSS) or all looks (height of the surface); only the rest is each look's own.
@@ -42,6 +43,7 @@ class ContactsConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_distance_m: Annotated[float, Meta(ge=1.0, le=100_000.0)] = 250.0
     max_sigma_m: Annotated[float, Meta(ge=1.0, le=100_000.0)] = 150.0
     max_gap_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 180.0
+    standing_gap_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 21_600.0
     speed_sigma_mps: Annotated[float, Meta(ge=0.1, le=100.0)] = 8.0
     shared_share: Annotated[float, Meta(ge=0.0, le=0.99)] = 0.9
     bias_time_s: Annotated[float, Meta(ge=1.0, le=100_000.0)] = 40.0

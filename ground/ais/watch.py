@@ -270,9 +270,11 @@ class AisWatch:
                 looks.append(moved)
         now_ns = self._clock.utc_ns()
         if now_ns - look.time_ns > _RECENT_NS:
-            return self._of_the_past(looks, now_ns)
-        with self._lock:
-            return self._judged(self._book, self._hearing, looks, now_ns)
+            found = self._of_the_past(looks, now_ns)
+        else:
+            with self._lock:
+                found = self._judged(self._book, self._hearing, looks, now_ns)
+        return _of_anything(found) if contact.label in GENERIC_LABELS else found
 
     def problems(self) -> list[str]:
         """Sentences for the station's notices."""
@@ -440,6 +442,21 @@ def _is_inside(vessel: Vessel, bbox: tuple[float, float, float, float] | None) -
     longitude = position.longitude_deg
     is_across = west <= longitude <= east if west <= east else longitude >= west or longitude <= east
     return south <= position.latitude_deg <= north and is_across
+
+
+def _of_anything(found: Verdict) -> Verdict:
+    """The verdict on what nobody calls a vessel: it may be one that was heard, but a hut is not silent."""
+    if found.word != "silent" or found.mmsi is not None:
+        return found
+    text = "nothing says that this is a vessel, so that silence tells nothing"
+    others = tuple(one for one in found.reasons if one.kind != "silent")
+    return replace(
+        found,
+        word="undecided",
+        silent=0.0,
+        undecided=found.undecided + found.silent,
+        reasons=(Reason(kind="not_said_a_vessel", text=text), *others),
+    )
 
 
 def _undecided(contact: Contact, kind: str, text: str) -> Verdict:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ground.config import ContactsConfig
-from ground.fusion.estimate import NS_PER_S, difference, mahalanobis
+from ground.fusion.estimate import NS_PER_S, Estimate, difference, mahalanobis
 from ground.fusion.labels import labels_agree
 from ground.fusion.plane import metres_per_degree, wrapped_deg
 from ground.fusion.track import FusionTrack
@@ -40,15 +40,18 @@ def compared(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> Verd
     """Whether two tracks may be one thing; both have a place.
 
     Where they were there at the same time they are compared at the begin, the middle and the end of that
-    time: things that only cross are not one. Where one begins after the other ended, both are carried to the
-    middle of the gap. What both share (a platform's boresight, the height of the surface) is taken off.
+    time: things that only cross are not one. Where one begins after the other ended, they are one where both
+    may have stood at one place; else, unless both stand, they are carried to the middle of the gap. What both
+    share (a platform's boresight, the height of the surface) is taken off.
     """
     if are_seen_apart(one, two) or not labels_agree(one.label, two.label):
         return APART
     are_static = one.is_static and two.is_static
     begins, ends = max(one.first_ns, two.first_ns), min(one.last_ns, two.last_ns)
     gap_s = 0.0 if are_static else max(0.0, (begins - ends) / NS_PER_S)
-    if gap_s > config.max_gap_s:
+    if gap_s > 0.0 and (cost := _cost_of_standing(one, two, gap_s, config)) is not None:
+        return Verdict(cost, is_apart=False)
+    if gap_s > config.max_gap_s or (gap_s > 0.0 and one.is_standing and two.is_standing):
         return NOTHING
     if _boxes_apart_m(one, two) > config.max_distance_m + gap_s * 5 * config.speed_sigma_mps:
         return APART if gap_s == 0.0 else NOTHING
@@ -65,6 +68,11 @@ def compared(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> Verd
     if sum(squared for squared, _ in costs) > gate * len(costs):
         return NOTHING
     return Verdict(sum(cost for _, cost in costs) / len(costs), is_apart=False)
+
+
+def longest_gap_s(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> float:
+    """Across how long a pause two tracks may be joined, seconds."""
+    return config.standing_gap_s if one.is_standing and two.is_standing else config.max_gap_s
 
 
 def gate_of(config: ContactsConfig) -> float:
@@ -128,7 +136,16 @@ def _compared_at(
         if quick is not None:
             return quick, math.inf
     first, second = one.estimate_at(at_ns, config), two.estimate_at(at_ns, config)
-    if first is None or second is None or max(first.sigma_m, second.sigma_m) > config.max_sigma_m:
+    if first is None or second is None:
+        return None
+    return _distance_and_cost(first, second, config, are_static=are_static)
+
+
+def _distance_and_cost(
+    first: Estimate, second: Estimate, config: ContactsConfig, *, are_static: bool
+) -> tuple[float, float] | None:
+    """Squared distance of two estimates of one instant and its cost; `None` when they are too vague."""
+    if max(first.sigma_m, second.sigma_m) > config.max_sigma_m:
         return None
     offset, covariance = difference(first, second, config)
     if math.hypot(float(offset[0]), float(offset[1])) > config.max_distance_m:
@@ -139,6 +156,25 @@ def _compared_at(
         squared = max(squared, mahalanobis(offset[2:], rates))
     determinant = float(covariance[0, 0] * covariance[1, 1] - covariance[0, 1] ** 2)
     return squared, squared + math.log(max(determinant, 1e-6))
+
+
+def _cost_of_standing(
+    one: FusionTrack, two: FusionTrack, gap_s: float, config: ContactsConfig
+) -> float | None:
+    """Cost of joining two tracks, one after the other, as one thing that stood; `None` where it did not.
+
+    No platform may say that it moves. Nothing is carried over the pause, which makes a brief track as vague
+    as its speed is.
+    """
+    if not (one.is_still and two.is_still) or gap_s > longest_gap_s(one, two, config):
+        return None
+    if _boxes_apart_m(one, two) > config.max_distance_m:
+        return None
+    first, second = one.standing_estimate(config), two.standing_estimate(config)
+    if first is None or second is None:
+        return None
+    found = _distance_and_cost(first, second, config, are_static=True)
+    return found[1] if found is not None and found[0] <= gate_of(config) else None
 
 
 def _quick_distance(one: FusionTrack, two: FusionTrack, at_ns: int, config: ContactsConfig) -> float | None:

@@ -144,12 +144,12 @@ class ContactBook:
     def _worth_comparing(self, track: FusionTrack) -> list[str]:
         """Tracks near it that did not end too long before it began, nor begin too long after: on a full day
         most are out by that, so it is asked first and cheaply."""
-        gap_ns = round(self._config.max_gap_s * NS_PER_S)
-        earliest, latest, is_static = track.first_ns - gap_ns, track.last_ns + gap_ns, track.is_static
         found = []
         for other_id in self._index.near(track.track_id):
             other = self._tracks[other_id]
-            if (other.last_ns >= earliest and other.first_ns <= latest) or (is_static and other.is_static):
+            gap_ns = association.longest_gap_s(track, other, self._config) * NS_PER_S
+            in_time = other.last_ns >= track.first_ns - gap_ns and other.first_ns <= track.last_ns + gap_ns
+            if in_time or (track.is_static and other.is_static):
                 found.append(other_id)
         return found
 

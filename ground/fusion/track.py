@@ -20,6 +20,8 @@ SLOT_NS = 2 * NS_PER_S
 MAX_SLOTS = 900
 PAIR_LOOKS = 16
 _MAX_ESTIMATES = 16
+_STANDING = -1
+"""Under this the estimate of a thing that never moved is remembered; instants are later."""
 
 
 class Told(NamedTuple):
@@ -61,6 +63,16 @@ class FusionTrack:
     def is_placed(self) -> bool:
         """Whether any look has a place."""
         return bool(self._order)
+
+    @property
+    def is_still(self) -> bool:
+        """Whether its platform judged its motion and does not say that it moves."""
+        return self.told is not None and self.told.motion != "moving"
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether its platform says that it stands."""
+        return self.told is not None and self.told.motion == "standing"
 
     @property
     def newest(self) -> Look:
@@ -128,6 +140,14 @@ class FusionTrack:
                 else None
             )
         return self._estimates[at_ns]
+
+    def standing_estimate(self, config: ContactsConfig) -> Estimate | None:
+        """Where it is if it never moved, from all its looks; `None` without a place. Remembered as
+        `estimate_at` does."""
+        if _STANDING not in self._estimates:
+            looks = thinned(self.looks(), PAIR_LOOKS)
+            self._estimates[_STANDING] = estimate(looks, 0, config, is_static=True) if looks else None
+        return self._estimates[_STANDING]
 
     def looks_near(self, at_ns: int, config: ContactsConfig) -> list[Look]:
         """The looks that tell where it was at `at_ns`; at least one when there is any."""

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from ground.ais.board import VerdictBoard
-from ground.ais.config import AisConfig, AisSourceConfig
+from ground.ais.config import AisConfig, AisSourceConfig, VerdictConfig
 from ground.ais.store import AisStore, Batch, ais_path
 from ground.ais.watch import AisWatch
 from ground.cli import app
@@ -217,11 +217,30 @@ def test_a_contact_of_now_and_one_of_yesterday_get_the_same_verdict(tmp_path: Pa
         assert (now.word, now.mmsi) == (later.word, later.mmsi) == ("matched", "230108610")
         house = watch.verdict(contact(900, 4_505, 4, label="building"), [])
         assert (house.word, house.reasons[0].kind) == ("undecided", "not_a_vessel")
+        nameless = watch.verdict(contact(900, 4_505, 4, label="anomaly"), [])
+        assert (nameless.word, nameless.mmsi) == (now.word, now.mmsi)
         nowhere = watch.verdict(msgspec.structs.replace(contact(900, 0, 0), position=None), [])
         assert nowhere.reasons[0].kind == "no_position"
     with ExitStack() as stack:
         deaf = watching(stack, tmp_path / "deaf", clock=clock)
         assert deaf.verdict(contact(900, 0, 0), []).word == "unheard"
+
+
+def test_what_nobody_calls_a_vessel_is_never_silent(tmp_path: Path) -> None:
+    clock = FixedClock(START_NS + 1_000 * S)
+    source = AisSourceConfig(name="one", connection=f"file:{tmp_path}/none.nmea")
+    config = AisConfig(source=(source,), verdict=VerdictConfig(silent_probability=0.3))
+    with ExitStack() as stack:
+        watch = AisWatch(config, AisStore(ais_path(tmp_path)), clock)
+        stack.callback(watch.stop)
+        watch.start()
+        watch.take("one", tuple(report(second, 5.0 * second, 0) for second in range(0, 1_000, 10)))
+        silent = watch.verdict(contact(900, 4_505, 900), [])
+        assert silent.word == "silent"
+        hut = watch.verdict(contact(900, 4_505, 900, label="anomaly"), [])
+        assert (hut.word, hut.silent, hut.reasons[0].kind) == ("undecided", 0.0, "not_said_a_vessel")
+        assert "silent" not in {one.kind for one in hut.reasons}
+        assert sum((hut.matched, hut.doubtful, hut.unheard, hut.undecided)) == pytest.approx(1.0)
 
 
 def test_a_board_judges_what_it_can_in_its_time_and_keeps_it(tmp_path: Path) -> None:

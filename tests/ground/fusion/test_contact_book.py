@@ -403,3 +403,40 @@ def test_the_newest_word_on_a_track_counts_whatever_the_order() -> None:
     for given in (looks, looks[::-1]):
         (contact,) = _contacts(given, step=3).values()
         assert contact.speed_mps == pytest.approx(4.0, abs=0.5)
+
+
+def _seen_standing(track: str, at_s: float, north_m: float, motion: Motion, looks: int = 3) -> list[Sighting]:
+    """A second of looks at something, too brief to tell a speed."""
+    found = [
+        sighting(track, n, at_s=at_s + n / 2, place=position(north_m, 0.0, 4.0), platform="a")
+        for n in range(looks)
+    ]
+    return [msgspec.structs.replace(look, motion=motion) for look in found]
+
+
+def test_what_stands_is_the_same_thing_when_it_is_found_again() -> None:
+    for motion, later_s, count in (
+        ("standing", 90.0, 1),
+        ("standing", 3_600.0, 1),
+        ("standing", 30_000.0, 2),
+        ("undecided", 90.0, 1),
+        ("undecided", 3_600.0, 2),
+        ("moving", 90.0, 2),
+    ):
+        looks = _seen_standing("a-1", 0.0, 0.0, motion) + _seen_standing("a-2", later_s, 2.0, motion)  # type: ignore[arg-type]
+        for given in (looks, looks[::-1]):
+            assert len(_contacts(given, step=2)) == count, (motion, later_s)
+
+
+def test_what_stands_elsewhere_later_is_another_thing() -> None:
+    looks = _seen_standing("a-1", 0.0, 0.0, "standing") + _seen_standing("a-2", 90.0, 60.0, "standing")
+    assert len(_contacts(looks)) == 2
+
+
+def test_a_scene_that_is_flown_again_and_again_has_no_more_contacts_than_the_first_time() -> None:
+    looks = []
+    for turn in range(8):
+        for number in range(6):
+            began_s = turn * 82.0 + number * 9.0
+            looks += _seen_standing(f"a-{turn}-{number}", began_s, number * 80.0, "standing", looks=6)
+    assert len(_contacts(looks, step=7)) == 6

@@ -46,9 +46,11 @@ function said(one: Said): string {
       return `ningún buque en el AIS encaja: el más cercano estaba a ${Math.round(value('distance_m'))} m (${value('sigmas').toFixed(1)} sigmas)`;
     case 'silent':
       return 'no se oyó AIS de esta embarcación; las pequeñas no tienen que llevarlo, y los equipos fallan';
+    case 'not_said_a_vessel':
+      return 'nada dice que esto sea un buque: el silencio no significa nada';
     case 'could_hear':
     case 'could_not_hear':
-      return `a un buque de allí que emitiera se le habría oído con un ${percent(value('chance'))}: el receptor capta el ${percent(value('per_report'))} de los mensajes de esa zona`;
+      return `${value('evidence') < 5 ? 'es una suposición, pues allí se ha oído a muy pocos: ' : ''}a un buque de allí que emitiera se le habría oído con un ${percent(value('chance'))}: el receptor capta el ${percent(value('per_report'))} de los mensajes de esa zona`;
     case 'deaf':
       return 'el receptor no oyó a nadie entonces: tampoco pudo oír a esta embarcación';
     case 'vague_look':
