@@ -200,7 +200,8 @@ class AlertWatch:
             try:
                 self.turn()
             except StoreError as error:
-                _log.error("alerts are not judged", reason=str(error))
+                if not self._stopping.is_set():  # a station that ends closes the store
+                    _log.error("alerts are not judged", reason=str(error))
                 self._stopping.wait(5.0)
             except Exception as error:  # noqa: BLE001 - the outermost loop: the next contact must be judged
                 _log.error("an alert was not judged", reason=str(error), kind=type(error).__name__)

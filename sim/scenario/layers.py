@@ -26,7 +26,7 @@ def write_layers(world: World, folder: Path) -> list[Path]:
     """
     name = world.scenario.name
     picture, corners = _picture(world)
-    told = {"title": f"Relief: {world.scenario.title}", "kind": "image", "coordinates": corners}
+    told = {"title": "Land", "kind": "image", "coordinates": corners}
     is_encoded, png = cv2.imencode(".png", picture)
     if not is_encoded:
         raise StoreError(f"{folder}: the relief picture of {picture.shape} could not be encoded")
@@ -35,7 +35,9 @@ def write_layers(world: World, folder: Path) -> list[Path]:
         f"{name}-roads.geojson": _encoded("Roads and tracks", _roads(world)),
         f"{name}-relief.png": png.tobytes(),
         f"{name}-relief.json": json.dumps(told).encode() + b"\n",
-        f"{name}-shade.json": json.dumps(_SHADE | {"title": f"Shading: {world.scenario.title}"}).encode(),
+        f"{name}-shade.json": json.dumps(_SHADE | {"title": "Relief"}).encode(),
+        f"{name}-coast.json": b'{"title": "Coast line"}\n',
+        f"{name}-roads.json": b'{"title": "Roads and tracks"}\n',
     }
     shade = folder / f"{name}-shade.pmtiles"
     try:

@@ -133,7 +133,8 @@ def enrol(
     sys.stdout.write(f"station's fingerprint  {found['station_fingerprint']}\n")
     sys.stdout.write(f"our fingerprint        {found['fingerprint']}\n")
     sys.stdout.write(f"our evidence key       {found['evidence_fingerprint']}\n")
-    sys.stdout.write(f'edge.toml, section link: ground_public_key = "{place}"\n')
+    sys.stdout.write(f'edge.toml, section link: key_file = "{key}"\n')
+    sys.stdout.write(f'                         ground_public_key = "{place}"\n')
     return 0
 
 
