@@ -70,7 +70,7 @@ def compared(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> Verd
     return Verdict(sum(cost for _, cost in costs) / len(costs), is_apart=False)
 
 
-def longest_gap_s(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> float:
+def _longest_gap_s(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> float:
     """Across how long a pause two tracks may be joined, seconds."""
     return config.standing_gap_s if one.is_standing and two.is_standing else config.max_gap_s
 
@@ -166,7 +166,7 @@ def _cost_of_standing(
     No platform may say that it moves. Nothing is carried over the pause, which makes a brief track as vague
     as its speed is.
     """
-    if not (one.is_still and two.is_still) or gap_s > longest_gap_s(one, two, config):
+    if not (one.is_still and two.is_still) or gap_s > _longest_gap_s(one, two, config):
         return None
     if _boxes_apart_m(one, two) > config.max_distance_m:
         return None

@@ -28,7 +28,8 @@ class ContactBook:
         self._config = config
         self._rulings = rulings or Rulings()
         self._tracks: dict[str, FusionTrack] = {}
-        self._index = CellIndex(config)
+        self._index = CellIndex(config.max_distance_m + config.max_gap_s * 5 * config.speed_sigma_mps)
+        self._beside = CellIndex(config.max_distance_m)
         self._edges: dict[str, dict[str, float]] = {}
         self._apart: dict[str, set[str]] = {}
         self._group_of: dict[str, tuple[str, ...]] = {}
@@ -49,6 +50,7 @@ class ContactBook:
             if sighting.position is not None:
                 place = sighting.position.latitude_deg, sighting.position.longitude_deg
                 self._index.note(track.track_id, *place)
+                self._beside.note(track.track_id, *place)
 
     def rule(self, rulings: Rulings) -> None:
         """Follow these words of people from the next `settle` on, instead of those of before."""
@@ -94,6 +96,7 @@ class ContactBook:
         ]
         for track_id in old:
             self._index.forget(track_id)
+            self._beside.forget(track_id)
             del self._tracks[track_id]
             self._dirty.discard(track_id)
             self._drop_edges(track_id)
@@ -141,16 +144,20 @@ class ContactBook:
         for other in self._apart.pop(track_id, set()):
             self._apart[other].discard(track_id)
 
-    def _worth_comparing(self, track: FusionTrack) -> list[str]:
+    def _worth_comparing(self, track: FusionTrack) -> set[str]:
         """Tracks near it that did not end too long before it began, nor begin too long after: on a full day
         most are out by that, so it is asked first and cheaply."""
-        found = []
+        found = set()
         for other_id in self._index.near(track.track_id):
             other = self._tracks[other_id]
-            gap_ns = association.longest_gap_s(track, other, self._config) * NS_PER_S
-            in_time = other.last_ns >= track.first_ns - gap_ns and other.first_ns <= track.last_ns + gap_ns
-            if in_time or (track.is_static and other.is_static):
-                found.append(other_id)
+            is_soon = _is_within(track, other, self._config.max_gap_s)
+            if is_soon or (track.is_static and other.is_static):
+                found.add(other_id)
+        if track.is_standing:
+            for other_id in self._beside.near(track.track_id):
+                other = self._tracks[other_id]
+                if other.is_standing and _is_within(track, other, self._config.standing_gap_s):
+                    found.add(other_id)
         return found
 
     def _grouped(self, region: set[str]) -> list[tuple[str, ...]]:
@@ -243,3 +250,8 @@ def id_of_leader(track_id: str) -> str:
     if len(track_id) <= 120:
         return f"c-{track_id}"
     return f"c-{hashlib.sha256(track_id.encode()).hexdigest()[:40]}"
+
+
+def _is_within(one: FusionTrack, two: FusionTrack, gap_s: float) -> bool:
+    gap_ns = round(gap_s * NS_PER_S)
+    return two.last_ns >= one.first_ns - gap_ns and two.first_ns <= one.last_ns + gap_ns

@@ -2,17 +2,15 @@
 
 import math
 
-from ground.config import ContactsConfig
 from ground.fusion.plane import wrapped_deg
 
 _M_PER_DEG = 110_500.0
 
 
 class CellIndex:
-    """Tracks by the cells they had a look in; a cell is as wide as two things may be apart and still join."""
+    """Tracks by the cells they had a look in; a cell is `reach_m` wide, at least 200 m and at most 10 deg."""
 
-    def __init__(self, config: ContactsConfig) -> None:
-        reach_m = config.max_distance_m + config.max_gap_s * 5 * config.speed_sigma_mps
+    def __init__(self, reach_m: float) -> None:
         self._cell_deg = min(10.0, max(reach_m, 200.0) / _M_PER_DEG)
         self._cells_of: dict[str, set[tuple[int, int]]] = {}
         self._in_cell: dict[tuple[int, int], set[str]] = {}
