@@ -138,10 +138,10 @@ def test_the_desktop_is_told_once_where_somebody_allowed_it_and_a_click_leads_to
         switch.click()
         expect(switch).to_have_attribute("aria-pressed", "true")
         server.ground.fire("c-0004", "exclusion", "z-keep")
-        page.wait_for_function("window.__noted.length > 0")
+        page.wait_for_function("() => window.__noted.length > 0")
         server.ground.demand_resync()
         server.ground.fire("c-0003", "r-bay", "z-bay")
-        page.wait_for_function("new Set(window.__noted.map(one => one.tag)).size === 2")
+        page.wait_for_function("() => new Set(window.__noted.map(one => one.tag)).size === 2")
         noted = page.evaluate("window.__noted")
         assert len(noted) == 2  # loading the whole picture again told nothing twice
         assert "Keep out" in noted[0]["title"]

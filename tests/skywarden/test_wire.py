@@ -33,7 +33,7 @@ GOLDENS = {
     "ack": "23015c514f7b2768",
     "chip": "3be8a4f440246973",
     "clock": "304da557debff313",
-    "detections": "af7afd73f7f886d3",
+    "detections": "5c26dbd6e0c31282",
     "frame": "5e2b7f5977fff8b0",
     "gap": "ed65877f53cc32d4",
     "gimbal": "d64f4e0f3352f154",
@@ -43,8 +43,8 @@ GOLDENS = {
     "pose": "cee82de55f8b668e",
     "receipt": "edb122f29b90e7ca",
     "sighting": "ac3d543215d22945",
-    "tasking": "3597e303e2138914",
-    "track": "9f071cac35b4100a",
+    "tasking": "c29b2f6d7db6fc8b",
+    "track": "7007df7a2697367b",
 }
 
 
