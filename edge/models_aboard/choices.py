@@ -4,7 +4,6 @@ Written whenever a model takes over, proves itself or goes. What was on probatio
 without saying so is not loaded again: it may be what ended it.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +11,7 @@ import msgspec
 import structlog
 from msgspec import Meta
 
+from skywarden.durable import replace_durably
 from skywarden.errors import StoreError
 from skywarden.messages import Id, Message, Text, TimeNs
 
@@ -105,20 +105,10 @@ class ChoiceBook:
     def _write(self, *, is_open: bool) -> None:
         if self._path is None:
             return
-        new = self._path.with_suffix(".new")
         data = msgspec.msgpack.encode(_File(version=1, is_open=is_open, choices=self._choices))
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with new.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            replace_durably(self._path, data)
         except OSError as error:
             raise StoreError(
                 f"{self._path}: the choice of a model cannot be kept ({error.strerror})"

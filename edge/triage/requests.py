@@ -4,7 +4,6 @@ A plain object over one small file; time is handed in. A request that comes agai
 became of it and does nothing more.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import structlog
 from msgspec import Meta
 
 from edge.triage.worth import Interest
+from skywarden.durable import replace_durably
 from skywarden.errors import StoreError
 from skywarden.messages import LatLon, Message, Sighting, Tasking, TaskingReceipt, Text, TimeNs
 
@@ -207,18 +207,8 @@ class RequestBook:
         self._requests = {one.tasking.tasking_id: one for one in found.requests}
 
     def _write(self) -> None:
-        new = self._path.with_name(self._path.name + ".new")
         data = msgspec.msgpack.encode(_File(version=1, requests=tuple(self._requests.values())))
-        with new.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_durably(self._path, data)
 
 
 _IN_FORCE = {

@@ -49,11 +49,14 @@ def compared(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> Verd
     are_static = one.is_static and two.is_static
     begins, ends = max(one.first_ns, two.first_ns), min(one.last_ns, two.last_ns)
     gap_s = 0.0 if are_static else max(0.0, (begins - ends) / NS_PER_S)
-    if gap_s > 0.0 and (cost := _cost_of_standing(one, two, gap_s, config)) is not None:
-        return Verdict(cost, is_apart=False)
+    away_m = _boxes_apart_m(one, two)
+    if gap_s > 0.0 and away_m <= config.max_distance_m:
+        cost = _cost_of_standing(one, two, gap_s, config)
+        if cost is not None:
+            return Verdict(cost, is_apart=False)
     if gap_s > config.max_gap_s or (gap_s > 0.0 and one.is_standing and two.is_standing):
         return NOTHING
-    if _boxes_apart_m(one, two) > config.max_distance_m + gap_s * 5 * config.speed_sigma_mps:
+    if away_m > config.max_distance_m + gap_s * 5 * config.speed_sigma_mps:
         return APART if gap_s == 0.0 else NOTHING
     gate = gate_of(config)
     costs = []
@@ -167,8 +170,6 @@ def _cost_of_standing(
     as its speed is.
     """
     if not (one.is_still and two.is_still) or gap_s > _longest_gap_s(one, two, config):
-        return None
-    if _boxes_apart_m(one, two) > config.max_distance_m:
         return None
     first, second = one.standing_estimate(config), two.standing_estimate(config)
     if first is None or second is None:

@@ -18,6 +18,7 @@ from ground.store.schema import as_store_errors, open_for_reading
 from ground.upkeep import beside
 from ground.upkeep.verify import Verification, verify_store
 from skywarden import lockfile
+from skywarden.durable import sync
 from skywarden.errors import StoreError, VerificationError
 
 Keys = Mapping[str, Sequence[bytes]]
@@ -227,11 +228,7 @@ def _settle(part: Path, target: Path) -> None:
         finally:
             os.close(descriptor)
         part.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(target.parent)
     except OSError as error:
         raise StoreError(f"{target} cannot be written ({error.strerror})") from error
 

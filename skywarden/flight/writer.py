@@ -17,6 +17,7 @@ from typing import IO, Self, TypeVar
 
 import msgspec
 
+from skywarden.durable import replace_durably, sync
 from skywarden.errors import FlightError
 from skywarden.flight.schema import (
     AIS,
@@ -416,14 +417,8 @@ class FlightWriter:
 
     def _replace(self, name: str, data: bytes) -> None:
         full = self.path / name
-        part = full.with_name(name + ".part")
         try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(full)
-            _sync(self.path)
+            replace_durably(full, data)
         except OSError as error:
             raise _disk_error(full, error) from error
 
@@ -458,10 +453,6 @@ def _disk_error(path: Path, error: OSError) -> FlightError:
 
 def _sync(path: Path) -> None:
     try:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(path)
     except OSError as error:
         raise _disk_error(path, error) from error

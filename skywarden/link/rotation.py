@@ -2,10 +2,10 @@
 
 import base64
 import binascii
-import os
 from pathlib import Path
 
 from skywarden import evidence
+from skywarden.durable import sync
 from skywarden.errors import LinkError
 from skywarden.link import keys
 from skywarden.link.enrolment import endorsement
@@ -52,7 +52,7 @@ def finish(path: Path) -> keys.KeyPair:
             if now.exists():
                 now.replace(now.parent / f"{now.name}.old")
             later.replace(now)
-            _sync_folder(now.parent)
+            sync(now.parent)
         except OSError as error:
             raise LinkError(f"{now}: cannot be replaced ({error.strerror})") from error
     return keys.load_key_file(path)
@@ -71,11 +71,3 @@ def endorsement_in(text: str) -> bytes | None:
     if len(signature) != evidence.SIGNATURE_BYTES:
         raise LinkError(f"the word with {ENDORSED_PREFIX} is damaged: {len(signature)} bytes")
     return signature
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
