@@ -14,13 +14,16 @@ alone would grow certain. Before anything was heard from thereabouts, the whole 
 """
 
 import math
+import re
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
 from ground.ais import reach
-from ground.ais.motion import distance_m, offset_m
+from ground.ais.motion import distance_m, east_north_m
 from ground.ais.reach import Count
 
 CELL_DEG = 0.1
@@ -38,11 +41,16 @@ _MAX_CELLS = 20_000
 _ANTENNA_M = 8.0
 _MINUTE_NS = 60_000_000_000
 _ALIVE_MINUTES = 3
+_CLASS = ("", "b")
+_RING_KEYS = 2 * (_MAX_RINGS + 1)
+_CELL_NAME = re.compile(r"(-?\d{1,4}),(-?\d{1,4})(b?)")
+_COLUMN, _ROW, _HALF = 2, 32_768, 2_048
+"""Cells are counted under one whole number: row, column and class, with room for a neighbour on each side."""
 
 
 class Ears(msgspec.Struct):
-    """What is learnt, as it is kept between runs: counts by ring, by cell and by ring of a sector,
-    of strong and weak senders."""
+    """What is learnt, as it is kept between runs: counts by ring ("7"), by cell ("360,-57") and by ring of a
+    sector ("5,12"), those of class B with a "b" behind."""
 
     rings: dict[str, Count] = msgspec.field(default_factory=dict)
     cells: dict[str, Count] = msgspec.field(default_factory=dict)
@@ -77,15 +85,28 @@ class Audibility:
     is_awake: bool
 
 
-@dataclass(slots=True)
 class HearingModel:
     """See the module. `receiver` may be `None` (a feed from a network): then only cells count."""
 
-    receiver: Receiver | None = None
-    ears: Ears = field(default_factory=Ears)
-    _minutes: dict[int, int] = field(default_factory=dict)
-    _order: deque[int] = field(default_factory=deque)
-    _believed: dict[int, reach.FloatArray] = field(default_factory=dict)
+    def __init__(self, receiver: Receiver | None = None, ears: Ears | None = None) -> None:
+        """Go on from what was kept; `ears` itself is not changed."""
+        kept = ears or Ears()
+        self.receiver = receiver
+        self._rings = [_copy(kept.rings.get(f"{key // 2}{_CLASS[key % 2]}")) for key in range(_RING_KEYS)]
+        self._cells = _cells_of(kept.cells)
+        self._sectors = reach.Sectors(kept.sectors)
+        self._minutes: dict[int, int] = {}
+        self._order: deque[int] = deque()
+
+    @property
+    def ears(self) -> Ears:
+        """What is learnt so far, as it is kept: a copy."""
+        rings = {f"{key // 2}{_CLASS[key % 2]}": _copy(one) for key, one in enumerate(self._rings)}
+        return Ears(
+            rings={name: one for name, one in rings.items() if one.chances},
+            cells={_name_of_cell(key): _copy(one) for key, one in self._cells.items()},
+            sectors=self._sectors.as_kept(),
+        )
 
     def note_heard(self, received_ns: int) -> None:
         """Something was heard at this time, from anybody."""
@@ -112,19 +133,20 @@ class HearingModel:
 
         `receiver` is where a receiver that moves was at the time; the model's own when `None`.
         """
-        suffix = "" if is_strong else "b"
+        weak = 0 if is_strong else 1
         ring = self._ring(latitude_deg, longitude_deg, receiver or self.receiver)
         if ring is not None:
-            self.ears.rings.setdefault(f"{ring}{suffix}", Count()).add(chances, heard)
+            self._rings[2 * ring + weak].add(chances, heard)
         if receiver is None and self.receiver is not None:
             sector, part = self._towards(latitude_deg, longitude_deg, self.receiver)
-            key = reach.name_of(sector, reach.ring_of(part), is_strong=is_strong)
-            self.ears.sectors.setdefault(key, Count()).add(chances, heard)
-            self._believed.clear()
-        cells = self.ears.cells
-        name = f"{_cell(latitude_deg, longitude_deg)}{suffix}"
-        if name in cells or len(cells) < _MAX_CELLS:
-            cells.setdefault(name, Count()).add(chances, heard)
+            self._sectors.add(sector, reach.ring_of(part), chances, heard, is_strong=is_strong)
+        key = _cell(latitude_deg, longitude_deg) + weak
+        count = self._cells.get(key)
+        if count is None:
+            if len(self._cells) >= _MAX_CELLS:
+                return
+            count = self._cells[key] = Count()
+        count.add(chances, heard)
 
     def listened_s(self, from_ns: int, until_ns: int) -> float:
         """Seconds between two instants in whose minute, or in a neighbour of it, somebody was heard."""
@@ -167,13 +189,11 @@ class HearingModel:
         awake = self.awake_share(time_ns)
         missed, per_report = all_missed(alpha, beta, chances), alpha / (alpha + beta)
         hidden = _HIDDEN / (1.0 + evidence / _HIDDEN_UNTIL)
-        if receiver is None and at is not None and self.ears.sectors:
+        if receiver is None and at is not None and not self._sectors.is_empty:
             sector, part = self._towards(latitude_deg, longitude_deg, at)
-            believed = self._believed.get(sector)  # others may clear it meanwhile
-            if believed is None:
-                believed = self._believed[sector] = reach.belief(self.ears.sectors, sector)
+            believed = self._sectors.belief(sector)
             missed, per_report = reach.missed_all(believed, part, chances, is_strong=is_strong, own=own)
-            beyond = reach.heard_beyond(self.ears.sectors, sector, reach.ring_of(part))
+            beyond = self._sectors.heard_beyond(sector, reach.ring_of(part))
             hidden = _HIDDEN / (1.0 + (evidence + beyond) / _HIDDEN_BEYOND)
         range_m = horizon_m = None
         if at is not None:
@@ -197,33 +217,33 @@ class HearingModel:
         A place from which class A was heard is not hidden from class B, which is heard less.
         """
         ring = self._ring(latitude_deg, longitude_deg, at)
-        mean, weight, evidence = self._leant(latitude_deg, longitude_deg, ring, "", _prior(ring, True))
+        mean, weight, evidence = self._leant(latitude_deg, longitude_deg, ring, 0, _prior(ring, True))
         if not is_strong:
             first = _WEAKER * mean if evidence > _RING_EVIDENCE else _prior(ring, False)
-            mean, weight, more = self._leant(latitude_deg, longitude_deg, ring, "b", first)
+            mean, weight, more = self._leant(latitude_deg, longitude_deg, ring, 1, first)
             evidence = min(_FROM_STRONG, evidence / 8.0) + more
         weight = min(weight, _MOST)
         mean = min(0.995, max(1e-4, mean))
         return mean * weight, (1.0 - mean) * weight, evidence
 
     def _leant(
-        self, latitude_deg: float, longitude_deg: float, ring: int | None, suffix: str, mean: float
+        self, latitude_deg: float, longitude_deg: float, ring: int | None, weak: int, mean: float
     ) -> tuple[float, float, float]:
         """Prior, ring, cell: each leans on the one before; mean, weight, evidence."""
         weight, evidence = _PRIOR_WEIGHT, 0.0
         if ring is not None:
-            count = self.ears.rings.get(f"{ring}{suffix}")
+            count = self._rings[2 * ring + weak]
             mean, weight = _leaning(mean, weight, count)
-            evidence = min(_RING_EVIDENCE, 0.02 * count.heard) if count is not None else 0.0
-        row, column = _cell_numbers(latitude_deg, longitude_deg)
+            evidence = min(_RING_EVIDENCE, 0.02 * count.heard)
+        key = _cell(latitude_deg, longitude_deg) + weak
         near = Count()
-        for down in (-1, 0, 1):
-            for aside in (-1, 0, 1):
-                count = self.ears.cells.get(f"{row + down},{column + aside}{suffix}")
-                if count is not None:
-                    share = 1.0 if not (down or aside) else _NEIGHBOUR_SHARE
-                    near.chances += share * count.chances
-                    near.heard += share * count.heard
+        for down in (-_ROW, 0, _ROW):
+            for aside in (-_COLUMN, 0, _COLUMN):
+                beside = self._cells.get(key + down + aside)
+                if beside is not None:
+                    share = _NEIGHBOUR_SHARE if down or aside else 1.0
+                    near.chances += share * beside.chances
+                    near.heard += share * beside.heard
         if near.chances:
             mean, weight = _leaning(mean, min(weight, _RING_WEIGHT), near)
         return mean, weight, evidence + near.heard
@@ -231,7 +251,7 @@ class HearingModel:
     @staticmethod
     def _towards(latitude_deg: float, longitude_deg: float, at: Receiver) -> tuple[int, float]:
         """The sector, and the range in parts of the radio horizon."""
-        east, north = offset_m(latitude_deg, longitude_deg, at.latitude_deg, at.longitude_deg)
+        east, north = east_north_m(latitude_deg, longitude_deg, at.latitude_deg, at.longitude_deg)
         sector = reach.sector_of(math.degrees(math.atan2(east, north)))
         return sector, math.hypot(east, north) / radio_horizon_m(at.height_m)
 
@@ -243,6 +263,7 @@ class HearingModel:
         return min(_MAX_RINGS, int(away / radio_horizon_m(at.height_m) / _RING))
 
 
+@lru_cache(maxsize=64)
 def radio_horizon_m(height_m: float, other_m: float = _ANTENNA_M) -> float:
     """4.12 km times the root of both antennas' heights in metres (four-thirds earth; ITU-R P.310)."""
     return 4_120.0 * (math.sqrt(max(height_m, 1.0)) + math.sqrt(other_m))
@@ -268,18 +289,36 @@ def _prior(ring: int | None, is_strong: bool) -> float:
     return 0.85 / (1.0 + math.exp((part - 0.95) / 0.1))
 
 
-def _leaning(mean: float, weight: float, count: Count | None) -> tuple[float, float]:
+def _leaning(mean: float, weight: float, count: Count) -> tuple[float, float]:
     """A belief of some weight, moved by what was counted."""
-    if count is None or count.chances <= 0.0:
+    if count.chances <= 0.0:
         return mean, weight
     total = weight + count.chances
     return (mean * weight + count.heard) / total, total
 
 
-def _cell_numbers(latitude_deg: float, longitude_deg: float) -> tuple[int, int]:
-    return math.floor(latitude_deg / CELL_DEG), math.floor(longitude_deg / CELL_DEG)
+def _cell(latitude_deg: float, longitude_deg: float) -> int:
+    """The key of a place's cell for class A; that of class B is one more."""
+    return _key_of(math.floor(latitude_deg / CELL_DEG), math.floor(longitude_deg / CELL_DEG))
 
 
-def _cell(latitude_deg: float, longitude_deg: float) -> str:
-    row, column = _cell_numbers(latitude_deg, longitude_deg)
-    return f"{row},{column}"
+def _key_of(row: int, column: int) -> int:
+    return (row + _HALF) * _ROW + (column + _HALF) * _COLUMN
+
+
+def _name_of_cell(key: int) -> str:
+    row, rest = divmod(key, _ROW)
+    return f"{row - _HALF},{rest // _COLUMN - _HALF}{_CLASS[key % _COLUMN]}"
+
+
+def _cells_of(kept: Mapping[str, Count]) -> dict[int, Count]:
+    found = {}
+    for name, count in kept.items():
+        said = _CELL_NAME.fullmatch(name)
+        if said is not None:
+            found[_key_of(int(said[1]), int(said[2])) + bool(said[3])] = _copy(count)
+    return found
+
+
+def _copy(count: Count | None) -> Count:
+    return Count() if count is None else Count(count.chances, count.heard)

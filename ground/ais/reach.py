@@ -7,14 +7,18 @@ probabilities on a grid, and antennas differ from ship to ship. Reports of one v
 each sector, ring and class counts for no more than `_MOST` of them.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+
+_NAME = re.compile(r"(\d{1,2}),(\d{1,2})(b?)")
 
 SECTORS = 24
 RING = 0.05
@@ -45,9 +49,6 @@ class Count(msgspec.Struct):
             self.chances, self.heard = self.chances / 2.0, self.heard / 2.0
 
 
-Counts = Mapping[str, Count]
-
-
 def sector_of(bearing_deg: float) -> int:
     """The sector (0 to 23, from north on clockwise) that a bearing lies in."""
     return int((bearing_deg % 360.0) / (360.0 / SECTORS)) % SECTORS
@@ -56,34 +57,6 @@ def sector_of(bearing_deg: float) -> int:
 def ring_of(part: float) -> int:
     """The ring of a range that is told in parts of the radio horizon."""
     return max(0, min(RINGS - 1, int(part / RING)))
-
-
-def name_of(sector: int, ring: int, *, is_strong: bool) -> str:
-    """The key of a count; "b" marks class B."""
-    return f"{sector},{ring}{'' if is_strong else 'b'}"
-
-
-def belief(counts: Counts, sector: int) -> FloatArray:
-    """Probabilities of each edge (rows) and each share well inside (columns), summing to one.
-
-    Neighbouring sectors count for a third; a prior puts half of the chance about nine tenths of the horizon
-    and spreads the rest evenly, for headlands.
-    """
-    found = np.log(_prior())[:, None] + np.zeros((1, len(_TOPS)))
-    for aside, share in ((0, 1.0), (-1, _BESIDE), (1, _BESIDE)):
-        of = (sector + aside) % SECTORS
-        for is_strong in (True, False):
-            for ring in range(RINGS):
-                count = counts.get(name_of(of, ring, is_strong=is_strong))
-                if count is None or count.chances <= 0.0:
-                    continue
-                weight = share * min(1.0, _MOST / count.chances)
-                heard, missed = weight * count.heard, weight * max(0.0, count.chances - count.heard)
-                hit, miss = _logs(ring, is_strong)
-                found += heard * hit + missed * miss
-    chances: FloatArray = np.exp(found - found.max())
-    chances /= chances.sum()
-    return chances
 
 
 def missed_all(
@@ -99,17 +72,88 @@ def missed_all(
     return _DUD + (1.0 - _DUD) * none, mean
 
 
-def heard_beyond(counts: Counts, sector: int, ring: int) -> float:
-    """Reports heard from the sector at this range or farther (a ring's reports count for `_MOST` at most),
-    and a third of those beside it."""
-    total = 0.0
-    for aside, share in ((0, 1.0), (-1, _BESIDE), (1, _BESIDE)):
-        for one in range(ring, RINGS):
-            for is_strong in (True, False):
-                count = counts.get(name_of((sector + aside) % SECTORS, one, is_strong=is_strong))
-                if count is not None:
-                    total += share * min(_MOST, count.heard)
-    return total
+class Sectors:
+    """Counts of reports by sector, ring and class, with what is believed of each sector from them.
+
+    Beliefs are worked out when they are asked for and kept until a count that they rest on changes.
+    """
+
+    def __init__(self, kept: Mapping[str, Count]) -> None:
+        """From the words of `as_kept`; others are passed over."""
+        self._counts: list[Count | None] = [None] * (SECTORS * RINGS * 2)
+        self._known: list[_Known | None] = [None] * SECTORS
+        for name, count in kept.items():
+            found = _NAME.fullmatch(name)
+            if found is not None and int(found[1]) < SECTORS and int(found[2]) < RINGS:
+                place = (int(found[1]) * RINGS + int(found[2])) * 2 + bool(found[3])
+                self._counts[place] = Count(count.chances, count.heard)
+        self.is_empty = not any(self._counts)
+
+    def add(self, sector: int, ring: int, chances: float, heard: float, *, is_strong: bool) -> None:
+        """A vessel there should have been heard `chances` times, and was `heard` times."""
+        place = (sector * RINGS + ring) * 2 + (not is_strong)
+        count = self._counts[place]
+        if count is None:
+            count = self._counts[place] = Count()
+            self.is_empty = False
+        count.add(chances, heard)
+        self._known[sector] = self._known[sector - 1] = self._known[sector + 1 - SECTORS] = None
+
+    def as_kept(self) -> dict[str, Count]:
+        """What was counted, by "sector,ring", and "sector,ringb" for class B."""
+        found = {}
+        for place, count in enumerate(self._counts):
+            if count is not None:
+                sector, ring = divmod(place // 2, RINGS)
+                found[f"{sector},{ring}{'b' if place % 2 else ''}"] = Count(count.chances, count.heard)
+        return found
+
+    def belief(self, sector: int) -> FloatArray:
+        """Probabilities of each edge (rows) and each share well inside (columns), summing to one.
+
+        Neighbouring sectors count for a third; a prior puts half of the chance about nine tenths of the
+        horizon and spreads the rest evenly, for headlands.
+        """
+        return self._of(sector).believed
+
+    def heard_beyond(self, sector: int, ring: int) -> float:
+        """Reports heard from the sector at this range or farther (a ring's reports count for `_MOST` at
+        most), and a third of those beside it."""
+        return self._of(sector).beyond[ring]
+
+    def _of(self, sector: int) -> "_Known":
+        known = self._known[sector]
+        if known is None:
+            known = self._known[sector] = self._worked_out(sector)
+        return known
+
+    def _worked_out(self, sector: int) -> "_Known":
+        hits, misses, beyond = (np.zeros((RINGS, 2)) for _ in range(3))
+        for aside, share in ((0, 1.0), (-1, _BESIDE), (1, _BESIDE)):
+            begin = (sector + aside) % SECTORS * RINGS * 2
+            for place, count in enumerate(self._counts[begin : begin + RINGS * 2]):
+                if count is None:
+                    continue
+                ring, weak = divmod(place, 2)
+                beyond[ring, weak] += share * min(_MOST, count.heard)
+                if count.chances > 0.0:
+                    weight = share * min(1.0, _MOST / count.chances)
+                    hits[ring, weak] += weight * count.heard
+                    misses[ring, weak] += weight * max(0.0, count.chances - count.heard)
+        hit, miss = _logs()
+        found = (
+            np.log(_prior())[:, None] + np.tensordot(hits, hit, axes=2) + np.tensordot(misses, miss, axes=2)
+        )
+        chances: FloatArray = np.exp(found - found.max())
+        chances /= chances.sum()
+        return _Known(chances, np.cumsum(beyond.sum(axis=1)[::-1])[::-1].tolist())
+
+
+class _Known(NamedTuple):
+    """Of one sector: the belief, and by ring what was heard from there or farther out."""
+
+    believed: FloatArray
+    beyond: list[float]
 
 
 def _heard(part: float, is_strong: bool) -> FloatArray:
@@ -121,9 +165,19 @@ def _heard(part: float, is_strong: bool) -> FloatArray:
     return found
 
 
-@lru_cache(maxsize=2 * RINGS)
-def _logs(ring: int, is_strong: bool) -> tuple[FloatArray, FloatArray]:
-    mean = np.tensordot(_ANTENNA_SHARES, _heard((ring + 0.5) * RING, is_strong), axes=1)
+@lru_cache(maxsize=1)
+def _logs() -> tuple[FloatArray, FloatArray]:
+    """Logarithms of the chances that a report from each ring of each class is heard, and that it is not, by
+    edge and share: two of (RINGS, 2, edges, shares)."""
+    mean = np.array(
+        [
+            [
+                np.tensordot(_ANTENNA_SHARES, _heard((ring + 0.5) * RING, is_strong), axes=1)
+                for is_strong in (True, False)
+            ]
+            for ring in range(RINGS)
+        ]
+    )
     return np.log(mean), np.log(1.0 - mean)
 
 
