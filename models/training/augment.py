@@ -99,12 +99,12 @@ def disturb(image: Image, rng: Rng) -> Image:
     done = np.clip(picture, 0, 255).astype(np.uint8)
     if rng.random() < 0.15:
         quality = int(rng.integers(25, 80))
-        done = cv2.imdecode(
-            cv2.imencode(".jpg", done, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR
-        )
+        data = cv2.imencode(".jpg", done, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        done = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
     if rng.random() < 0.06:
-        done = cv2.cvtColor(cv2.cvtColor(done, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    return np.asarray(done, dtype=np.uint8)
+        grey = cv2.cvtColor(done, cv2.COLOR_BGR2GRAY)
+        done = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+    return done
 
 
 def tilted(
@@ -145,7 +145,7 @@ def _target(boxes: Boxes, size_px: tuple[int, int], view: View, rng: Rng) -> npt
     if len(boxes) and rng.random() < view.near_object:
         box = boxes[rng.integers(len(boxes))]
         return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], dtype=np.float64)
-    return rng.random(2) * np.array(size_px)
+    return np.asarray(rng.random(2) * np.array(size_px), dtype=np.float64)
 
 
 def _place(
@@ -265,8 +265,8 @@ def _glint(picture: npt.NDArray[np.float32], rng: Rng) -> npt.NDArray[np.float32
     for x, y in at.astype(int).tolist():
         reach = (int(rng.integers(1, 4)), int(rng.integers(1, 2)))
         cv2.ellipse(specks, (x, y), reach, 0, 0, 360, float(rng.uniform(0.3, 1.0)), -1)
-    specks = cv2.GaussianBlur(specks, (0, 0), 0.7)[:, :, None]
-    return picture * (1 - specks) + 250 * specks
+    share = np.asarray(cv2.GaussianBlur(specks, (0, 0), 0.7), dtype=np.float32)[:, :, None]
+    return picture * (1 - share) + 250 * share
 
 
 def _blur(picture: npt.NDArray[np.float32], rng: Rng) -> npt.NDArray[np.float32]:

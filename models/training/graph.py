@@ -67,7 +67,7 @@ class GraphNetwork(nn.Module):
 
 def final_splits(path: Path) -> list[tuple[str, tuple[int, ...]]]:
     """Names and sizes of tensors that the graph cuts in two unequal parts: the heads of a GFL detector."""
-    found = []
+    found: list[tuple[str, tuple[int, ...]]] = []
     for node in onnx.load(str(path)).graph.node:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         sizes = tuple(attributes.get("split", ()))

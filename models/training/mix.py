@@ -140,7 +140,7 @@ def cut_out(image: Image, outline: np.ndarray, length_px: float, rng: Rng) -> tu
         return np.zeros((1, 1, 3), dtype=np.uint8), np.zeros((1, 1))
     scale = length_px / max(mask.shape)
     size = (max(2, round(mask.shape[1] * scale)), max(2, round(mask.shape[0] * scale)))
-    piece = cv2.resize(piece, size, interpolation=cv2.INTER_AREA)
+    piece = np.asarray(cv2.resize(piece, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     cover = cv2.resize(mask, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     if rng.random() < 0.5:
         piece, cover = piece[:, ::-1], cover[:, ::-1]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from models.training.errors import TrainingError
 from models.training.sample import MAX_SIDE_PX, Sample, read_image, tidy
@@ -66,7 +67,8 @@ def read_yolo(
             continue
         height, width = read_image(path).shape[:2]
         scale = np.array([width, height], dtype=np.float32)
-        boxes, kinds, outlines = [], [], []
+        boxes, kinds = [], []
+        outlines: list[npt.NDArray[np.float32] | None] = []
         for kind, numbers in _yolo_rows(label, len(names)):
             ours = classes.get(names[kind])
             if ours is None:
@@ -120,7 +122,8 @@ def read_coco(
 
 def write_coco(samples: Iterable[Sample], names: list[str], path: Path) -> None:
     """Write samples as COCO instances JSON (file names as they are; ignored boxes as crowds)."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, sample in enumerate(samples, start=1):
         height, width = read_image(sample.path).shape[:2]
         images.append({"id": number, "file_name": sample.path.name, "width": width, "height": height})

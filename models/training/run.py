@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from models.training.assign import losses
 from models.training.errors import TrainingError
-from models.training.mix import Mix
 from models.training.network import anchor_points, parameters_by_kind
 
 CHECKPOINT = "checkpoint.pt"
@@ -67,18 +66,26 @@ def averaged_weights(folder: Path) -> dict[str, Tensor]:
         raise TrainingError(f"{folder}: holds no checkpoint that can be read ({error})") from error
 
 
+class Sources(Protocol):
+    """What batches are drawn from: each source has a name, its samples and its share of the crops."""
+
+    sources: Any
+
+
 class Run:
     """One run in one folder. `resume` takes up where the last checkpoint left it; same seed, same batches.
 
-    Runs of other networks say in `PARTS` what `_parts` returns, the last one being what is made smaller.
+    Batches come from a `models.training.mix.Mix`; runs of other networks draw theirs in `_draw`, and say in
+    `PARTS` what `_parts` returns, the last one being what is made smaller.
     """
 
     PARTS: ClassVar[tuple[str, ...]] = ("score", "box", "side", "total")
 
-    def __init__(self, network: nn.Module, mix: Mix, settings: Settings, folder: Path) -> None:
+    def __init__(self, network: nn.Module, mix: Sources, settings: Settings, folder: Path) -> None:
         self.network = network.to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.network).eval()
-        self._mix, self._settings, self._folder = mix, settings, folder
+        self._mix: Any = mix  # `_draw` knows which kind it was handed
+        self._settings, self._folder = settings, folder
         self._optimiser = torch.optim.AdamW(parameters_by_kind(network, settings.decay), lr=settings.rate)
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +158,7 @@ class Run:
                 self.save()
                 sums, since = np.zeros(len(self.PARTS)), 0
 
-    def _draw(self, step: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    def _draw(self, step: int) -> tuple[Tensor, Any]:
         """The batch of a step, whichever thread makes it."""
         settings = self._settings
         late = step >= settings.steps * (1 - settings.cool_down)
@@ -177,10 +184,11 @@ class Run:
         self._average()
         return np.array([float(part.detach()) for part in parts])
 
-    def _parts(self, batch: Tensor, truth: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    def _parts(self, batch: Tensor, truth: Any) -> list[Tensor]:
         """The parts of the loss, in the order of `PARTS`."""
         centres, strides = anchor_points((batch.shape[3], batch.shape[2]))
-        loss = losses(*self.network(batch), centres, strides, truth)
+        logits, sides = self.network(batch)
+        loss = losses(logits, sides, centres, strides, truth)
         return [loss.score, loss.box, loss.side, loss.total]
 
     @torch.no_grad()

@@ -61,7 +61,7 @@ def read_image(path: Path) -> Image:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         if image is not None and image.dtype != np.uint8:
             is_counts = image.dtype == np.uint16 and (image == image[:, :, :1]).all()
-            grey = grey_of_counts(image[:, :, 0])[:, :, None] if is_counts else None
+            grey = grey_of_counts(image[:, :, 0].astype(np.uint16))[:, :, None] if is_counts else None
             image = cv2.imdecode(data, cv2.IMREAD_COLOR) if grey is None else np.repeat(grey, 3, axis=2)
     except cv2.error as error:
         raise TrainingError(f"{path}: OpenCV refuses it ({error.err})") from error

@@ -33,7 +33,7 @@ def worst_first(judged: Sequence[Judged], threshold: float) -> list[int]:
     for one in judged:
         hits, found, _ = _hits(one, threshold)
         wrong.append(len(found) + int((~one.ignored).sum()) - 2 * int(hits.any(axis=0).sum()))
-    return np.argsort(-np.array(wrong), kind="stable").tolist()
+    return [int(at) for at in np.argsort(-np.array(wrong), kind="stable")]
 
 
 def write_picture(path: Path, picture: Image) -> None:
@@ -50,7 +50,8 @@ def _hits(one: Judged, threshold: float) -> tuple[np.ndarray, np.ndarray, np.nda
 def _tile(sample: Sample, one: Judged, threshold: float, tile_px: int) -> Image:
     image = read_image(sample.path)
     scale = tile_px / max(image.shape[:2])
-    shown = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    resized = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    shown: Image = np.asarray(resized, dtype=np.uint8)
     hits, found, truth = _hits(one, threshold)
     for box in one.truth[one.ignored]:
         _frame(shown, box * scale, GREY)

@@ -21,7 +21,8 @@ def split_by_site(
 
     The draw depends on `seed` and the site's name alone: adding sites moves no other site.
     """
-    learn, held = [], []
+    learn: list[Sample] = []
+    held: list[Sample] = []
     for sample in samples:
         digest = hashlib.sha256(f"{seed}/{sample.site}".encode()).digest()
         share = int.from_bytes(digest[:4], "big") / 2**32

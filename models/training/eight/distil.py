@@ -133,6 +133,6 @@ def _whole(network: VesselNetwork, image: Tensor, names: list[str]) -> dict[str,
     asked = network.graph.output_names
     network.graph.output_names = (*asked, *names)
     try:
-        return network.graph((image - network.mean) / network.deviation)
+        return dict(network.graph((image - network.mean) / network.deviation))
     finally:
         network.graph.output_names = asked

@@ -48,4 +48,4 @@ def paint(rings: Sequence[Ring], size_px: tuple[int, int]) -> Maps:
 def _fixed(ring: Ring) -> npt.NDArray[np.int32]:
     """Corners as OpenCV wants them: fixed point, 0 at the middle of the first pixel."""
     near = np.clip(ring - 0.5, -8192.0, 8192.0)
-    return np.round(near * 2**_FRACTION_BITS).astype(np.int32)
+    return np.asarray(np.round(near * 2**_FRACTION_BITS), dtype=np.int32)

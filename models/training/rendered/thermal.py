@@ -47,7 +47,8 @@ def disturb_thermal(image: Image, rng: Rng) -> Image:
     picture = image[:, :, 0].astype(np.float32)
     height, width = picture.shape
     if rng.random() < 0.6:
-        picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.3, 1.6)))
+        blurred = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.3, 1.6)))
+        picture = np.asarray(blurred, dtype=np.float32)
     if rng.random() < 0.5:
         coarse = rng.standard_normal((4, 4), dtype=np.float32) * np.float32(rng.uniform(2, 14))
         picture = picture + cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)

@@ -1,0 +1,1 @@
+"""What `python -m models.training` can be asked to do."""
