@@ -7,10 +7,10 @@ not judged yet comes with a later call; what was never judged comes first.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ground.ais.verdict import Word
+from ground.ais.verdict import Verdict, Word
 from ground.ais.watch import AisWatch, may_be_vessel
 from ground.fusion.contact import Contact
 from ground.store.reading import Filter, StoredContact, StoreReader
@@ -19,6 +19,8 @@ from skywarden.clock import NS_PER_S, Clock
 _BESIDE_NS = 90 * NS_PER_S
 _BESIDE_DEG = 0.2
 _MAX_BESIDE = 200
+_TOGETHER_DEG = 0.05
+"""Contacts of one frame this near each other have, as good as, the same others beside them."""
 
 _FRESH_NS = 30 * NS_PER_S
 _SETTLED_NS = 3_600 * NS_PER_S
@@ -63,6 +65,27 @@ def contacts_beside(store: StoreReader, contact: Contact) -> list[Contact]:
     return [one.contact for one in found]
 
 
+def judged_together(
+    watch: AisWatch, store: StoreReader, contacts: Sequence[Contact]
+) -> Iterator[dict[str, Verdict]]:
+    """The verdicts on contacts by their ids, a group at a time: those of one frame are judged together."""
+    left = {one.contact_id: one for one in contacts}
+    while left:
+        first = next(iter(left.values()))
+        group = [one for one in left.values() if one is first or _is_of_one_frame(one, first)]
+        for one in group:
+            del left[one.contact_id]
+        yield watch.verdicts(group, contacts_beside(store, first))
+
+
+def _is_of_one_frame(one: Contact, other: Contact) -> bool:
+    if one.position is None or other.position is None or one.position_ns != other.position_ns:
+        return False
+    east_deg = abs(one.position.longitude_deg - other.position.longitude_deg)
+    north_deg = abs(one.position.latitude_deg - other.position.latitude_deg)
+    return min(east_deg, 360.0 - east_deg) < _TOGETHER_DEG and north_deg < _TOGETHER_DEG
+
+
 class VerdictBoard:
     """See the module. Safe from any thread: one judges, the others read what is kept."""
 
@@ -83,7 +106,8 @@ class VerdictBoard:
         if due and self._judging.acquire(blocking=False):
             try:
                 if self._clock.monotonic_ns() >= self._rests_until_ns:
-                    due = due[self._judge(due, now_ns, limit_s) :]
+                    self._judge(due, now_ns, limit_s)
+                    due = [one for one in due if self._is_due(one, now_ns)]
             finally:
                 self._judging.release()
         kept = [self._kept.get(one.contact.contact_id) for one in asked]
@@ -100,26 +124,30 @@ class VerdictBoard:
         kept = self._kept.get(stored.contact.contact_id)
         return kept.judged_ns if kept is not None else 0
 
-    def _judge(self, due: Sequence[StoredContact], now_ns: int, limit_s: float) -> int:
-        """How many of them, from the first on, were judged in the time given; at least one."""
+    def _judge(self, due: Sequence[StoredContact], now_ns: int, limit_s: float) -> None:
+        """Judge as many as the time given allows; at least the first."""
         begin_ns = self._clock.monotonic_ns()
         end_ns = begin_ns + round(limit_s * NS_PER_S)
-        count = 0
-        for stored in due:
-            count += 1
-            verdict = self._watch.verdict(stored.contact, contacts_beside(self._store, stored.contact))
-            standing = Standing(
-                contact_id=stored.contact.contact_id,
-                word=verdict.word,
-                probability=getattr(verdict, verdict.word),
-                mmsi=verdict.mmsi,
-            )
-            self._kept[standing.contact_id] = _Kept(stored.revision, now_ns, standing)
-            self._kept.move_to_end(standing.contact_id)
-            while len(self._kept) > _MAX_KEPT:
-                self._kept.popitem(last=False)
+        revisions = {one.contact.contact_id: one.revision for one in due}
+        for verdicts in judged_together(self._watch, self._store, [one.contact for one in due]):
+            for name, verdict in verdicts.items():
+                self._keep(_Kept(revisions[name], now_ns, _standing(name, verdict)))
             if self._clock.monotonic_ns() >= end_ns:
                 break
         spent_ns = self._clock.monotonic_ns() - begin_ns
         self._rests_until_ns = begin_ns + round(spent_ns / self._share)
-        return count
+
+    def _keep(self, kept: _Kept) -> None:
+        self._kept[kept.standing.contact_id] = kept
+        self._kept.move_to_end(kept.standing.contact_id)
+        while len(self._kept) > _MAX_KEPT:
+            self._kept.popitem(last=False)
+
+
+def _standing(contact_id: str, verdict: Verdict) -> Standing:
+    return Standing(
+        contact_id=contact_id,
+        word=verdict.word,
+        probability=getattr(verdict, verdict.word),
+        mmsi=verdict.mmsi,
+    )

@@ -175,8 +175,9 @@ class Judge:
         self._was_seen = was_seen
         self._receiver = receiver
 
-    def judge(self, looks: Sequence[Look], now_ns: int) -> list[Verdict]:
-        """A verdict for each look; the looks are of one time (within a minute or so), each another thing.
+    def judge(self, looks: Sequence[Look], now_ns: int, count: int | None = None) -> list[Verdict]:
+        """A verdict for each of the first `count` looks (all when not given); the others only compete with
+        them. The looks are of one time (within a minute or so), each another thing.
 
         `now_ns`: until when reports have been listened to.
         """
@@ -202,7 +203,7 @@ class Judge:
         chances = pair_weights(weights)
         return [
             self._verdict(row, looks, targets, pairs, chances, ears[row], density[row], new[row])
-            for row in range(len(looks))
+            for row in range(len(looks) if count is None else count)
         ]
 
     def _targets(self, looks: Sequence[Look]) -> list[_Target]:

@@ -12,7 +12,7 @@ import structlog
 from ground.ais.behaviour import Flag, Shore, flags_of, rendezvous
 from ground.ais.book import Vessel, VesselBook
 from ground.ais.config import AisConfig, AisSourceConfig
-from ground.ais.hearing import Ears, HearingModel, Receiver
+from ground.ais.hearing import HearingModel, Receiver
 from ground.ais.looked import LookedAt
 from ground.ais.motion import METRES_PER_DEG
 from ground.ais.silence import SilenceWatch
@@ -160,7 +160,7 @@ class AisWatch:
                 _static_of(one) for mmsi in sorted(changed) if (one := self._book.get(mmsi)) is not None
             ]
             is_due = is_last or now_ns - self._learnt_ns > _EARS_NS
-            ears = {"all": _copied(self._hearing.ears)} if is_due else {}
+            ears = {"all": self._hearing.ears} if is_due else {}
         if not (reports or vessels or minutes or ears):
             return
         try:
@@ -251,30 +251,61 @@ class AisWatch:
     def verdict(self, contact: Contact, beside: Sequence[Contact]) -> Verdict:
         """What AIS says about a contact at its last look; `beside` are other contacts that may compete for
         the same vessels (those of other times are passed over)."""
-        look = look_of(contact)
+        return self.verdicts([contact], beside)[contact.contact_id]
+
+    def verdicts(self, contacts: Sequence[Contact], beside: Sequence[Contact]) -> dict[str, Verdict]:
+        """What AIS says about each of these, by contact: `verdict` of each, but those whose last looks are
+        of one instant (a frame) are judged together, once. They compete with each other and with
+        `beside`, so they should lie near each other.
+        """
+        found: dict[str, Verdict] = {}
+        moments: dict[int, dict[str, Contact]] = {}
+        for contact in contacts:
+            look = look_of(contact)
+            said = self._without_look(contact)
+            if said is not None or look is None:
+                found[contact.contact_id] = said or _undecided(
+                    contact, "no_position", "the contact has no position"
+                )
+            else:
+                moments.setdefault(look.time_ns, {})[contact.contact_id] = contact
+        others = {one.contact_id: one for one in (*beside, *contacts)}
+        for time_ns, asked in moments.items():
+            found |= self._at(time_ns, asked, others)
+        return found
+
+    def _without_look(self, contact: Contact) -> Verdict | None:
+        """The word on what AIS need not be asked about."""
         if contact.label not in _MAYBE_VESSELS:
             return _undecided(contact, "not_a_vessel", f"a {contact.label} is not looked for on AIS")
-        if look is None:
-            return _undecided(contact, "no_position", "the contact has no position")
-        if not self.config.source:
+        if contact.position is not None and not self.config.source:
             return replace(
                 _undecided(contact, "no_receiver", "this station has no source of AIS"),
                 word="unheard",
                 unheard=1.0,
                 undecided=0.0,
             )
-        looks = [look]
-        for other in beside:
-            moved = look_of(other, look.time_ns)
-            if other.contact_id != contact.contact_id and other.label in _MAYBE_VESSELS and moved is not None:
+        return None
+
+    def _at(
+        self, time_ns: int, asked: Mapping[str, Contact], others: Mapping[str, Contact]
+    ) -> dict[str, Verdict]:
+        """The verdicts on contacts looked at at one instant."""
+        looks = [look for one in asked.values() if (look := look_of(one)) is not None]
+        for name, other in others.items():
+            moved = look_of(other, time_ns) if name not in asked else None
+            if other.label in _MAYBE_VESSELS and moved is not None:
                 looks.append(moved)
         now_ns = self._clock.utc_ns()
-        if now_ns - look.time_ns > _RECENT_NS:
-            found = self._of_the_past(looks, now_ns)
+        if now_ns - time_ns > _RECENT_NS:
+            judged = self._of_the_past(looks, now_ns, len(asked))
         else:
             with self._lock:
-                found = self._judged(self._book, self._hearing, looks, now_ns)
-        return _of_anything(found) if contact.label in GENERIC_LABELS else found
+                judged = self._judged(self._book, self._hearing, looks, now_ns, len(asked))
+        return {
+            one.contact_id: _of_anything(one) if asked[one.contact_id].label in GENERIC_LABELS else one
+            for one in judged
+        }
 
     def problems(self) -> list[str]:
         """Sentences for the station's notices."""
@@ -291,7 +322,7 @@ class AisWatch:
         with self._lock:
             return self._silence.problems(self._clock.utc_ns(), but=played)
 
-    def _of_the_past(self, looks: list[Look], now_ns: int) -> Verdict:
+    def _of_the_past(self, looks: Sequence[Look], now_ns: int, count: int) -> list[Verdict]:
         """From what was kept, when the memory no longer has that time."""
         at = looks[0].time_ns
         horizon_ns = round(self.config.verdict.horizon_s * _NS)
@@ -299,14 +330,17 @@ class AisWatch:
         minutes = self._store.minutes(at - horizon_ns, at + _HOUR_NS)
         statics = self._store.vessels()
         with self._lock:
-            hearing = HearingModel(self._hearing.receiver, _copied(self._hearing.ears))
+            hearing = HearingModel(self._hearing.receiver, self._hearing.ears)
         book = _filled(reports, statics, hearing, minutes)
-        return self._judged(book, hearing, looks, min(now_ns, at + _HOUR_NS))
+        return self._judged(book, hearing, looks, min(now_ns, at + _HOUR_NS), count)
 
-    def _judged(self, book: VesselBook, hearing: HearingModel, looks: Sequence[Look], now_ns: int) -> Verdict:
+    def _judged(
+        self, book: VesselBook, hearing: HearingModel, looks: Sequence[Look], now_ns: int, count: int
+    ) -> list[Verdict]:
+        """The verdicts on the first `count` looks; the others compete with them."""
         looked = self._looked.around(looks[0].time_ns)
         judge = Judge(self.config.verdict, book, hearing, was_seen=looked.was_seen)
-        return judge.judge(looks, now_ns)[0]
+        return judge.judge(looks, now_ns, count)
 
     def _warm_up(self) -> None:
         """What was heard in the last hours before this start."""
@@ -422,14 +456,6 @@ def _snapshot(vessel: Vessel) -> Vessel:
     """A copy that the sources' threads no longer change."""
     tracks = [replace(one, reports=list(one.reports)) for one in vessel.tracks]
     return replace(vessel, tracks=tracks, switches=list(vessel.switches), events=list(vessel.events))
-
-
-def _copied(ears: Ears) -> Ears:
-    return Ears(
-        rings={name: type(one)(one.chances, one.heard) for name, one in ears.rings.items()},
-        cells={name: type(one)(one.chances, one.heard) for name, one in ears.cells.items()},
-        sectors={name: type(one)(one.chances, one.heard) for name, one in ears.sectors.items()},
-    )
 
 
 def _is_inside(vessel: Vessel, bbox: tuple[float, float, float, float] | None) -> bool:

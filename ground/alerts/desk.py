@@ -57,7 +57,7 @@ class AlertDesk:
         now_ns = self._clock.utc_ns()
         with self._lock:
             self._follow_file()
-            fired = [alert for contact in contacts for alert in self._engine.observe(contact, now_ns)]
+            fired = self._engine.observe(contacts, now_ns)
             fresh = self.log.note(fired)
         logged = [self.log.get(one.alert_id) for one in fresh]
         found = [one for one in logged if one is not None]

@@ -6,7 +6,7 @@ and zone until it has been away for a while. A contact that merges with another 
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ground.alerts import reasons
@@ -17,8 +17,9 @@ from ground.fusion.contact import Contact
 from skywarden.clock import NS_PER_S
 from skywarden.messages import Position
 
-AisVerdicts = Callable[[Contact], Sequence[str]]
-"""The seam to AIS: the words that hold of a contact, such as ("silent",); empty when nothing is known."""
+AisVerdicts = Callable[[Sequence[Contact]], Mapping[str, Sequence[str]]]
+"""The seam to AIS: the words that hold of each contact, such as ("silent",), by its id; those of which
+nothing is known may be left out."""
 
 EXCLUSION = Rule(
     rule_id="exclusion", name="Exclusion zone entered", trigger="inside", severity="urgent", to_pilot=True
@@ -101,11 +102,20 @@ class AlertEngine:
             watch = known.watches.setdefault((alert.rule_id, alert.zone_id or ""), _Watch())
             watch.has_fired, watch.fired_ns = True, alert.time_ns
 
-    def observe(self, contact: Contact, now_ns: int) -> list[Alert]:
-        """What a contact as it is now sets off; the same contact again sets off nothing."""
+    def observe(self, contacts: Sequence[Contact], now_ns: int) -> list[Alert]:
+        """What contacts as they are now set off, one after the other; the same ones again set off nothing.
+        AIS is asked about all at once.
+        """
+        words = self._ais(contacts) if self._ais is not None and self._asks_ais else {}
+        return [
+            alert
+            for contact in contacts
+            for alert in self._observed(contact, tuple(words.get(contact.contact_id, ())), now_ns)
+        ]
+
+    def _observed(self, contact: Contact, words: tuple[str, ...], now_ns: int) -> list[Alert]:
         at_ns = contact.position_ns if contact.position_ns is not None else contact.last_ns
         known = self._adopted(contact)
-        words = tuple(self._ais(contact)) if self._ais is not None and self._asks_ais else ()
         seen = (at_ns, contact.sighting_count, contact.label, contact.score, words)
         if at_ns < known.last_ns or seen == known.seen:
             return []

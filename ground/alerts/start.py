@@ -1,9 +1,9 @@
 """Puts the alerts of a station together: file, engine, live picture, AIS, the pilot's ground station."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ground.ais.board import contacts_beside
+from ground.ais.board import judged_together
 from ground.ais.watch import AisWatch
 from ground.alerts.config import AlertsConfig
 from ground.alerts.desk import AlertDesk, AlertWatch, Tell
@@ -40,9 +40,13 @@ def start_alerts(
         add("pilot's ground station", pilot.close)
     tell: list[Tell] = [picture.note_alert]
 
-    def words(contact: Contact) -> tuple[str, ...]:
+    def words(contacts: Sequence[Contact]) -> dict[str, tuple[str, ...]]:
         assert ais is not None
-        return (ais.verdict(contact, contacts_beside(store, contact)).word,)
+        return {
+            name: (verdict.word,)
+            for found in judged_together(ais, store, contacts)
+            for name, verdict in found.items()
+        }
 
     desk = AlertDesk(
         log,

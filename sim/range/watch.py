@@ -222,9 +222,7 @@ class _Station:
             told += 1
         self._hear(waiting, heard, next_ns)
         self._settle(next_ns)
-        for contact in self._contacts.values():
-            if may_be_vessel(contact):
-                self._watched.verdicts[contact.contact_id] = self._verdict(contact)
+        self._watched.verdicts |= self._verdicts(list(self._contacts.values()))
 
     def _arrivals(self) -> Iterator[tuple[int, Sighting]]:
         """Sightings as they are stored, each once."""
@@ -245,16 +243,16 @@ class _Station:
         for contact_id in changes.removed:
             self._contacts.pop(contact_id, None)
         self._contacts.update({contact.contact_id: contact for contact in changes.changed})
-        for contact in changes.changed:
-            self._watched.alerts.extend(self._engine.observe(contact, now_ns))
+        self._watched.alerts.extend(self._engine.observe(changes.changed, now_ns))
         kept = tuple(contact for _, contact in sorted(self._contacts.items()))
         self._watched.moments.append(Moment(time_ns=now_ns, contacts=kept))
 
-    def _words(self, contact: Contact) -> tuple[str, ...]:
-        return (self._verdict(contact).word,) if may_be_vessel(contact) else ()
+    def _words(self, contacts: Sequence[Contact]) -> dict[str, tuple[str, ...]]:
+        return {name: (verdict.word,) for name, verdict in self._verdicts(contacts).items()}
 
-    def _verdict(self, contact: Contact) -> Verdict:
-        return self._ais.watch.verdict(contact, list(self._contacts.values()))
+    def _verdicts(self, contacts: Sequence[Contact]) -> dict[str, Verdict]:
+        asked = [contact for contact in contacts if may_be_vessel(contact)]
+        return self._ais.watch.verdicts(asked, list(self._contacts.values()))
 
 
 def receiver_of(scenario: Scenario) -> tuple[float, float, float]:

@@ -187,7 +187,12 @@ def test_a_vessel_alerts_when_ais_falls_silent_about_it_without_a_new_look(
 ) -> None:
     words = ["undecided"]
     picture = LivePicture(first_revision=1)
-    desk = AlertDesk(log, clock, ais=lambda contact: words, tell=[picture.note_alert])
+    desk = AlertDesk(
+        log,
+        clock,
+        ais=lambda contacts: {one.contact_id: words for one in contacts},
+        tell=[picture.note_alert],
+    )
     desk.put_rule(Rule(rule_id="dark", name="Dark", trigger="anywhere", ais=("silent",)), "eva")
     store = SqliteStore(tmp_path / "store.sqlite", ContactBook(ContactsConfig()))
     try:

@@ -18,7 +18,7 @@ def _fired(engine: AlertEngine, *contacts: Contact, late_s: float = 1.0) -> list
     return [
         alert
         for one in contacts
-        for alert in engine.observe(one, (one.position_ns or 0) + round(late_s * 1e9))
+        for alert in engine.observe([one], (one.position_ns or 0) + round(late_s * 1e9))
     ]
 
 
@@ -135,7 +135,11 @@ def test_anywhere_asks_for_no_zone() -> None:
 
 
 def test_the_ais_verdict_is_asked_and_told() -> None:
-    engine = AlertEngine([square()], [rule(ais=("silent",))], lambda one: ("silent",))
+    engine = AlertEngine(
+        [square()],
+        [rule(ais=("silent",))],
+        lambda contacts: {one.contact_id: ("silent",) for one in contacts},
+    )
     (alert,) = _fired(engine, contact())
     assert "AIS says: silent" in [one.text for one in alert.why]
 
