@@ -398,7 +398,7 @@ def test_two_hulls_under_one_number_are_both_doubtful_and_neither_is_called_sile
             _contact_at("c-other", 3_000.0, way, clock.now_ns),
         ]
         verdicts = {one.contact_id: watch.verdict(one, seen) for one in seen}
-        late = _contact_at("c-late", 3_000.0, way, clock.now_ns - 40 * S)
+        late = _contact_at("c-late", 20_000.0, way, clock.now_ns - 40 * S)
         together = watch.verdicts([*seen, late], [])
     assert set(together) == {*verdicts, "c-late"}
     for name, alone in verdicts.items():
