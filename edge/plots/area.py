@@ -68,9 +68,7 @@ def areas_of(plane: EqualAreaPlane, shape: shapely.Polygon, surface: Surface) ->
     The slope is taken over one spacing of the surface, at 1600 points or so inside; where nobody knows the
     ground, it is left out. Raises `InputError` on what is not a polygon or beyond 20 km across.
     """
-    west, south, east, north = shape.bounds if not shape.is_empty else (np.nan,) * 4
-    if not (shape.is_valid and shape.area > 0.0 and max(east - west, north - south) <= MAX_EXTENT_M):
-        raise InputError(f"not a plot: {shape.area:.1f} m2, {east - west:.0f} x {north - south:.0f} m")
+    check_extent(shape)
     points = _points_inside(shape)
     latitude, longitude = plane.geodetic(points)
     height = surface.height_hae_m(latitude, longitude)
@@ -94,6 +92,13 @@ def areas_of(plane: EqualAreaPlane, shape: shapely.Polygon, surface: Surface) ->
         gradient_en=(float(mean[0]), float(mean[1])),
         alt_hae_m=alt,
     )
+
+
+def check_extent(shape: shapely.Polygon) -> None:
+    """Raise `InputError` on what is not a polygon of metres or beyond 20 km across."""
+    west, south, east, north = shape.bounds if not shape.is_empty else (np.nan,) * 4
+    if not (shape.is_valid and shape.area > 0.0 and max(east - west, north - south) <= MAX_EXTENT_M):
+        raise InputError(f"not a plot: {shape.area:.1f} m2, {east - west:.0f} x {north - south:.0f} m")
 
 
 def areas_of_corners(

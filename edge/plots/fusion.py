@@ -337,10 +337,16 @@ def _distances(points: FloatArray, lines: list[FloatArray], size: tuple[int, ...
     segment = np.zeros(int(labels.max()) + 1, dtype=np.intp)
     segment[labels[drawn[:, 1], drawn[:, 0]]] = source
     columns, rows = points.astype(np.intp).T
-    nearby = segment[labels[rows, columns]][:, None] + np.arange(-_NEIGHBOURS, _NEIGHBOURS + 1)
-    nearby = np.clip(nearby, 0, len(along) - 1)
-    line, away = along[nearby], points[:, None, :] - start[nearby]
-    share = np.sum(away * line, axis=2) / np.maximum(np.sum(line * line, axis=2), 1e-12)
-    away = away - np.clip(share, 0.0, 1.0)[:, :, None] * line
-    nearest: FloatArray = np.sqrt(np.sum(away * away, axis=2).min(axis=1))
-    return nearest
+    nearest, best = segment[labels[rows, columns]], np.full(len(points), np.inf)
+    (x, y), (start_x, start_y), (along_x, along_y) = points.T, start.T.copy(), along.T.copy()
+    per_square = 1.0 / np.maximum(along_x * along_x + along_y * along_y, 1e-12)
+    for beside in range(-_NEIGHBOURS, _NEIGHBOURS + 1):  # one at a time: small arrays stay in the cache
+        one = np.clip(nearest + beside, 0, len(along) - 1)
+        line_x, line_y = along_x[one], along_y[one]
+        away_x, away_y = x - start_x[one], y - start_y[one]
+        share = np.clip((away_x * line_x + away_y * line_y) * per_square[one], 0.0, 1.0)
+        away_x -= share * line_x
+        away_y -= share * line_y
+        np.minimum(best, away_x * away_x + away_y * away_y, out=best)
+    distance: FloatArray = np.sqrt(best)
+    return distance

@@ -7,6 +7,7 @@ ground.
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -72,7 +73,6 @@ class GroundRing:
     Attributes:
         east_north_m: (N, 2) in the polygon's plane; outer rings counter-clockwise, holes clockwise.
         pixels: (N, 2), where each vertex was seen.
-        covariance_enu_m2: (N, 3, 3), of each vertex alone; most of it all vertices have in common.
         is_cut: (N,), whether the edge from here to the next vertex is no boundary of the plot, but the edge
             of the image or where the ground ends.
     """
@@ -82,11 +82,10 @@ class GroundRing:
     longitude_deg: FloatArray
     alt_hae_m: FloatArray
     pixels: FloatArray
-    covariance_enu_m2: FloatArray
     is_cut: BoolArray
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class GroundPolygon:
     """A plot on the ground as one look showed it.
 
@@ -113,7 +112,7 @@ class GroundPolygon:
         """Whether more than a hair of the exterior is no boundary of the plot."""
         return bool(self.exterior.is_cut.any())
 
-    @property
+    @cached_property
     def shape(self) -> shapely.Polygon:
         """In the plane's metres."""
         return shapely.Polygon(self.exterior.east_north_m, [hole.east_north_m for hole in self.holes])
@@ -153,26 +152,27 @@ def place_outline(
             f"an outline of {sum(len(ring) for ring in rings)} corners is over the limit of "
             f"{MAX_GROUND_VERTICES}; simplify it first"
         )
-    found = _placed(locator, pose, rings, sigma_px, min_share, plane)
     is_plain = surface.spacing_m == 0.0 and not any(locator.camera.distortion)
-    if edges == "ground" or (is_plain and isinstance(found, GroundPolygon) and found.placed_share == 1.0):
-        return found
-    fine = _densified(locator, pose, rings, surface)
-    if fine is None:
-        return found
-    followed = _placed(locator, pose, fine, sigma_px, min_share, plane)
-    return found if isinstance(followed, NoGround) else followed
+    corners = locator.locate(pose, np.concatenate(rings), sigma_px)
+    fine = rings
+    if edges == "image" and not (is_plain and all(status == OK for status in corners.status)):
+        fine = _densified(locator.camera, corners, rings, surface)
+    if fine is not rings:
+        points = locator.locate(pose, np.concatenate(fine), sigma_px)
+        followed = _placed(locator.camera, points, fine, min_share, plane)
+        if not isinstance(followed, NoGround):
+            return followed
+    return _placed(locator.camera, corners, rings, min_share, plane)
 
 
 def _placed(
-    locator: Locator,
-    pose: CameraPose,
+    camera: CameraModel,
+    locations: Locations,
     rings: tuple[FloatArray, ...],
-    sigma_px: float,
     min_share: float,
     plane: EqualAreaPlane | None,
 ) -> GroundPolygon | NoGround:
-    locations = locator.locate(pose, np.concatenate(rings), sigma_px)
+    """The polygon of rings in the image whose corners lie at `locations`, one ring after the other."""
     is_placed = np.array([status == OK for status in locations.status])
     share = float(is_placed.mean())
     if not is_placed.all():
@@ -190,7 +190,7 @@ def _placed(
     for ring in rings:
         part = slice(start, start + len(ring))
         start += len(ring)
-        made.append(_ground_ring(locator.camera, plane, ring, locations, part, is_placed[part]))
+        made.append(_ground_ring(camera, plane, ring, locations, part, is_placed[part]))
     exterior, *holes = made
     polygon = GroundPolygon(
         plane=plane,
@@ -223,7 +223,6 @@ def _ground_ring(
         longitude_deg=longitude,
         alt_hae_m=locations.alt_hae_m[part][kept],
         pixels=pixels[kept],
-        covariance_enu_m2=locations.covariance_enu_m2[part][kept],
         is_cut=is_cut,
     )
 
@@ -237,24 +236,27 @@ def _is_on_border(camera: CameraModel, pixels: FloatArray) -> BoolArray:
 
 
 def _densified(
-    locator: Locator, pose: CameraPose, rings: tuple[FloatArray, ...], surface: Surface
-) -> tuple[FloatArray, ...] | None:
-    """The rings with further points on their edges, `None` when they need none."""
-    step_px = _BENT_EDGE_PX if any(locator.camera.distortion) else np.inf
-    corners = locator.locate(pose, rings[0], 0.0)
-    is_placed = np.array([status == OK for status in corners.status])
-    if not is_placed.any():
-        return None
-    if not is_placed.all():
+    camera: CameraModel, corners: Locations, rings: tuple[FloatArray, ...], surface: Surface
+) -> tuple[FloatArray, ...]:
+    """The rings with further points on their edges; themselves when they need none, or none has a place.
+
+    `corners` is where their corners lie, one ring after the other.
+    """
+    step_px = _BENT_EDGE_PX if any(camera.distortion) else np.inf
+    outer = slice(0, len(rings[0]))
+    is_placed = [status == OK for status in corners.status[outer]]
+    if not any(is_placed):
+        return rings
+    if not all(is_placed):
         step_px = min(step_px, _OPEN_EDGE_PX)
     if surface.spacing_m > 0.0:
-        size_m = float(np.nanmedian(corners.slant_range_m)) / max(locator.camera.fx, locator.camera.fy)
+        size_m = float(np.nanmedian(corners.slant_range_m[outer])) / max(camera.fx, camera.fy)
         step_px = min(step_px, max(0.5 * surface.spacing_m / size_m, 4.0))
     length = sum(float(_edge_lengths(ring).sum()) for ring in rings)
     corner_count = sum(len(ring) for ring in rings)
     step_px = max(step_px, length / max(MAX_GROUND_VERTICES - corner_count, 1))
     if all((_edge_lengths(ring) <= step_px).all() for ring in rings):
-        return None
+        return rings
     return tuple(_with_points(ring, step_px) for ring in rings)
 
 
@@ -290,6 +292,5 @@ def _reversed(ring: GroundRing) -> GroundRing:
         longitude_deg=ring.longitude_deg[::-1],
         alt_hae_m=ring.alt_hae_m[::-1],
         pixels=ring.pixels[::-1],
-        covariance_enu_m2=ring.covariance_enu_m2[::-1],
         is_cut=np.roll(ring.is_cut[::-1], -1),  # an edge belongs to the vertex before it
     )

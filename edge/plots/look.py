@@ -1,12 +1,13 @@
 """One look at one plot: its polygon on the ground, its areas, and what every error does to them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from edge.geolocation.locate import OUTSIDE_TERRAIN, Locator
-from edge.plots.area import Areas, Interval, areas_of, interval_90
+from edge.geolocation.locate import Locator
+from edge.plots.area import Areas, Interval, areas_of, check_extent, interval_90
 from edge.plots.effects import Effects, OutlineSigmas, effects_on
 from edge.plots.ground import Edges, EqualAreaPlane, GroundPolygon, NoGround, place_outline
 from edge.plots.outline import Outline
@@ -20,6 +21,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 MAX_AREA_SIGMA = 0.5
+TOO_LARGE = "too_large"
 UNCERTAIN = "uncertain"
 """An area whose error (one sigma, relative) is over the limit is no area: the look is refused."""
 
@@ -57,7 +59,7 @@ class View:
         return seen
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PlotLook:
     """What one frame says about one plot.
 
@@ -65,6 +67,7 @@ class PlotLook:
         detection_index: its row among the frame's detections.
         part: of a detection whose mask fell into several, counted from 0.
         view: what the image shows of the ground there.
+        surface: the ground that it was placed on.
     """
 
     time_ns: int
@@ -74,19 +77,24 @@ class PlotLook:
     label: str
     score: float
     polygon: GroundPolygon
-    areas: Areas
     effects: Effects
     view: View
+    surface: Surface
 
     @property
     def key(self) -> tuple[int, int]:
         """What tells it from the other looks of its frame."""
         return self.detection_index, self.part
 
+    @cached_property
+    def areas(self) -> Areas:
+        """Of this look alone; raises `InputError` where nobody knows the ground under it."""
+        return areas_of(self.polygon.plane, self.polygon.shape, self.surface)
+
     @property
     def planimetric(self) -> Interval:
         """Planimetric area in square metres."""
-        return interval_90(self.areas.planimetric_m2, self.effects.planimetric_sigma)
+        return interval_90(self.polygon.shape.area, self.effects.planimetric_sigma)
 
     @property
     def on_slope(self) -> Interval:
@@ -120,13 +128,13 @@ def look_at_plot(
     if isinstance(polygon, NoGround):
         return polygon
     try:
-        areas = areas_of(polygon.plane, polygon.shape, surface)
+        check_extent(polygon.shape)
     except InputError as error:
-        return NoGround(reason=OUTSIDE_TERRAIN, detail=str(error))
+        return NoGround(reason=TOO_LARGE, detail=str(error))
     effects = effects_on(polygon, pose, locator.camera, surface, sigmas)
     sigma = effects.surface_sigma
     if not sigma <= MAX_AREA_SIGMA:
-        detail = f"the area of {areas.planimetric_m2:.0f} m2 has a relative error of {sigma:.2g} (one sigma)"
+        detail = f"the area of {polygon.shape.area:.0f} m2 has a relative error of {sigma:.2g} (one sigma)"
         return NoGround(reason=UNCERTAIN, detail=detail)
     return PlotLook(
         time_ns=pose.time_ns,
@@ -136,7 +144,7 @@ def look_at_plot(
         label=label,
         score=score,
         polygon=polygon,
-        areas=areas,
         effects=effects,
         view=View(polygon, pose, locator.camera),
+        surface=surface,
     )

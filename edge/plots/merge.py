@@ -86,6 +86,16 @@ class PlotState:
         return rings_deg(self.plane, self.shape)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlotSummary:
+    """What is believed of one plot without a word about the ground under it; cheap. See `PlotState`."""
+
+    number: int
+    is_confirmed: bool
+    is_complete: bool
+    planimetric: Interval
+
+
 def rings_deg(plane: EqualAreaPlane, shape: shapely.Polygon) -> tuple[FloatArray, ...]:
     """Latitude, longitude (N, 2) of a polygon's outer ring (counter-clockwise) and holes, not closed."""
     turned = shapely.geometry.polygon.orient(shape)
@@ -174,13 +184,24 @@ class PlotMap:
                 joined[look.key] = begun.number
         return dict(sorted(joined.items()))
 
+    def summary(self, number: int) -> PlotSummary:
+        """What is believed of plot `number`, without its ground. Raises `InputError`."""
+        plot = self._plots.get(number)
+        if plot is None:
+            raise InputError(f"there is no plot {number}")
+        return PlotSummary(
+            number=number,
+            is_confirmed=plot.look_count >= self._confirm_looks,
+            is_complete=plot.seen_share >= COMPLETE_SHARE,
+            planimetric=interval_90(plot.shape.area, plot.evidence.area_sigmas[0]),
+        )
+
     def state(self, number: int, surface: Surface) -> PlotState:
         """What is believed of plot `number`; `surface` is the ground under it. Raises `InputError`."""
-        plot = self._plots.get(number)
-        if plot is None or self._plane is None:
-            raise InputError(f"there is no plot {number}")
+        known = self.summary(number)
+        plot = self._plots[number]
+        assert self._plane is not None
         areas: Areas = areas_of(self._plane, plot.shape, surface)
-        planimetric, on_slope = plot.evidence.area_sigmas
         return PlotState(
             number=number,
             label=plot.label,
@@ -188,12 +209,12 @@ class PlotMap:
             look_count=plot.look_count,
             first_ns=plot.first_ns,
             last_ns=plot.last_ns,
-            is_confirmed=plot.look_count >= self._confirm_looks,
-            is_complete=plot.seen_share >= COMPLETE_SHARE,
+            is_confirmed=known.is_confirmed,
+            is_complete=known.is_complete,
             plane=self._plane,
             shape=plot.shape,
-            planimetric=interval_90(areas.planimetric_m2, planimetric),
-            on_slope=interval_90(areas.surface_m2, on_slope),
+            planimetric=known.planimetric,
+            on_slope=interval_90(areas.surface_m2, plot.evidence.area_sigmas[1]),
             covariance_en_m2=plot.evidence.covariance_en_m2,
             slope_deg=areas.slope_deg,
             alt_hae_m=areas.alt_hae_m,
@@ -377,6 +398,8 @@ def _cover(
     for row, look in enumerate(looks):
         shape = _shifted(look.polygon.shape, shift)
         for column, plot in enumerate(near):
+            if _is_clear_of(shape, plot.shape):
+                continue
             both = shape.intersection(plot.shape).area
             either = max(shape.area + plot.shape.area - both, 1e-9)
             least = max(min(shape.area, plot.shape.area), 1e-9)
@@ -389,7 +412,16 @@ def _cover(
 
 def _share(part: shapely.Polygon, whole: shapely.Polygon) -> float:
     """How much of `part` lies in `whole`."""
+    if _is_clear_of(part, whole):
+        return 0.0
     return float(part.intersection(whole).area / max(part.area, 1e-9))
+
+
+def _is_clear_of(one: shapely.Polygon, other: shapely.Polygon) -> bool:
+    """Whether two shapes cannot touch by their bounds alone, which is asked far faster."""
+    west, south, east, north = one.bounds
+    other_west, other_south, other_east, other_north = other.bounds
+    return bool(east < other_west or other_east < west or north < other_south or other_north < south)
 
 
 def _shifted(shape: shapely.Polygon, shift: FloatArray) -> shapely.Polygon:

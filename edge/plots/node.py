@@ -18,7 +18,7 @@ from edge.geolocation.locate import Locator
 from edge.plots.effects import OutlineSigmas
 from edge.plots.ground import EqualAreaPlane, NoGround
 from edge.plots.look import PlotLook, look_at_plot
-from edge.plots.merge import PlotMap, PlotState, rings_deg
+from edge.plots.merge import PlotMap, PlotState, PlotSummary, rings_deg
 from edge.plots.outline import Outline, outline_of_polygon, outlines_of_mask, simplified_polygon
 from models.detection import DetectionBatch, MaskShape, Shape
 from skywarden import messages
@@ -110,15 +110,19 @@ class PlotNode:
             looks |= {(index, part): look for part, look in enumerate(found)}
         seen = [look for look in looks.values() if isinstance(look, PlotLook)]
         numbers = self._map.update(seen)
-        states = self._states(sorted(set(numbers.values())), surface)
-        news = [state for state in states if self._is_news(state, pose.time_ns)]
+        told = [self._map.summary(number) for number in sorted(set(numbers.values()))]
+        news = self._states([one.number for one in told if self._is_news(one, pose.time_ns)], surface)
+        for state in news:
+            area = state.planimetric
+            self._told[state.number] = _Told(pose.time_ns, area.sigma, area.value, state.is_complete)
         return PlotFrame(looks=looks, numbers=numbers, news=news)
 
     def states(self) -> list[PlotState]:
         """Every confirmed plot as it is known by now."""
         if self.surface is None:
             return []
-        return [state for state in self._states(self._map.numbers, self.surface) if state.is_confirmed]
+        known = [number for number in self._map.numbers if self._map.summary(number).is_confirmed]
+        return self._states(known, self.surface)
 
     def begin_anew(self) -> None:
         """Forget everything, as when the clock was set back."""
@@ -176,20 +180,18 @@ class PlotNode:
         except InputError as error:  # a detector's nonsense costs its plot, not the frame
             return [NoGround(reason=BAD_SHAPE, detail=str(error))]
 
-    def _is_news(self, state: PlotState, time_ns: int) -> bool:
-        if not state.is_confirmed:
+    def _is_news(self, known: PlotSummary, time_ns: int) -> bool:
+        if not known.is_confirmed:
             return False
-        area, before = state.planimetric, self._told.get(state.number)
-        if before is not None:
-            age_ns = time_ns - before.time_ns
-            is_whole_now = state.is_complete and not before.is_complete
-            is_surer = area.sigma < SURER_BY * before.sigma
-            is_other = abs(math.log(area.value / before.area_m2)) > area.sigma
-            is_due = age_ns >= TOLD_EARLIEST_NS and (is_surer or is_other or age_ns >= TOLD_LATEST_NS)
-            if not (is_whole_now or is_due):
-                return False
-        self._told[state.number] = _Told(time_ns, area.sigma, area.value, state.is_complete)
-        return True
+        area, before = known.planimetric, self._told.get(known.number)
+        if before is None:
+            return True
+        age_ns = time_ns - before.time_ns
+        is_whole_now = known.is_complete and not before.is_complete
+        is_surer = area.sigma < SURER_BY * before.sigma
+        is_other = abs(math.log(area.value / before.area_m2)) > area.sigma
+        is_due = age_ns >= TOLD_EARLIEST_NS and (is_surer or is_other or age_ns >= TOLD_LATEST_NS)
+        return is_whole_now or is_due
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -216,9 +216,9 @@ def nested_polygons(rings: Sequence[FloatArray], min_area: float) -> list[shapel
         if around:
             holes[around[-1]].append(ring)  # the smallest that contains it
     made = []
-    for shell, inner in zip(shells, holes, strict=True):
+    for (_, ring), shell, inner in zip(outer, shells, holes, strict=True):
         largest = sorted(inner, key=ring_area)[:MAX_HOLES]
-        made.extend(whole_polygons(shapely.Polygon(shell.exterior.coords[:-1], largest), min_area))
+        made.extend(whole_polygons(shapely.Polygon(ring, largest) if largest else shell, min_area))
     return sorted(made, key=lambda polygon: (-polygon.area, polygon.bounds))
 
 
