@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -113,8 +114,7 @@ class Child:
         try:
             self._process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(timeout=5)
+            kill_and_collect(self._process, wait_s=5.0)
         self._process = None
 
     def _killed(self, now_ns: int) -> bool:
@@ -137,6 +137,19 @@ class Child:
         self.start_count += 1
         self._deadline_ns = now_ns + self._start_ns
         self._policy.started(now_ns)
+
+
+def kill_and_collect(process: subprocess.Popen[bytes], *, wait_s: float) -> None:
+    """Kill a process and wait `wait_s` for its end.
+
+    A slower one (a device that does not answer, a busy computer) is waited for by a thread of its own, so
+    that the caller does not hang and no dead process is left uncollected.
+    """
+    process.kill()
+    try:
+        process.wait(timeout=wait_s)
+    except subprocess.TimeoutExpired:
+        threading.Thread(target=process.wait, name=f"collect-{process.pid}", daemon=True).start()
 
 
 def python_module(name: str) -> list[str]:

@@ -1,6 +1,5 @@
 """A camera in a process of its own, seen from its owner: may hang or crash without harm, can be killed."""
 
-import contextlib
 import mmap
 import os
 import socket
@@ -18,6 +17,7 @@ from edge.cameras.child_protocol import BYTES_PER_PIXEL, FrameHeader, Hello, Req
 from edge.cameras.config import CameraConfig
 from edge.cameras.frame import U8, U16, BgrPixels, CameraFrame, GreyPixels, Pixels
 from edge.environment import clean_environment
+from edge.supervisor import kill_and_collect
 from skywarden.errors import CameraError, ConfigError
 
 _START_S = 10.0
@@ -123,8 +123,7 @@ class ChildSource:
         self.abort()
         child, self._child = self._child, None
         if child is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):  # only a process stuck in the kernel
-                child.wait(1.0)
+            kill_and_collect(child, wait_s=1.0)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

@@ -24,6 +24,7 @@ from edge.cameras.frame import (
 from edge.cameras.gain import GainControl
 from edge.cameras.source import FrameMaker
 from edge.environment import clean_environment
+from edge.supervisor import kill_and_collect
 from skywarden.clock import NS_PER_S, Clock
 from skywarden.errors import CameraError, ConfigError
 
@@ -209,8 +210,7 @@ class GstSource:
         try:
             child.wait(_STOP_S)
         except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait(_STOP_S * 4)
+            kill_and_collect(child, wait_s=_STOP_S * 4)
         for pipe in (child.stdout, child.stderr):
             if pipe is not None:
                 pipe.close()

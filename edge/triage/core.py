@@ -5,7 +5,7 @@ All but `on_tasking` is for the core's one thread.
 
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,13 @@ class TriageCore:
         if self.book.open():
             out += self._end_what_is_over(utc_ns)
         return out
+
+    def settle(self, timeout_s: float) -> bool:
+        """Wait until all that is being cut and asked of models has its answer, which `tend` then hands over;
+        whether that came within `timeout_s`."""
+        work: list[Future[Any]] = [given for _, given in self._cutting.values()]
+        work += [given for _, given in self._model_orders.values()]
+        return not wait(work, timeout_s).not_done
 
     def close(self) -> None:
         """Let go of the thread; what was not cut is asked for again."""

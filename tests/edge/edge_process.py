@@ -137,7 +137,11 @@ class EdgeProcess:
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, name="log-reader")
         self._reader.start()
-        self.until(lambda: is_bound(port), "its MAVLink port is open")
+        try:
+            self.until(lambda: is_bound(port), "its MAVLink port is open")
+        except BaseException:
+            self._end()
+            raise
         self.autopilot = Autopilot(port)
         self.camera = FolderCamera(inbox)
 
@@ -147,9 +151,13 @@ class EdgeProcess:
     def __exit__(self, *error: object) -> None:
         self.autopilot.stop()
         self.camera.stop()
+        self._end()
+
+    def _end(self) -> None:
+        """Leave no process, thread or socket."""
         self.process.kill()
-        self.process.wait(timeout=5)
-        self._reader.join(5.0)
+        self.process.wait(timeout=30)
+        self._reader.join(30.0)
         assert self.process.stderr is not None
         self.process.stderr.close()
         self._systemd.close()
@@ -206,7 +214,7 @@ class EdgeProcess:
         """Send SIGTERM and wait; the seconds that took."""
         begun_s = time.monotonic()
         self.process.terminate()
-        self.process.wait(timeout=15)
+        self.process.wait(timeout=30)
         return time.monotonic() - begun_s
 
     def _read(self) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -170,11 +171,13 @@ def test_a_worker_stops_cleanly_and_leaves_a_flight_that_verifies(
         text=True,
         env={**os.environ},
     )
-    assert child.stderr is not None
-    lines = (json.loads(line) for line in child.stderr)
-    started = next(line for line in lines if line["event"] == "started")
-    child.send_signal(signal.SIGTERM)
-    out, _ = child.communicate(timeout=20)
+    with child, ExitStack() as stack:
+        stack.callback(child.kill)  # what has ended well is left alone
+        assert child.stderr is not None
+        lines = (json.loads(line) for line in child.stderr)
+        started = next(line for line in lines if line["event"] == "started")
+        child.send_signal(signal.SIGTERM)
+        out, _ = child.communicate(timeout=60)
     assert out == "", "logs go to stderr"
     assert child.returncode in (0, 143)
     assert run(["flight", "verify", started["recording"]]) == 0

@@ -1,6 +1,5 @@
 """Operators' requests: durable, sent until answered, answered once, over real links and restarts."""
 
-import time
 from pathlib import Path
 
 import cv2
@@ -49,11 +48,9 @@ def _receipts(outbox: Outbox, entries: list[tuple[str, int, bytes]]) -> list[Tas
 
 def _answers(core: TriageCore, outbox: Outbox, tasking: Tasking, utc_ns: int = NS) -> list[TaskingReceipt]:
     core.on_tasking(tasking)
-    end_s = time.monotonic() + 20.0
-    while not (entries := core.tend(utc_ns)):
-        assert time.monotonic() < end_s, "no receipt in time"
-        time.sleep(0.005)
-    return _receipts(outbox, entries)
+    entries = core.tend(utc_ns)
+    assert core.settle(60.0), "no receipt in time"
+    return _receipts(outbox, entries or core.tend(utc_ns))
 
 
 def _keep_frame(folder: Path) -> None:
