@@ -1,5 +1,6 @@
 """What a labelled image folder holds, whatever format it came in."""
 
+import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.intake.foreign import VESSEL_WORDS
+from models.intake.foreign import is_vessel
 from skywarden.errors import InputError
 
 IGNORED_LABELS = frozenset({"ignored", "ignore", "ignored regions", "dontcare"})
@@ -33,10 +34,14 @@ class TruthObject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelledImage:
-    """An image file and what is in it; no objects is an image without any."""
+    """An image file and what is in it; no objects is an image without any.
+
+    `size_px`: width and height that its labels were made on, where they say so.
+    """
 
     path: Path
     objects: tuple[TruthObject, ...] = ()
+    size_px: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +120,7 @@ def map_labels(
     mapping: dict[str, str | None] = {}
     for name in found:
         own = lower.get(name.lower())
-        if own is None and name.lower() in VESSEL_WORDS:
+        if own is None and is_vessel(name):
             own = lower.get("vessel")
         if own is None and name.lower() not in IGNORED_LABELS:
             own = lower.get("anomaly")
@@ -130,13 +135,26 @@ def map_labels(
     return mapping
 
 
+def sayable_size(width: object, height: object) -> tuple[int, int] | None:
+    """Width and height in whole pixels, of what a label file says; `None` where it says nothing sensible."""
+    sides = [side for side in (width, height) if isinstance(side, int | float) and 1 <= side <= 1e6]
+    return (int(sides[0]), int(sides[1])) if len(sides) == 2 else None
+
+
+def split_words(split: str) -> tuple[str, ...]:
+    """What a split may be called: "val" is "valid" or "validation" to others."""
+    same = ("val", "valid", "validation")
+    return same if split in same else (split,)
+
+
 def read_limited(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes:
-    """The file's bytes, size checked first; raises `InputError`."""
+    """The file's bytes without the mark that some editors begin UTF-8 with, size checked first; raises
+    `InputError`."""
     try:
         size = path.stat().st_size
         if size > limit:
             raise InputError(f"{path}: {size} bytes; at most {limit} are read")
-        return path.read_bytes()
+        return path.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 

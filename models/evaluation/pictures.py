@@ -14,19 +14,21 @@ MAX_IMAGE_BYTES = 512 * 1024 * 1024
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 
 
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
+def read_image(path: Path, *, as_stored: bool = False) -> npt.NDArray[np.uint8]:
     """The image in `path`, (H, W, 3) BGR uint8; raises `InputError`.
 
-    16-bit grey is thermal counts, shown as a camera aboard shows them (`skywarden.thermal`).
+    Turned upright as its EXIF note says, unless it is wanted `as_stored`. 16-bit grey is thermal counts,
+    shown as a camera aboard shows them (`skywarden.thermal`).
     """
+    turn = cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0
     try:
         size = path.stat().st_size
         if not 0 < size <= MAX_IMAGE_BYTES:
             raise InputError(f"{path}: {size} bytes; an image has 1 to {MAX_IMAGE_BYTES}")
         data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | turn)
         if image is not None and image.dtype != np.uint8:
-            image = _eight_bit(image, data)
+            image = _eight_bit(image, data, turn)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except cv2.error as error:
@@ -36,11 +38,11 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     return np.asarray(image, dtype=np.uint8)
 
 
-def _eight_bit(image: npt.NDArray[Any], data: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | None:
+def _eight_bit(image: npt.NDArray[Any], data: npt.NDArray[np.uint8], turn: int) -> npt.NDArray[Any] | None:
     """Counts of a thermal camera as grey; of other deep images what OpenCV makes of them."""
     is_grey = image.dtype == np.uint16 and (image == image[:, :, :1]).all()
     if not is_grey:
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+        return cv2.imdecode(data, cv2.IMREAD_COLOR | turn)
     return np.repeat(grey_picture(np.ascontiguousarray(image[:, :, 0]))[:, :, None], 3, axis=2)
 
 

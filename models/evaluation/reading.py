@@ -38,15 +38,15 @@ def read_dataset(
     via = _find_via(folder) if kind in (None, "via") else None
     if via is not None:
         return read_via(via, folder)
-    voc = find_voc(folder) if kind in (None, "voc") else None
+    voc = find_voc(folder, split) if kind in (None, "voc") else None
     if voc is not None:
-        return read_voc(voc, folder)
+        return read_voc(*voc)
     yolo = find_yolo(folder, split) if kind in (None, "yolo") else None
     if yolo is not None:
         return read_yolo(*yolo, folder, names)
     raise InputError(
         f"{folder}: holds no COCO (annotations/*.json), VOC (annotations/*.xml) or YOLO (labels/*.txt) set"
-        + (f" of the split {split!r}" if split else "")
+        + (f" of the split {split!r}" if split else "; --kind empty takes its images as without objects")
     )
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from models.detection import DetectionBatch
 from models.detector import Detector
 from models.evaluation.areas import AreaTally
 from models.evaluation.calibration import calibration_figures
 from models.evaluation.counts import count_figures
-from models.evaluation.dataset import Dataset, Truth, map_labels, truth_of
+from models.evaluation.dataset import Dataset, LabelledImage, Truth, map_labels, truth_of
 from models.evaluation.figures import detection_figures, false_alarms, pooled
 from models.evaluation.matching import Found
 from models.evaluation.pictures import read_image
@@ -39,6 +40,7 @@ class Looked:
     sizes_px: list[tuple[int, int]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def look_at(
@@ -57,10 +59,13 @@ def look_at(
     labels = tuple(detector.labels)
     to_label = map_labels(dataset.labels, labels, mapping)
     looked = Looked(dataset=dataset, labels=labels)
+    if left_out := [name for name, label in to_label.items() if label is None]:
+        looked.notes.append(f"classes that are none of the model's: {', '.join(left_out[:20])}")
+    other_size: list[str] = []
     for number, one in enumerate(dataset.images):
         progress(number, len(dataset.images), one.path.name)
         try:
-            image = read_image(one.path)
+            image = _image_of(one, other_size)
             start = now()
             batch = detector.detect(image)
             looked.seconds.append(now() - start)
@@ -77,7 +82,24 @@ def look_at(
         looked.sizes_px.append(size)
     if not looked.paths:
         raise InputError(f"{dataset.folder}: none of its {len(dataset.images)} images could be read")
+    if other_size:
+        looked.notes.append(f"{len(other_size)} images are not of the size of their labels: {other_size[0]}")
     return looked
+
+
+def _image_of(one: LabelledImage, other_size: list[str]) -> npt.NDArray[np.uint8]:
+    """The image as it was labelled: upright, or as stored where its labels were made so."""
+    image = read_image(one.path)
+    size = (image.shape[1], image.shape[0])
+    if one.size_px is None or size == one.size_px:
+        return image
+    if size[::-1] == one.size_px:
+        stored = read_image(one.path, as_stored=True)
+        if (stored.shape[1], stored.shape[0]) == one.size_px:
+            return stored
+    said = f"{one.size_px[0]} x {one.size_px[1]}"
+    other_size.append(f"{one.path.name} is {size[0]} x {size[1]}, labelled as {said}")
+    return image
 
 
 def found_of(batch: DetectionBatch) -> Found:
@@ -99,7 +121,7 @@ def evaluate(looked: Looked, *, task: str, threshold: float, intervals: bool = T
     tree: dict[str, Any] = {
         "dataset": str(looked.dataset.folder),
         "kind": looked.dataset.kind,
-        "notes": list(looked.dataset.notes),
+        "notes": [*looked.dataset.notes, *looked.notes],
         "unreadable": len(looked.failed),
         "task": task,
     }

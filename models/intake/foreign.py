@@ -21,9 +21,27 @@ from models.session import ModelSession, TensorSpec, sha256_of
 from skywarden.errors import ModelError
 
 VESSEL_WORDS = frozenset(
-    {"boat", "ship", "vessel", "boats", "ships", "vessels", "motorboat", "speedboat", "sailboat", "skiff"}
+    {
+        "barge",
+        "boat",
+        "dinghy",
+        "ferry",
+        "lifeboat",
+        "motorboat",
+        "panga",
+        "sailboat",
+        "ship",
+        "skiff",
+        "speedboat",
+        "tanker",
+        "trawler",
+        "tugboat",
+        "vessel",
+        "warship",
+        "yacht",
+    }
 )
-"""Classes that become "vessel" when nobody says what may leave."""
+"""Last words of classes that become "vessel" when nobody says what may leave."""
 
 OWN_LABELS = frozenset({"vessel", "anomaly", "parcel", "plot", "plant", "palm", "plantation", "field"})
 
@@ -51,6 +69,12 @@ class Wishes:
     size_px: tuple[int, int] | None = None
     channels: str | None = None
     normalise: str | None = None
+
+
+def is_vessel(label: str) -> bool:
+    """Whether a class is some vessel by its last word: "fishing boats", not "boat house"."""
+    words = re.findall(r"[a-z]+", label.lower())
+    return bool(words) and bool({words[-1], words[-1].removesuffix("s")} & VESSEL_WORDS)
 
 
 def describe_foreign(data: bytes, origin: str, wishes: Wishes, *, file_name: str) -> str:
@@ -115,9 +139,9 @@ def _labels(metadata: Mapping[str, str], origin: str) -> tuple[str, ...]:
 
 def _default_allow(labels: Sequence[str], origin: str) -> dict[str, str]:
     found = {
-        label: "vessel" if label.lower() in VESSEL_WORDS else label.lower()
+        label: "vessel" if is_vessel(label) else label.lower()
         for label in labels
-        if label.lower() in VESSEL_WORDS | OWN_LABELS and label.lower() not in FORBIDDEN_LABELS
+        if (is_vessel(label) or label.lower() in OWN_LABELS) and label.lower() not in FORBIDDEN_LABELS
     }
     if not found:
         shown = ", ".join(labels[:12])
