@@ -46,6 +46,8 @@ class Scenario(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sea: Sea = Sea()
     land: Land = Land()
     seasons: Annotated[tuple[Season, ...], Meta(max_length=12)] = ()
+    season: Annotated[str, Meta(max_length=60)] = ""
+    """Which of its seasons it is seen in; `in_season` says so, never a file."""
     plots: Annotated[tuple[Plot, ...], Meta(max_length=500)] = ()
     parcels: Annotated[tuple[Parcel, ...], Meta(max_length=500)] = ()
     structures: Annotated[tuple[Structure, ...], Meta(max_length=500)] = ()
@@ -92,6 +94,7 @@ class Scenario(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
             plots=tuple(_grown(plot, season_id) for plot in self.plots if _is_there(plot, season_id)),
             parcels=tuple(_grown(one, season_id) for one in self.parcels if _is_there(one, season_id)),
             seasons=(),
+            season=season_id,
         )
 
 
@@ -162,6 +165,8 @@ def _checked(scenario: Scenario, path: Path) -> Scenario:
             raise ConfigError(
                 f"{path}: {what}: id {doubled[0]!r} stands {ids.count(doubled[0])} times; ids are unique"
             )
+    if scenario.season:
+        raise ConfigError(f"{path}: season: is said by --season when it is flown; write [[seasons]] here")
     place = scenario.place
     if place.east_m - place.west_m < 100.0 or place.north_m - place.south_m < 100.0:
         raise ConfigError(

@@ -117,7 +117,7 @@ class Renderer:
     def _is_hidden(self, thing: Placed, state: CameraState) -> bool:
         x, y = self.world.grid.metres(state.latitude_deg, state.longitude_deg)
         place = (float(x), float(y), state.alt_hae_m)
-        return self.world.hides(thing.x_m, thing.y_m, thing.base_hae_m + 2.0, place)
+        return bool(self.world.hides(thing.x_m, thing.y_m, thing.base_hae_m + 2.0, place))
 
     def _wakes_in_view(self, placed: list[Placed], state: CameraState) -> list[tuple[Wake, ByteImage]]:
         """Wakes that reach into the picture, each with a mask of the pixels where it may lie."""

@@ -33,8 +33,9 @@ _GIMBAL_DEVICE = 154
 
 
 def sortie_id(scenario: Scenario, platform_id: str) -> str:
-    """The sortie that a scenario's platform flies."""
-    return f"{scenario.name}-{scenario.seed}-{platform_id}"
+    """The sortie that a scenario's platform flies; another season is another sortie, or ids would repeat."""
+    visit = f"-{scenario.season}" if scenario.season else ""
+    return f"{scenario.name}-{scenario.seed}{visit}-{platform_id}"
 
 
 def render_flight(

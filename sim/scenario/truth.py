@@ -4,25 +4,41 @@
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from sim.scenario.cast import Cast, Placed
 from sim.scenario.occlusion import cut_at_overlaps
-from sim.scenario.optics.shutter import Flow, image_flow
+from sim.scenario.optics.shutter import image_flow
 from sim.scenario.platform import CameraState, PlatformTruth
-from sim.scenario.seen import FrameTruth, ObjectTruth
+from sim.scenario.seen import Box, FrameTruth, ObjectTruth
 from sim.scenario.sight import project
 from sim.scenario.world import World
-from skywarden.geometry.camera import CameraModel
+
+FloatArray = npt.NDArray[np.float64]
 
 TRUTH_JSONL = "truth.jsonl"
 TRUTH_GEOJSON = "truth.geojson"
 MIN_BOX_PX = 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shape:
+    """Points round a thing (N, 3) and its middle (3,): grid x, y and height. `thing` is `None` for what is
+    flat."""
+
+    id: str
+    label: str
+    kind: str
+    points: FloatArray
+    middle: FloatArray
+    thing: Placed | None = None
 
 
 class TruthMaker:
@@ -31,28 +47,20 @@ class TruthMaker:
     def __init__(self, world: World, truth: PlatformTruth) -> None:
         self._world, self._truth, self._cast = world, truth, Cast(world)
         scenario = world.scenario
-        self._plots = [
-            *((plot.id, "plot", "", _draped(world, plot.outline)) for plot in scenario.plots),
-            *((one.id, "decoy", one.use, _draped(world, one.outline)) for one in scenario.parcels),
+        plots = [(plot.id, "plot", "", plot.outline) for plot in scenario.plots]
+        parcels = [(one.id, "decoy", one.use, one.outline) for one in scenario.parcels]
+        self._flat = [
+            _Shape(name, label, kind, draped, draped.mean(axis=0))
+            for name, label, kind, outline in (*plots, *parcels)
+            for draped in (_draped(world, outline),)
         ]
+        self._standing: dict[str, _Shape] = {}
         self._mmsi = {vessel.id: vessel.ais.mmsi for vessel in scenario.vessels if vessel.ais is not None}
-        camera = truth.platform.camera
-        self._readout_s = camera.readout_s
 
     def frame(self, frame_number: int, time_s: float) -> FrameTruth:
         """What the frame taken at `time_s` after the start shows."""
         state = self._truth.camera_at(time_s)
-        camera = self._truth.camera_model
-        flow = image_flow(self._world, self._truth, time_s) if self._readout_s > 0.0 else None
-        objects = []
-        for thing in self._cast.at(time_s):
-            seen = self._solid(thing, camera, state, flow, time_s)
-            if seen is not None:
-                objects.append(seen)
-        for plot_id, label, kind, outline in self._plots:
-            seen = self._object(plot_id, label, outline, outline.mean(axis=0), camera, state, flow)
-            if seen is not None:
-                objects.append(msgspec.structs.replace(seen, kind=kind))
+        shapes = [*(self._solid(thing) for thing in self._cast.at(time_s)), *self._flat]
         return FrameTruth(
             frame_number=frame_number,
             sensor_id=self._truth.platform.camera.sensor_id,
@@ -61,19 +69,77 @@ class TruthMaker:
             longitude_deg=state.longitude_deg,
             alt_hae_m=state.alt_hae_m,
             rotation_ned_from_camera=tuple(float(value) for value in state.rotation_ned_from_camera.ravel()),
-            objects=tuple(cut_at_overlaps(objects)),
+            objects=tuple(cut_at_overlaps(self._seen(shapes, state, time_s))),
         )
 
-    def _solid(
-        self, thing: Placed, camera: CameraModel, state: CameraState, flow: Flow | None, time_s: float
-    ) -> ObjectTruth | None:
+    def _solid(self, thing: Placed) -> _Shape:
+        """The shape of a solid; what never moves is worked out once."""
+        known = self._standing.get(thing.id)
+        if known is not None:
+            return known
         points = thing.points(thing.solid.points[thing.solid.points[:, 2] >= -0.2])
         middle = np.array([thing.x_m, thing.y_m, thing.base_hae_m])
-        seen = self._object(thing.id, thing.label, points, middle, camera, state, flow)
-        if seen is None:
-            return None
-        seen = msgspec.structs.replace(seen, kind=thing.kind)
+        shape = _Shape(thing.id, thing.label, thing.kind, points, middle, thing)
         if thing.label != "vessel":
+            self._standing[thing.id] = shape
+        return shape
+
+    def _seen(self, shapes: Sequence[_Shape], state: CameraState, time_s: float) -> list[ObjectTruth]:
+        """Those of the shapes that the camera shows, all projected at one go."""
+        if not shapes:
+            return []
+        camera, readout_s = self._truth.camera_model, self._truth.platform.camera.readout_s
+        middles = np.stack([shape.middle for shape in shapes])
+        starts = np.cumsum([0, *(len(shape.points) for shape in shapes)])
+        every = np.concatenate([*(shape.points for shape in shapes), middles])
+        pixels, exists, ranges = project(self._world, camera, state, every)
+        pixels, exists_at, ranges = pixels[: starts[-1]], exists[starts[-1] :], ranges[starts[-1] :]
+        if readout_s > 0.0:
+            pixels = image_flow(self._world, self._truth, time_s).read_out(pixels, readout_s)
+        exists_at &= np.logical_and.reduceat(exists[: starts[-1]], starts[:-1])
+        low, high = np.minimum.reduceat(pixels, starts[:-1]), np.maximum.reduceat(pixels, starts[:-1])
+        cut_low = np.maximum(low, -0.5)
+        cut_high = np.minimum(high, (camera.width_px - 0.5, camera.height_px - 0.5))
+        with np.errstate(invalid="ignore"):
+            is_large = (cut_high - cut_low).min(axis=1) >= MIN_BOX_PX
+        found = np.flatnonzero(exists_at & is_large)
+        x, y = self._world.grid.metres(state.latitude_deg, state.longitude_deg)
+        eye = (float(x), float(y), state.alt_hae_m)
+        there = middles[found]
+        found = found[~self._world.hides(there[:, 0], there[:, 1], there[:, 2] + 2.0, eye)]
+        share = np.prod(cut_high - cut_low, axis=1) / np.maximum(np.prod(high - low, axis=1), 1e-9)
+        return [
+            self._object(
+                shapes[at],
+                pixels[starts[at] : starts[at + 1]],
+                (*cut_low[at].tolist(), *cut_high[at].tolist()),
+                float(share[at]),
+                float(ranges[at]),
+                time_s,
+            )
+            for at in found.tolist()
+        ]
+
+    def _object(
+        self, shape: _Shape, pixels: FloatArray, box_px: Box, share: float, range_m: float, time_s: float
+    ) -> ObjectTruth:
+        dimmed = math.exp(math.log(0.05) / self._world.scenario.light.visibility_m * range_m)
+        latitude, longitude = self._world.grid.geodetic(shape.middle[0], shape.middle[1])
+        seen = ObjectTruth(
+            id=shape.id,
+            label=shape.label,
+            kind=shape.kind,
+            box_px=box_px,
+            visibility=share * dimmed,
+            latitude_deg=float(latitude),
+            longitude_deg=float(longitude),
+            alt_hae_m=float(shape.middle[2]),
+            range_m=range_m,
+            outline_px=_rounded(pixels) if shape.label == "plot" else (),
+            mask_px=() if shape.label == "plot" else _rounded(_hull(pixels)),
+        )
+        thing = shape.thing
+        if thing is None or thing.label != "vessel":
             return seen
         return msgspec.structs.replace(
             seen,
@@ -83,55 +149,14 @@ class TruthMaker:
             mmsi=self._mmsi.get(thing.id, ""),
         )
 
-    def _object(
-        self,
-        thing_id: str,
-        label: str,
-        points: np.ndarray[Any, np.dtype[np.float64]],
-        middle: np.ndarray[Any, np.dtype[np.float64]],
-        camera: CameraModel,
-        state: CameraState,
-        flow: Flow | None,
-    ) -> ObjectTruth | None:
-        pixels, exists, ranges = project(self._world, camera, state, np.vstack([points, middle]))
-        if not exists.all():
-            return None
-        if flow is not None:
-            pixels = flow.read_out(pixels, self._readout_s)
-        low, high = pixels[:-1].min(axis=0), pixels[:-1].max(axis=0)
-        cut_low = np.maximum(low, -0.5)
-        cut_high = np.minimum(high, (camera.width_px - 0.5, camera.height_px - 0.5))
-        if (cut_high - cut_low).min() < MIN_BOX_PX:
-            return None
-        x, y = self._world.grid.metres(state.latitude_deg, state.longitude_deg)
-        if self._world.hides(
-            float(middle[0]), float(middle[1]), float(middle[2]) + 2.0, (float(x), float(y), state.alt_hae_m)
-        ):
-            return None
-        share = float(np.prod(cut_high - cut_low) / max(float(np.prod(high - low)), 1e-9))
-        dimmed = math.exp(math.log(0.05) / self._world.scenario.light.visibility_m * float(ranges[-1]))
-        latitude, longitude = self._world.grid.geodetic(middle[0], middle[1])
-        return ObjectTruth(
-            id=thing_id,
-            label=label,
-            box_px=(float(cut_low[0]), float(cut_low[1]), float(cut_high[0]), float(cut_high[1])),
-            visibility=share * dimmed,
-            latitude_deg=float(latitude),
-            longitude_deg=float(longitude),
-            alt_hae_m=float(middle[2]),
-            range_m=float(ranges[-1]),
-            outline_px=_rounded(pixels[:-1]) if label == "plot" else (),
-            mask_px=() if label == "plot" else _rounded(_hull(pixels[:-1])),
-        )
 
-
-def _hull(pixels: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _hull(pixels: FloatArray) -> FloatArray:
     """The convex outline of points (N, 2)."""
     found = cv2.convexHull(pixels.astype(np.float32))
     return np.asarray(found.reshape(-1, 2), np.float64)
 
 
-def _rounded(pixels: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[tuple[float, float], ...]:
+def _rounded(pixels: FloatArray) -> tuple[tuple[float, float], ...]:
     return tuple((round(float(x), 2), round(float(y), 2)) for x, y in pixels)
 
 
@@ -190,7 +215,7 @@ def _is_left_handed(outline: tuple[tuple[float, float], ...]) -> bool:
     )
 
 
-def _draped(world: World, outline: tuple[tuple[float, float], ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _draped(world: World, outline: tuple[tuple[float, float], ...]) -> FloatArray:
     """The outline with points every few metres, each at its height: (N, 3)."""
     points = []
     for a, b in zip(outline, (*outline[1:], outline[0]), strict=True):

@@ -145,14 +145,20 @@ class World:
         return Fleet(self.scenario, self)
 
     def hides(
-        self, x_m: float, y_m: float, height_hae_m: float, state_xyh: tuple[float, float, float]
-    ) -> bool:
-        """Whether the relief stands between a point and a camera (grid x, y, height above the ellipsoid)."""
+        self,
+        x_m: npt.ArrayLike,
+        y_m: npt.ArrayLike,
+        height_hae_m: npt.ArrayLike,
+        state_xyh: tuple[float, float, float],
+    ) -> npt.NDArray[np.bool_]:
+        """Whether the relief stands between points, shape () or (N,), and a camera (grid x, y, height above
+        the ellipsoid)."""
         share = np.linspace(0.02, 0.97, 40)
-        x = x_m + share * (state_xyh[0] - x_m)
-        y = y_m + share * (state_xyh[1] - y_m)
-        height = height_hae_m + share * (state_xyh[2] - height_hae_m)
-        return bool((self.surface_at(x, y) > height + 1.5).any())
+        from_x, from_y, from_height = (np.asarray(v, np.float64)[..., None] for v in (x_m, y_m, height_hae_m))
+        x = from_x + share * (state_xyh[0] - from_x)
+        y = from_y + share * (state_xyh[1] - from_y)
+        height = from_height + share * (state_xyh[2] - from_height)
+        return np.asarray((self.surface_at(x, y) > height + 1.5).any(axis=-1))
 
     def _inland(self) -> FloatImage:
         """Roughly the distance to the shore, positive on land."""

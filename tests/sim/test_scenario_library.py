@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.range.score.truth import read_truth
 from sim.scenario.description import Scenario, builtin_scenarios, load_scenario, varied
 from sim.scenario.fleet.behaviour import Fleet
 from sim.scenario.fleet.transmit import LEAD_S, heard_sentences
 from sim.scenario.flown.looks import LookMaker
+from sim.scenario.flown.runs import RunOptions, fly
 from sim.scenario.land.shapes import outline_of
 from sim.scenario.platform import PlatformTruth
+from sim.scenario.runner import sortie_id
 from sim.scenario.seen import FrameTruth, ObjectTruth
 from sim.scenario.tables.land import Shape
 from sim.scenario.world import World
@@ -320,6 +323,29 @@ def test_seasons_change_growth_light_and_which_plots_there_are() -> None:
     assert rains.plots[0].outline == dry.plots[0].outline, "a plot is the same piece of land"
     with pytest.raises(ConfigError, match="dry, rains, harvest"):
         scenario.in_season("winter")
+
+
+def test_each_season_is_a_sortie_of_its_own_or_their_tracks_would_share_ids() -> None:
+    scenario = load_scenario("upland-plots")
+    visits = [scenario, *(scenario.in_season(season.id) for season in scenario.seasons)]
+    assert len({sortie_id(there, "survey-1") for there in visits}) == 4
+    assert [there.season for there in visits] == ["", "dry", "rains", "harvest"]
+
+
+def test_a_run_of_one_season_keeps_that_season_and_is_judged_by_it(tmp_path: Path) -> None:
+    scenario = load_scenario("upland-plots")
+    options = RunOptions(seconds=1.0, season="rains", with_frames=False, jobs=1)
+    fly(scenario, tmp_path / "run", options)
+    truth = read_truth(tmp_path / "run")
+    assert truth.scenario.start_ns == scenario.in_season("rains").start_ns
+    assert "plot-8" in {plot.id for plot in truth.visits["survey-1"].plots}
+
+
+def test_a_file_cannot_say_which_season_it_is_flown_in(tmp_path: Path) -> None:
+    path = tmp_path / "late.toml"
+    path.write_text('season = "dry"\n' + SEA + FLIER)
+    with pytest.raises(ConfigError, match="--season"):
+        load_scenario(path)
 
 
 @given(

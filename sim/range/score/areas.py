@@ -30,24 +30,27 @@ class Areas(msgspec.Struct, frozen=True, kw_only=True):
 
 def areas(truth: RunTruth, watched: Watched) -> Areas | None:
     """Every plot that was told as whole, against the outline that it is about; `None` without outlines."""
-    outlines = {plot.id: plot.outline for plot in truth.scenario.plots}
-    told = [plot for plots in watched.plots.values() for plot in plots if plot.is_complete]
-    if not outlines:
+    true_plots = {plot.id for there in truth.visits.values() for plot in there.plots}
+    if not true_plots:
         return None
+    told = 0
     errors, inside = [], []
-    for plot in told:
-        name = _about(truth, outlines, plot)
-        if name is None:
-            continue
-        true_m2 = ring_area_m2(outlines[name])
-        area, low, high = plot.area_m2
-        errors.append(100.0 * (area - true_m2) / true_m2)
-        inside.append(low <= true_m2 <= high)
+    for flight, plots in watched.plots.items():
+        outlines = {plot.id: plot.outline for plot in truth.visits[flight].plots}
+        for plot in plots:
+            told += plot.is_complete
+            name = _about(truth, outlines, plot) if plot.is_complete else None
+            if name is None:
+                continue
+            true_m2 = ring_area_m2(outlines[name])
+            area, low, high = plot.area_m2
+            errors.append(100.0 * (area - true_m2) / true_m2)
+            inside.append(low <= true_m2 <= high)
     if not errors:
-        return Areas(true_plots=len(outlines), told=len(told), matched=0)
+        return Areas(true_plots=len(true_plots), told=told, matched=0)
     return Areas(
-        true_plots=len(outlines),
-        told=len(told),
+        true_plots=len(true_plots),
+        told=told,
         matched=len(errors),
         rms_percent=round(float(np.sqrt(np.mean(np.square(errors)))), 2),
         mean_percent=round(float(np.mean(errors)), 2),

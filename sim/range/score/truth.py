@@ -11,7 +11,7 @@ import msgspec
 
 from sim.range.chain import Step
 from sim.scenario.description import Scenario
-from sim.scenario.flown.runs import flown_scenario, read_run
+from sim.scenario.flown.runs import flown_scenario, read_run, scenario_of_visit
 from sim.scenario.seen import FrameTruth, ObjectTruth, thing_at
 from sim.scenario.truth import TRUTH_JSONL
 from skywarden.clock import NS_PER_S
@@ -66,9 +66,11 @@ class Thing:
 
 @dataclass(kw_only=True, slots=True)
 class RunTruth:
-    """Every frame's truth by flight and number, and every thing by id."""
+    """Every frame's truth by flight and number, and every thing by id; `visits` is what was there by flight,
+    for a season has its own plots."""
 
     scenario: Scenario
+    visits: Mapping[str, Scenario]
     frames: Mapping[str, Mapping[int, FrameTruth]]
     things: Mapping[str, Thing]
 
@@ -89,6 +91,7 @@ def read_truth(folder: Path) -> RunTruth:
     """The truth beside a run's flights; raises `FlightError` when there is none."""
     run, scenario = read_run(folder), flown_scenario(folder)
     frames = {name: _frames(folder / place / TRUTH_JSONL) for name, place in sorted(run.flights.items())}
+    visits = {name: scenario_of_visit(folder, name.rpartition("/")[0]) for name in frames}
     things: dict[str, Thing] = {}
     every = sorted((frame for flight in frames.values() for frame in flight.values()), key=_time)
     for frame in every:
@@ -97,7 +100,7 @@ def read_truth(folder: Path) -> RunTruth:
             thing.places.append(_place(frame.time_ns, seen))
             if is_findable(seen):
                 thing.findable_ns.append(frame.time_ns)
-    return RunTruth(scenario=scenario, frames=frames, things=things)
+    return RunTruth(scenario=scenario, visits=visits, frames=frames, things=things)
 
 
 def named(seen: Iterable[str | None]) -> str | None:

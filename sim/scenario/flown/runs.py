@@ -100,7 +100,8 @@ def fly(scenario: Scenario, out: Path, options: RunOptions, *, progress: Progres
         sha256=digest,
     )
     _write(out / RUN_JSON, msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
-    _write(out / SCENARIO_JSON, msgspec.json.format(msgspec.json.encode(scenario), indent=1) + b"\n")
+    kept = first if options.season is not None else scenario
+    _write(out / SCENARIO_JSON, msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
     return Flown(start_ns=first.start_ns, flights=flights, sha256=digest)
 
 
