@@ -189,7 +189,7 @@ class EdgeProcess:
             (float(line.split()[-1]) for line in lines if line.startswith(f"skywarden_edge_{name}")), 0.0
         )
 
-    def until(self, holds: Callable[[], bool], what: str, limit_s: float = 30.0) -> None:
+    def until(self, holds: Callable[[], bool], what: str, limit_s: float = 60.0) -> None:
         """Wait for something to come true; fails with `what`, and with the log."""
         end, pause = time.monotonic() + limit_s, threading.Event()
         while True:
