@@ -24,6 +24,8 @@ _MAX_TRACKS = 4
 _TRACK_GONE_NS = 2 * 3600 * _NS
 _FASTEST_MPS = {"aircraft": 160.0}
 _SLACK_M = 400.0
+_NEAR_DEG = 0.0025
+"""A step of less both ways is within `_SLACK_M` at every latitude: what most reports are."""
 _MOVING_KEEP_NS, _STILL_KEEP_NS = 8 * _NS, 60 * _NS
 _LEARN_S = 600.0
 _LEARN_EVERY_NS = 30 * _NS
@@ -368,8 +370,11 @@ def _nearest(track: Track, time_ns: int) -> PositionReport:
 
 def _can_follow(last: PositionReport, report: PositionReport) -> bool:
     """Whether one transmitter could have been at both places."""
-    north = (report.latitude_deg - last.latitude_deg) * METRES_PER_DEG
+    north_deg = report.latitude_deg - last.latitude_deg
     east_deg = report.longitude_deg - last.longitude_deg
+    if -_NEAR_DEG < north_deg < _NEAR_DEG and -_NEAR_DEG < east_deg < _NEAR_DEG:
+        return True
+    north = north_deg * METRES_PER_DEG
     if not -180.0 <= east_deg <= 180.0:
         east_deg -= math.copysign(360.0, east_deg)
     east = east_deg * METRES_PER_DEG * math.cos(math.radians(report.latitude_deg))

@@ -134,12 +134,13 @@ class HearingModel:
         `receiver` is where a receiver that moves was at the time; the model's own when `None`.
         """
         weak = 0 if is_strong else 1
-        ring = self._ring(latitude_deg, longitude_deg, receiver or self.receiver)
-        if ring is not None:
+        at = receiver or self.receiver
+        if at is not None:
+            ring = _ring(latitude_deg, longitude_deg, at)
             self._rings[2 * ring + weak].add(chances, heard)
-        if receiver is None and self.receiver is not None:
-            sector, part = self._towards(latitude_deg, longitude_deg, self.receiver)
-            self._sectors.add(sector, reach.ring_of(part), chances, heard, is_strong=is_strong)
+            if receiver is None:
+                sector, part = _towards(latitude_deg, longitude_deg, at)
+                self._sectors.add(sector, reach.ring_of(part), chances, heard, is_strong=is_strong)
         key = _cell(latitude_deg, longitude_deg) + weak
         count = self._cells.get(key)
         if count is None:
@@ -190,7 +191,7 @@ class HearingModel:
         missed, per_report = all_missed(alpha, beta, chances), alpha / (alpha + beta)
         hidden = _HIDDEN / (1.0 + evidence / _HIDDEN_UNTIL)
         if receiver is None and at is not None and not self._sectors.is_empty:
-            sector, part = self._towards(latitude_deg, longitude_deg, at)
+            sector, part = _towards(latitude_deg, longitude_deg, at)
             believed = self._sectors.belief(sector)
             missed, per_report = reach.missed_all(believed, part, chances, is_strong=is_strong, own=own)
             beyond = self._sectors.heard_beyond(sector, reach.ring_of(part))
@@ -216,7 +217,7 @@ class HearingModel:
 
         A place from which class A was heard is not hidden from class B, which is heard less.
         """
-        ring = self._ring(latitude_deg, longitude_deg, at)
+        ring = None if at is None else _ring(latitude_deg, longitude_deg, at)
         mean, weight, evidence = self._leant(latitude_deg, longitude_deg, ring, 0, _prior(ring, True))
         if not is_strong:
             first = _WEAKER * mean if evidence > _RING_EVIDENCE else _prior(ring, False)
@@ -248,25 +249,24 @@ class HearingModel:
             mean, weight = _leaning(mean, min(weight, _RING_WEIGHT), near)
         return mean, weight, evidence + near.heard
 
-    @staticmethod
-    def _towards(latitude_deg: float, longitude_deg: float, at: Receiver) -> tuple[int, float]:
-        """The sector, and the range in parts of the radio horizon."""
-        east, north = east_north_m(latitude_deg, longitude_deg, at.latitude_deg, at.longitude_deg)
-        sector = reach.sector_of(math.degrees(math.atan2(east, north)))
-        return sector, math.hypot(east, north) / radio_horizon_m(at.height_m)
-
-    @staticmethod
-    def _ring(latitude_deg: float, longitude_deg: float, at: Receiver | None) -> int | None:
-        if at is None:
-            return None
-        away = distance_m(latitude_deg, longitude_deg, at.latitude_deg, at.longitude_deg)
-        return min(_MAX_RINGS, int(away / radio_horizon_m(at.height_m) / _RING))
-
 
 @lru_cache(maxsize=64)
 def radio_horizon_m(height_m: float, other_m: float = _ANTENNA_M) -> float:
     """4.12 km times the root of both antennas' heights in metres (four-thirds earth; ITU-R P.310)."""
     return 4_120.0 * (math.sqrt(max(height_m, 1.0)) + math.sqrt(other_m))
+
+
+def _towards(latitude_deg: float, longitude_deg: float, at: Receiver) -> tuple[int, float]:
+    """The sector, and the range in parts of the radio horizon."""
+    east, north = east_north_m(latitude_deg, longitude_deg, at.latitude_deg, at.longitude_deg)
+    sector = reach.sector_of(math.degrees(math.atan2(east, north)))
+    return sector, math.hypot(east, north) / radio_horizon_m(at.height_m)
+
+
+def _ring(latitude_deg: float, longitude_deg: float, at: Receiver) -> int:
+    away = distance_m(latitude_deg, longitude_deg, at.latitude_deg, at.longitude_deg)
+    ring = int(away / radio_horizon_m(at.height_m) / _RING)
+    return ring if ring < _MAX_RINGS else _MAX_RINGS
 
 
 def all_missed(alpha: float, beta: float, chances: float) -> float:

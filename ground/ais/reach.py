@@ -44,7 +44,7 @@ class Count(msgspec.Struct):
     def add(self, chances: float, heard: float) -> None:
         """Count more; what is long past fades, so that a moved antenna is learnt anew."""
         self.chances += chances
-        self.heard += min(heard, chances)
+        self.heard += heard if heard < chances else chances
         if self.chances > _FORGET:
             self.chances, self.heard = self.chances / 2.0, self.heard / 2.0
 

@@ -1,5 +1,6 @@
 """The six-bit armour of AIS payloads (NMEA 0183, IEC 61162-1): characters to one long number and back."""
 
+from binascii import Error as BinasciiError
 from binascii import a2b_base64
 
 from skywarden.errors import WireError
@@ -9,7 +10,10 @@ MAX_CHARACTERS = 400
 
 _ALPHABET = b"0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVW`abcdefghijklmnopqrstuvw"
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_TO_BASE64 = bytes.maketrans(_ALPHABET, _BASE64)
+_TO_BASE64 = bytes(
+    _BASE64[_ALPHABET.index(letter)] if letter in _ALPHABET else ord("!") for letter in range(256)
+)
+"""What stands for no six bits becomes a mark that base64 refuses."""
 _TEXT = "@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_ !\"#$%&'()*+,-./0123456789:;<=>?"
 _PADDING = (b"", b"AAA", b"AA", b"A")
 
@@ -25,10 +29,12 @@ def unarmour(payload: bytes, fill: int) -> tuple[int, int]:
         raise WireError(f"an AIS payload of {length} characters is none (1 to {MAX_CHARACTERS})")
     if not 0 <= fill <= 5:
         raise WireError(f"{fill} bits of padding are not 0 to 5")
-    if payload.translate(None, _ALPHABET):
-        raise WireError("an AIS payload has characters that stand for no six bits")
     padding = _PADDING[length % 4]
-    number = int.from_bytes(a2b_base64(payload.translate(_TO_BASE64) + padding), "big")
+    try:
+        whole = a2b_base64(payload.translate(_TO_BASE64) + padding, strict_mode=True)
+    except BinasciiError as error:
+        raise WireError("an AIS payload has characters that stand for no six bits") from error
+    number = int.from_bytes(whole, "big")
     return number >> (6 * len(padding) + fill), 6 * length - fill
 
 
@@ -55,9 +61,9 @@ def text_bits(text: str, characters: int) -> int:
 
 
 def checksum(body: bytes) -> int:
-    """NMEA's: all bytes between the start sign and `*`, exclusive-or'ed (folded in halves: seven steps)."""
+    """NMEA's: all bytes between the start sign and `*`, exclusive-or'ed (folded in halves: six steps)."""
     number = int.from_bytes(body, "little")
-    shift = 512
+    shift = 256
     while shift * 2 < 8 * len(body):
         shift *= 2
     while shift >= 8:

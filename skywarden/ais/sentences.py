@@ -24,6 +24,9 @@ _OLDEST_PART_NS = 60 * _NS
 _TAG_TIME = re.compile(rb"(?:^|,)c:(\d{9,16})(?:,|$)")
 _TAG_STATION = re.compile(rb"(?:^|,)s:([A-Za-z0-9_.\-]{1,32})(?:,|$)")
 _TAG_GROUP = re.compile(rb"(?:^|,)g:(\d{1,2})-(\d{1,2})-(\d{1,9})(?:,|$)")
+_BYTES = {form % number: number for form in (b"%02X", b"%02x") for number in range(256)}
+_DIGITS = {b"": 0} | {b"%d" % number: number for number in range(10)}
+"""What nearly every sentence has; whatever else stands for a number is read the slow way."""
 _TRAILING_TIME = re.compile(rb",(\d{9,10})\s*$")
 
 
@@ -96,7 +99,8 @@ class SentenceReader:
     def _sentence(self, line: bytes, start: int, tag: _Tag, received_ns: int | None) -> Heard | None:
         counts = self.counts
         star = line.find(b"*", start)
-        parts = line[start + 1 : star].split(b",") if star > 0 else ()
+        body = line[start + 1 : star]
+        parts = body.split(b",") if star > 0 else ()
         if len(parts) != 7:
             counts.illegal += 1
             return None
@@ -105,13 +109,16 @@ class SentenceReader:
         if len(talker) != 5 or form not in (b"VDM", b"VDO"):
             counts.other += 1
             return None
-        try:
-            said = int(line[star + 1 : star + 3], 16)
-            count, place, bits = int(total), int(number), int(fill or b"0")
-        except ValueError:
-            counts.illegal += 1
-            return None
-        if said != checksum(line[start + 1 : star]):
+        said, bits = _BYTES.get(line[star + 1 : star + 3]), _DIGITS.get(fill)
+        count, place = _DIGITS.get(total), _DIGITS.get(number)
+        if said is None or bits is None or count is None or place is None:
+            try:
+                said = int(line[star + 1 : star + 3], 16)
+                count, place, bits = int(total), int(number), int(fill or b"0")
+            except ValueError:
+                counts.illegal += 1
+                return None
+        if said != checksum(body):
             counts.bad_checksum += 1
             counts.illegal += 1
             return None
