@@ -66,16 +66,7 @@ class ExportSource:
 
     def plot(self, plot_id: str) -> Plot | None:
         """A plot as it is known by now."""
-        shelf = PlotShelf(self.store)
-        offset = 0
-        while True:
-            page, matched = shelf.find(Filter(limit=_PAGE, offset=offset))
-            for one in page:
-                if one.plot_id == plot_id:
-                    return one
-            offset += _PAGE
-            if offset >= matched:
-                return None
+        return PlotShelf(self.store).plot(plot_id)
 
     def chip(self, chip_id: str) -> Chip | None:
         """An image that goes along."""

@@ -11,12 +11,21 @@ from ground.accounts.roles import Permission
 from ground.accounts.sessions import Identity
 from ground.http.gate import Caller, needs
 from ground.http.views import ErrorView, PositionView, View, view_position
+from ground.picture.plots import PlotShelf
 from ground.review.book import ContactReview
-from ground.review.desk import ReviewConflictError, ReviewDesk, matching_contacts
+from ground.review.desk import (
+    LonePlot,
+    ReviewConflictError,
+    ReviewDesk,
+    Subject,
+    matching_contacts,
+    tracks_of,
+)
 from ground.review.entries import MAX_TEXT, Decision, Entry, EntryKind, Pattern, State
 from ground.store.reading import StoredContact, StoreReader
 from skywarden.clock import Clock
 from skywarden.errors import ConflictError
+from skywarden.messages import Plot, Position
 from skywarden.times import rfc3339
 
 _MOST_NEARBY = 20
@@ -110,9 +119,13 @@ class NearbyView(View):
 
 
 class ReviewView(View):
-    """Where the review of a contact stands, what was done about it, and what else was seen there."""
+    """Where the review of a contact stands, what was done about it, and what else was seen there.
 
-    contact_id: str
+    Of a plot that is part of no contact `contact_id` is null; `plot_id` says which plot was asked for.
+    """
+
+    contact_id: str | None
+    plot_id: str | None = None
     state: State
     version: int
     was: State | None
@@ -161,9 +174,10 @@ _REFUSED: Mapping[int | str, dict[str, Any]] = {
 class _Answers:
     """How entries and reviews are shown."""
 
-    def __init__(self, desk: ReviewDesk, store: StoreReader) -> None:
+    def __init__(self, desk: ReviewDesk, store: StoreReader, shelf: PlotShelf) -> None:
         self._desk = desk
         self._store = store
+        self._shelf = shelf
 
     def contact(self, contact_id: str) -> StoredContact:
         found = self._store.contact(contact_id)
@@ -171,12 +185,25 @@ class _Answers:
             raise HTTPException(404, "there is no such contact; it may have been joined with another")
         return found
 
-    def review(self, stored: StoredContact) -> ReviewView:
-        contact = stored.contact
-        review: ContactReview = self._desk.of_contact(contact.track_ids)
+    def plot(self, plot_id: str) -> tuple[Plot, Subject]:
+        """A plot, and what is decided about with it: its contact when it is part of one, else itself."""
+        plot = self._shelf.plot(plot_id)
+        if plot is None:
+            raise HTTPException(404, "there is no such plot")
+        contact_id = self._store.contact_of_track(plot_id)
+        stored = self._store.contact(contact_id) if contact_id is not None else None
+        return plot, stored or LonePlot(plot_id=plot_id)
+
+    def review(self, subject: Subject, plot: Plot | None = None) -> ReviewView:
+        contact = None if isinstance(subject, LonePlot) else subject.contact
+        tracks = tracks_of(subject)
+        review: ContactReview = self._desk.of_contact(tracks)
         decision = review.decision
+        place = contact.position if contact is not None else plot.position if plot is not None else None
+        contact_id = contact.contact_id if contact is not None else None
         return ReviewView(
-            contact_id=contact.contact_id,
+            contact_id=contact_id,
+            plot_id=plot.plot_id if plot is not None else None,
             state=review.state,
             version=review.version,
             was=review.was,
@@ -185,8 +212,8 @@ class _Answers:
             decided=rfc3339(decision.time_ns) if decision is not None else None,
             decision_number=decision.number if decision is not None else None,
             assignee=review.assignee,
-            history=[self.entry(one) for one in self._desk.history(contact.track_ids)],
-            nearby=self._nearby(stored),
+            history=[self.entry(one) for one in self._desk.history(tracks)],
+            nearby=self._nearby(place, contact_id),
         )
 
     def entry(self, entry: Entry) -> EntryView:
@@ -207,15 +234,14 @@ class _Answers:
             sighting_ids=list(entry.sighting_ids),
         )
 
-    def _nearby(self, stored: StoredContact) -> list[NearbyView]:
-        place = stored.contact.position
+    def _nearby(self, place: Position | None, but: str | None) -> list[NearbyView]:
         if place is None:
             return []
         here = (place.latitude_deg, place.longitude_deg)
         radius_m = min(1_000.0, _NEARBY_M + place.ce90_m)
         found = []
         for other in matching_contacts(self._store, Pattern(centre=here, radius_m=radius_m)):
-            if other.contact.contact_id != stored.contact.contact_id:
+            if other.contact.contact_id != but:
                 found.append(self._nearby_one(other))
             if len(found) >= _MOST_NEARBY:
                 break
@@ -239,18 +265,23 @@ class _Answers:
 
 def add_review_routes(app: FastAPI, desk: ReviewDesk, store: StoreReader, clock: Clock) -> None:
     """The routes of review."""
-    answers = _Answers(desk, store)
+    answers = _Answers(desk, store, PlotShelf(store))
 
     @app.exception_handler(ConflictError)
     def conflict(request: Request, error: ConflictError) -> Response:
         current = None
-        contact_id = request.path_params.get("contact_id")
-        if isinstance(error, ReviewConflictError) and error.current is not None and contact_id is not None:
-            stored = store.contact(str(contact_id))
-            current = answers.review(stored) if stored is not None else None
+        if isinstance(error, ReviewConflictError) and error.current is not None:
+            contact_id, plot_id = (request.path_params.get(name) for name in ("contact_id", "plot_id"))
+            stored = store.contact(str(contact_id)) if contact_id is not None else None
+            if stored is not None:
+                current = answers.review(stored)
+            elif plot_id is not None:
+                plot, subject = answers.plot(str(plot_id))
+                current = answers.review(subject, plot)
         return JSONResponse(ConflictView(error=str(error), current=current).model_dump(mode="json"), 409)
 
     _add_contact_review(app, desk, answers, clock)
+    _add_plot_review(app, desk, answers, clock)
     _add_log(app, desk, answers, store, clock)
     _add_patterns(app, desk, answers, clock)
 
@@ -302,6 +333,43 @@ def _add_contact_review(app: FastAPI, desk: ReviewDesk, answers: _Answers, clock
             utc_ns=clock.utc_ns(),
         )
         return answers.review(stored)
+
+
+def _add_plot_review(app: FastAPI, desk: ReviewDesk, answers: _Answers, clock: Clock) -> None:
+    """A plot is decided about like any contact; one that is part of a contact stands and falls with it."""
+    path = "/api/v1/plots/{plot_id}/review"
+    said: dict[str, Any] = {"response_model": ReviewView, "responses": {**_REFUSED}, "tags": ["review"]}
+
+    @app.get(path, **said)
+    @needs(Permission.SEE_DETAILS)
+    def plot_review(plot_id: str) -> ReviewView:
+        """Where the review of a plot stands, with its history and the contacts at its place."""
+        plot, subject = answers.plot(plot_id)
+        return answers.review(subject, plot)
+
+    @app.post(path, **said)
+    @needs(Permission.REVIEW)
+    def decide_plot(request: Request, plot_id: str, given: DecisionAsk) -> ReviewView:
+        """Confirm a plot, reject it, or ask for more; of a plot in a contact this is about the contact."""
+        plot, subject = answers.plot(plot_id)
+        desk.decide(
+            subject,
+            given.decision,
+            account=_account(request),
+            version=given.version,
+            utc_ns=clock.utc_ns(),
+            text=given.text,
+            seen_tracks=given.seen_track_ids,
+        )
+        return answers.review(subject, plot)
+
+    @app.post(f"{path}/comments", **said)
+    @needs(Permission.REVIEW)
+    def comment_plot(request: Request, plot_id: str, given: CommentAsk) -> ReviewView:
+        """Say something about a plot."""
+        plot, subject = answers.plot(plot_id)
+        desk.comment(subject, given.text, account=_account(request), utc_ns=clock.utc_ns())
+        return answers.review(subject, plot)
 
 
 def _add_log(app: FastAPI, desk: ReviewDesk, answers: _Answers, store: StoreReader, clock: Clock) -> None:

@@ -77,9 +77,15 @@ def _of_review(entries: Iterable[Entry]) -> Iterator[PastMarkView]:
                 time_s=one.time_ns / 1e9,
                 kind=kind,
                 account=one.account,
-                text=one.text[:200],
+                text=(one.text or _named(one))[:200],
                 contact_id=one.contact_id,
             )
+
+
+def _named(one: Entry) -> str:
+    """What an entry is about that names no contact: a plot, or one sighting."""
+    names = (*one.track_ids, *one.sighting_ids) if one.contact_id is None and not one.contact_ids else ()
+    return names[0] if len(names) == 1 else ""
 
 
 def _of_alerts(alerts: Iterable[LoggedAlert]) -> Iterator[PastMarkView]:

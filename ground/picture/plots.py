@@ -41,6 +41,14 @@ class PlotShelf:
         page = found[wanted.offset : wanted.offset + wanted.limit]
         return self._store.plots_of_keys([one.record_key for one in page]), len(found)
 
+    def plot(self, plot_id: str) -> Plot | None:
+        """One plot as it is known by now."""
+        with self._lock:
+            self._catch_up()
+            one = self._plots.get(plot_id)
+        found = self._store.plots_of_keys([one.record_key]) if one is not None else []
+        return found[0] if found else None
+
     def ids(self) -> set[str]:
         """The plots that were found by now, as far as they are remembered."""
         with self._lock:

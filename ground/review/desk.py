@@ -43,6 +43,26 @@ class Preview:
     sighting_count: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LonePlot:
+    """A plot that is part of no contact: it is decided about by its own name."""
+
+    plot_id: str
+
+
+Subject = StoredContact | LonePlot
+"""What people decide about."""
+
+
+def tracks_of(subject: Subject) -> tuple[str, ...]:
+    """The tracks by which decisions about it are kept; a plot's name is that of its track."""
+    return (subject.plot_id,) if isinstance(subject, LonePlot) else subject.contact.track_ids
+
+
+def _contact_id_of(subject: Subject) -> str | None:
+    return None if isinstance(subject, LonePlot) else subject.contact.contact_id
+
+
 class ReviewDesk:
     """Review of one station; safe from any thread.
 
@@ -102,7 +122,7 @@ class ReviewDesk:
 
     def decide(
         self,
-        contact: StoredContact,
+        subject: Subject,
         decision: Decision,
         *,
         account: str,
@@ -111,24 +131,23 @@ class ReviewDesk:
         text: str = "",
         seen_tracks: Collection[str] | None = None,
     ) -> Entry:
-        """Decide about a contact as `account` saw it: `version`, and the tracks that were shown.
+        """Decide about a contact or plot as `account` saw it: `version`, and the tracks that were shown.
 
         Raises `ReviewConflictError` when somebody changed its review since, `InputError` when none of the
         tracks belongs to it.
         """
-        tracks = contact.contact.track_ids
+        tracks = tracks_of(subject)
         if seen_tracks is not None:
             tracks = tuple(name for name in tracks if name in set(seen_tracks))
         if not tracks:
             raise InputError("none of these tracks belongs to the contact any more; look at it again")
         with self._lock:
-            self._check(contact.contact.track_ids, version)
-            return self._write(
-                [contact.contact.contact_id],
+            self._check(tracks_of(subject), version)
+            return self._write_about(
+                subject,
                 account=account,
                 time_ns=utc_ns,
                 kind="decision",
-                contact_id=contact.contact.contact_id,
                 decision=decision,
                 track_ids=tracks,
                 text=_text(text),
@@ -166,34 +185,32 @@ class ReviewDesk:
         with self._lock:
             return self._book.sighting_version(sighting_id)
 
-    def comment(self, contact: StoredContact, text: str, *, account: str, utc_ns: int) -> Entry:
-        """Say something about a contact; that changes nothing. Raises `InputError` when nothing is said."""
+    def comment(self, subject: Subject, text: str, *, account: str, utc_ns: int) -> Entry:
+        """Say something about it; that changes nothing. Raises `InputError` when nothing is said."""
         if not _text(text):
             raise InputError("a comment has no words")
         with self._lock:
-            return self._write(
-                [contact.contact.contact_id],
+            return self._write_about(
+                subject,
                 account=account,
                 time_ns=utc_ns,
                 kind="comment",
-                contact_id=contact.contact.contact_id,
-                track_ids=contact.contact.track_ids,
+                track_ids=tracks_of(subject),
                 text=_text(text),
             )
 
     def assign(
-        self, contact: StoredContact, assignee: str | None, *, account: str, version: int, utc_ns: int
+        self, subject: Subject, assignee: str | None, *, account: str, version: int, utc_ns: int
     ) -> Entry:
         """Say who is to look at it (`None`: nobody in particular); raises `ReviewConflictError`."""
         with self._lock:
-            self._check(contact.contact.track_ids, version)
-            return self._write(
-                [contact.contact.contact_id],
+            self._check(tracks_of(subject), version)
+            return self._write_about(
+                subject,
                 account=account,
                 time_ns=utc_ns,
                 kind="assignment",
-                contact_id=contact.contact.contact_id,
-                track_ids=contact.contact.track_ids,
+                track_ids=tracks_of(subject),
                 assignee=assignee,
             )
 
@@ -296,6 +313,10 @@ class ReviewDesk:
             raise ReviewConflictError(
                 f"{who} was first: it is {current.state} now; nothing was overwritten", current
             )
+
+    def _write_about(self, subject: Subject, **fields: object) -> Entry:
+        name = _contact_id_of(subject)
+        return self._write([name] if name is not None else [], contact_id=name, **fields)
 
     def _write(self, changed: Sequence[str], **fields: object) -> Entry:
         raw = {"number": self._book.last_number + 1, **fields}

@@ -1,4 +1,4 @@
-// What people decide about contacts: asks the ground, and reads what others have said.
+// What people decide about contacts and plots: asks the ground, and reads what others have said.
 import { RefusedError, talk } from './account';
 import { address } from './client';
 import { count, decodeReview, fields, list, number, position, text, time } from './decode';
@@ -29,6 +29,7 @@ export interface Nearby {
 }
 
 export interface ReviewOf {
+  /** Empty for a plot that is part of no contact. */
   contactId: string;
   state: Review;
   version: number;
@@ -109,9 +110,9 @@ function nearby(value: unknown): Nearby | null {
 export function decodeReviewOf(value: unknown): ReviewOf | null {
   const raw = fields(value);
   const id = text(raw?.['contact_id'], 140);
-  if (!raw || id === null) return null;
+  if (!raw || (id === null && text(raw['plot_id'], 140) === null)) return null;
   return {
-    contactId: id,
+    contactId: id ?? '',
     state: decodeReview(raw['state']),
     version: count(raw['version']),
     was: typeof raw['was'] === 'string' ? decodeReview(raw['was']) : null,
@@ -132,6 +133,7 @@ function sure(found: unknown): ReviewOf {
 }
 
 const pathOf = (contactId: string): string => `api/v1/contacts/${encodeURIComponent(contactId)}/review`;
+const pathOfPlot = (plotId: string): string => `api/v1/plots/${encodeURIComponent(plotId)}/review`;
 
 export const fetchReview = async (contactId: string): Promise<ReviewOf> => sure(await talk('GET', pathOf(contactId)));
 
@@ -157,6 +159,14 @@ export const decide = (contactId: string, decision: Decision, version: number, s
 
 export const comment = (contactId: string, words: string, token: string): Promise<ReviewOf> =>
   change(`${pathOf(contactId)}/comments`, { text: words }, token);
+
+export const fetchPlotReview = async (plotId: string): Promise<ReviewOf> => sure(await talk('GET', pathOfPlot(plotId)));
+
+export const decidePlot = (plotId: string, decision: Decision, version: number, token: string): Promise<ReviewOf> =>
+  change(pathOfPlot(plotId), { decision, version }, token);
+
+export const commentPlot = (plotId: string, words: string, token: string): Promise<ReviewOf> =>
+  change(`${pathOfPlot(plotId)}/comments`, { text: words }, token);
 
 export const assign = (contactId: string, assignee: string | null, version: number, token: string): Promise<ReviewOf> =>
   change(`${pathOf(contactId)}/assignee`, { assignee, version }, token);

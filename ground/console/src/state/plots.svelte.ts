@@ -2,10 +2,19 @@
 import { fetchPlots } from '../api/client';
 import { fetchSites, type Site } from '../api/history';
 import type { Plot } from '../api/types';
+import { picture } from './picture.svelte';
 
 class Plots {
   list = $state.raw<Plot[]>([]);
   sites = $state.raw<Site[]>([]);
+
+  /** Those that nobody has decided about and that are part of no contact: no queue of contacts shows them. */
+  readonly open = $derived.by(() => {
+    const found = this.list.filter((plot) => plot.review === 'unreviewed');
+    if (found.length === 0) return found;
+    const held = new Set(picture.contactList.flatMap((contact) => contact.track_ids));
+    return found.filter((plot) => !held.has(plot.plot_id));
+  });
 
   async load(): Promise<void> {
     this.list = await fetchPlots();

@@ -42,8 +42,8 @@ class Preferences {
   }
 
   cycleTheme(): void {
-    // Light, dark, night: the one of the first two that the system asks for anyway is called "as the system".
-    const order: Theme[] = this.#systemDark ? ['light', 'system', 'night'] : ['system', 'dark', 'night'];
+    // All four in turn; what the system asks for anyway comes last, so that the first press is seen.
+    const order: Theme[] = this.#systemDark ? ['system', 'light', 'night', 'dark'] : ['system', 'dark', 'night', 'light'];
     const at = order.indexOf(this.theme);
     this.theme = order[(at + 1) % order.length] ?? 'system';
     this.save();

@@ -312,7 +312,7 @@ export const watchEn = {
     changes: { grew: 'grew', shrank: 'shrank', same: 'the same', unclear: 'not comparable' } as Record<string, string>,
     firstVisit: 'first seen',
     reviewIt: 'Review',
-    noContact: 'It belongs to no contact that can be decided about here.',
+    toReview: (count: number): string => `Plots to review: ${count}`,
     seen: 'Seen',
     gone: 'This plot is not on the map any more.',
   },

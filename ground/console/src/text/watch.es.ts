@@ -362,7 +362,7 @@ export const watchEs: Texts['watch'] = {
     changes: { grew: 'creció', shrank: 'menguó', same: 'igual', unclear: 'no comparable' },
     firstVisit: 'vista por primera vez',
     reviewIt: 'Revisar',
-    noContact: 'No pertenece a ningún contacto sobre el que se pueda decidir aquí.',
+    toReview: (count) => `Parcelas por revisar: ${count}`,
     seen: 'Vista',
     gone: 'Esta parcela ya no está en el mapa.',
   },
