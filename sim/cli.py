@@ -497,19 +497,23 @@ def demo(
     import time
     import webbrowser
 
+    def say(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    say("loading the ground station and the simulator ...")
     from ground.config import host_and_port
-    from sim.demo import Demo, demo_folder, prepare
+    from sim.demo import Demo, demo_folder, is_drawn, prepare
     from sim.replay import stop_on_signals
     from skywarden.logs import configure_logs
 
     configure_logs(verbosity=-1)
     host_and_port(http, "--http")
-
-    def say(text: str) -> None:
-        sys.stderr.write(f"{text}\n")
-
-    with progress_bar("rendering the scenario") as report:
+    if not is_drawn():
+        say("drawing what the cameras of two platforms see: some minutes, once on this machine ...")
+    with progress_bar("drawing") as report:
         flights, layers = prepare(report)
+    say("starting the ground station and two edge workers ...")
     limit_s = seconds if seconds is not None else 60.0 if headless else None
     with demo_folder() as folder, stop_on_signals() as stop:
         running = Demo(folder, http)
@@ -532,7 +536,7 @@ def demo(
                 running.check()
             tally = running.tally()
         finally:
-            say("stopping ...")
+            say("stopping, within a few seconds ...")
             running.stop()
     if json:
         _print_json(tally)

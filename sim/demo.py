@@ -6,6 +6,7 @@ images from a folder, the link is encrypted, the ground station stores and serve
 
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -64,7 +65,8 @@ SILENT_RULE = Rule(
     again_after_s=600.0,
 )
 """The alert of the demo: a vessel of which no AIS is heard although it would be."""
-STOP_S = 8.0
+STOP_S = 4.0
+"""What an edge may take to end in good order; what the demo held goes anyway."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -108,6 +110,7 @@ class Demo:
         self._http = http
         self._stack = ExitStack()
         self._edges: list[subprocess.Popen[bytes]] = []
+        self._stopping = threading.Event()
         self._ground: GroundHandle | None = None
         self._key = ""
 
@@ -130,15 +133,13 @@ class Demo:
         self._key = ground.program_key()
         ground.alerts.put_rule(SILENT_RULE, "demo")
         self._stack.callback(ground.stop)
-        stop = threading.Event()
         for platform_id, flight in sorted(flights.items()):
             port = _free_udp_port()
             inbox = self._folder / platform_id / "inbox"
             inbox.mkdir(parents=True)
             self._start_edge(ground, platform_id, flight, inbox, port)
-            self._start_replay(platform_id, flight, inbox, port, stop)
-        self._start_ais(scenario, next(iter(flights.values())), ais_port, stop)
-        self._stack.callback(stop.set)
+            self._start_replay(platform_id, flight, inbox, port)
+        self._start_ais(scenario, next(iter(flights.values())), ais_port)
         return ground.sign_in_page("demo", Role.SUPERVISOR)
 
     def tally(self) -> Tally:
@@ -161,18 +162,20 @@ class Demo:
                 raise SkywardenError(f"an edge worker ended with code {edge.returncode}; its log is above")
 
     def stop(self) -> None:
-        """End edges, replays and ground, in that order."""
+        """End edges, replays and ground, all at once: nothing that they hold is kept."""
+        end_s = time.monotonic() + STOP_S
+        self._stopping.set()
         for edge in self._edges:
             if edge.poll() is None:
                 edge.terminate()
-        end_s = time.monotonic() + STOP_S
+        self._stack.close()
         for edge in self._edges:
             try:
                 edge.wait(timeout=max(0.1, end_s - time.monotonic()))
             except subprocess.TimeoutExpired:
-                edge.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(edge.pid, signal.SIGKILL)  # its session: its workers too
                 edge.wait(timeout=5)
-        self._stack.close()
 
     def _start_edge(
         self, ground: GroundHandle, platform_id: str, flight: Path, inbox: Path, port: int
@@ -206,9 +209,7 @@ class Demo:
             subprocess.Popen(argv, env=clean_environment(), stdin=subprocess.DEVNULL, start_new_session=True)
         )
 
-    def _start_replay(
-        self, platform_id: str, flight: Path, inbox: Path, port: int, stop: threading.Event
-    ) -> None:
+    def _start_replay(self, platform_id: str, flight: Path, inbox: Path, port: int) -> None:
         reader = FlightReader(flight)
         sensor_id = reader.info.sensors[0].sensor_id
         replay = Replay(
@@ -219,13 +220,11 @@ class Demo:
             loop=True,
             boot_time="continue",
         )
-        thread = threading.Thread(
-            target=self._play, args=(platform_id, replay, stop), name=f"replay-{platform_id}"
-        )
+        thread = threading.Thread(target=self._play, args=(platform_id, replay), name=f"replay-{platform_id}")
         thread.start()
         self._stack.callback(thread.join, 5.0)
 
-    def _start_ais(self, scenario: Scenario, flight: Path, port: int, stop: threading.Event) -> None:
+    def _start_ais(self, scenario: Scenario, flight: Path, port: int) -> None:
         """What the station's receiver hears; a quarter of an hour of it came before the demo began."""
         speaker = AisSpeaker(
             sentences_in(flight / AIS),
@@ -234,27 +233,32 @@ class Demo:
             loop=True,
             round_s=SECONDS + LOOP_GAP_S,
         )
-        thread = threading.Thread(target=self._speak, args=(speaker, stop), name="demo-ais")
+        thread = threading.Thread(target=self._speak, args=(speaker,), name="demo-ais")
         thread.start()
         self._stack.callback(thread.join, 5.0)
 
-    def _speak(self, speaker: AisSpeaker, stop: threading.Event) -> None:
+    def _speak(self, speaker: AisSpeaker) -> None:
         try:
-            speaker.run(stop)
+            speaker.run(self._stopping)
         except SkywardenError as error:
             log.error("AIS ended", error=str(error))
 
-    def _play(self, platform_id: str, replay: Replay, stop: threading.Event) -> None:
+    def _play(self, platform_id: str, replay: Replay) -> None:
         try:
-            replay.run(stop)
+            replay.run(self._stopping)
         except SkywardenError as error:
             log.error("a replay ended", platform=platform_id, error=str(error))
+
+
+def is_drawn() -> bool:
+    """Whether the pictures of the demo lie in the cache, so that it starts at once."""
+    return _cache_of(load_scenario(SCENARIO)).is_dir()
 
 
 def prepare(progress: Progress | None = None) -> tuple[dict[str, Path], Path]:
     """The rendered flights by platform and the map layers, from the cache where they lie there already."""
     scenario = load_scenario(SCENARIO)
-    cache = _cache_dir() / f"{SCENARIO}-{_fingerprint(scenario)}"
+    cache = _cache_of(scenario)
     paths = {platform.id: cache / platform.id for platform in scenario.platforms}
     if not cache.is_dir():
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -278,6 +282,10 @@ def demo_folder() -> Iterator[Path]:
 
 def _cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skywarden" / "demo"
+
+
+def _cache_of(scenario: Scenario) -> Path:
+    return _cache_dir() / f"{SCENARIO}-{_fingerprint(scenario)}"
 
 
 def _fingerprint(scenario: Scenario) -> str:
