@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from sim.range.score.moments import judged_moments
 from sim.range.score.naming import Named
-from sim.range.score.referee import refereed_moments
 from sim.range.score.truth import METRES_PER_DEG, RunTruth, is_findable
 from sim.range.watch import Moment, Watched
 from skywarden.clock import NS_PER_S
@@ -34,7 +34,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """Contacts second by second, by Stone Soup: GOSPA (p 2, cut at 60 m) and SIAP; false contacts an hour."""
+    """Contacts second by second, judged as by Stone Soup: GOSPA (p 2, cut at 60 m) and SIAP.
+
+    Of the false ones, how many there were an hour.
+    """
 
     gospa_m: float | None
     completeness: float | None
@@ -118,8 +121,7 @@ def picture(truth: RunTruth, watched: Watched, names: Named) -> Picture:
         shown.append(_shown(moment))
         there.append(_there(truth, moment.time_ns))
     false = sum(1 for one in watched.contacts if one.sighting_count >= 2 and names.of(one) is None)
-    times_ns = [moment.time_ns for moment in watched.moments]
-    verdict = refereed_moments(times_ns, shown, there, cut_m=CUT_M) if any(there) else None
+    verdict = judged_moments(shown, there, cut_m=CUT_M) if any(there) else None
     return Picture(
         gospa_m=None if verdict is None else _rounded(verdict.gospa_m, 3),
         completeness=None if verdict is None else _rounded(verdict.completeness, 4),

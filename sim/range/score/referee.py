@@ -1,4 +1,8 @@
-"""Stone Soup as referee of a picture: GOSPA and SIAP of tracks against paths over the same instants."""
+"""Stone Soup as referee of a picture: GOSPA and SIAP of tracks against paths over the same instants.
+
+It takes seconds for a watch of a few minutes: the score asks `sim.range.score.moments`, and a test holds that
+to this.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -73,7 +77,7 @@ def refereed_moments(
 
     tracks: dict[str, list[Any]] = {}
     paths: dict[str, list[Any]] = {}
-    for time_ns, contacts, things in zip(times_ns, _pieces(shown), _pieces(there), strict=True):
+    for time_ns, contacts, things in zip(times_ns, pieces(shown), pieces(there), strict=True):
         when = datetime.fromtimestamp(time_ns / NS_PER_S, UTC).replace(tzinfo=None)
         for name, state in contacts.items():
             tracks.setdefault(name, []).append(GaussianState(state, np.eye(4), timestamp=when))
@@ -86,7 +90,7 @@ def refereed_moments(
     )
 
 
-def _pieces(told: Sequence[States]) -> list[dict[str, FloatArray]]:
+def pieces(told: Sequence[States]) -> list[dict[str, FloatArray]]:
     """The same states under names that hold for one stretch of moments without a gap."""
     found: list[dict[str, FloatArray]] = []
     numbers: dict[str, int] = {}
