@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -194,7 +195,7 @@ def run(
     if not images:
         raise UsageError("no image given; name one or more files")
     detector = _load(model, folder, provider, threads)
-    unread = 0
+    unread, drawn = 0, Counter[str]()
     for path in images:
         try:
             image = read_image(path)
@@ -206,7 +207,8 @@ def run(
             sys.stderr.write(f"skywarden: {error}\n")
             continue
         if out is not None:
-            _draw(image, batch, out / f"{path.stem}.png")
+            drawn[path.stem] += 1  # of two folders' frames of one name, none overwrites the other
+            _draw(image, batch, out / f"{path.stem}{f'-{n}' if (n := drawn[path.stem]) > 1 else ''}.png")
         _print_batch(path, detector, batch, json)
     return 3 if unread else 0
 
@@ -310,6 +312,8 @@ def _draw(image: Any, batch: "DetectionBatch", path: Path) -> None:
     import cv2
     import numpy as np
 
+    from models.evaluation.pictures import write_image
+
     drawn = image.copy()
     for at, (box, score, label) in enumerate(zip(batch.box_px, batch.score, batch.label_index, strict=True)):
         rings = _rings(batch, at)
@@ -320,9 +324,7 @@ def _draw(image: Any, batch: "DetectionBatch", path: Path) -> None:
             cv2.rectangle(drawn, (x0 - 3, y0 - 3), (x1 + 3, y1 + 3), (0, 255, 255), 1)
         text = f"{batch.labels[label]} {score:.2f}"
         cv2.putText(drawn, text, (x0 - 3, y0 - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 255, 255), 1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), drawn):
-        raise InputError(f"{path}: cannot be written")
+    write_image(path, drawn)
 
 
 def _print_batch(path: Path, detector: "NetworkDetector", batch: "DetectionBatch", json: bool) -> None:

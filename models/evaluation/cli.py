@@ -96,7 +96,7 @@ def evaluate(
     from models.catalogue import load_detector, resolve
     from models.evaluation.area_sheet import area_sheet
     from models.evaluation.contact_sheet import contact_sheet
-    from models.evaluation.pictures import write_image
+    from models.evaluation.pictures import require_picture_name, write_image
     from models.evaluation.reading import read_dataset
     from models.evaluation.run import LEAST_SCORE, alarms_on_empty, look_at
     from models.evaluation.run import evaluate as figures_of
@@ -104,6 +104,8 @@ def evaluate(
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: at least one image")
+    if sheet is not None:
+        require_picture_name(sheet)
     description, _ = resolve(model, folder)
     least = description.threshold if description.task == "segment" else LEAST_SCORE
     network = load_detector(

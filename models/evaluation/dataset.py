@@ -81,18 +81,22 @@ class Truth:
 def truth_of(
     image: LabelledImage, mapping: dict[str, str | None], labels: Sequence[str], size_px: tuple[int, int]
 ) -> Truth:
-    """The objects of an image of `size_px` in the model's labels; what maps to nothing is left out."""
+    """The objects of an image of `size_px` in the model's labels.
+
+    What maps to nothing is left out, crowds and the difficult too. Where nobody has looked stays, as no label
+    (-1).
+    """
     box, index, ignored, rings = [], [], [], []
     sides = np.array([size_px[0], size_px[1]], dtype=np.float64)
     for one in image.objects:
         label = mapping.get(one.label)
-        skipped = one.is_ignored or one.label.lower() in IGNORED_LABELS
-        if label is None and not skipped:
+        is_unlooked = one.label.lower() in IGNORED_LABELS
+        if label is None and not is_unlooked:
             continue
         scale = sides if one.is_share else np.ones(2)
         box.append(np.array(one.box) * np.tile(scale, 2))
         index.append(labels.index(label) if label is not None else -1)
-        ignored.append(skipped)
+        ignored.append(one.is_ignored or is_unlooked)
         rings.append(tuple(np.array(ring, dtype=np.float64) * scale for ring in one.rings))
     return Truth(
         box=np.array(box, dtype=np.float64).reshape(-1, 4),

@@ -46,8 +46,19 @@ def _eight_bit(image: npt.NDArray[Any], data: npt.NDArray[np.uint8], turn: int) 
     return np.repeat(grey_picture(np.ascontiguousarray(image[:, :, 0]))[:, :, None], 3, axis=2)
 
 
+def require_picture_name(path: Path) -> None:
+    """Raise `InputError` unless the name ends as a picture does that can be written."""
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise InputError(f"{path}: a picture's name ends in one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+
+
 def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
     """Write a picture, its folder made when absent; raises `InputError`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), image):
+    require_picture_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_written = cv2.imwrite(str(path), image)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+    if not is_written:
         raise InputError(f"{path}: cannot be written")

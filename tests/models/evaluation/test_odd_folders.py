@@ -291,3 +291,19 @@ def test_labels_of_another_size_and_classes_left_out_are_told(tmp_path: Path) ->
 def test_classes_of_two_words_are_vessels_when_the_last_word_is() -> None:
     mapping = map_labels(("fishing boat", "Cargo-Ship", "boat house", "swimmer"), ("vessel",))
     assert mapping == {"fishing boat": "vessel", "Cargo-Ship": "vessel", "boat house": None, "swimmer": None}
+
+
+def test_a_crowd_of_another_class_hides_no_false_alarm_but_a_place_where_nobody_looked_does(
+    tmp_path: Path,
+) -> None:
+    picture(tmp_path / "a.png")
+    kinds = [{"id": 7, "name": "boat"}, {"id": 8, "name": "person"}, {"id": 9, "name": "DontCare"}]
+    told = [
+        {"image_id": 1, "category_id": kind["id"], "bbox": [1, 1, 4, 4], "iscrowd": crowd}
+        for kind, crowd in zip(kinds, (1, 1, 0), strict=True)
+    ]
+    write_json(tmp_path / "set.json", coco_tree(categories=kinds, annotations=told))
+    dataset = read_dataset(tmp_path)
+    truth = truth_of(dataset.images[0], map_labels(dataset.labels, ("vessel",)), ("vessel",), SIZE_PX)
+    assert truth.label_index.tolist() == [0, -1]
+    assert truth.is_ignored.tolist() == [True, True]
