@@ -14,7 +14,7 @@ from ground.config import ContactsConfig
 from ground.fusion import association
 from ground.fusion.contact import Contact, ContactChanges, ContactEvent, EventKind
 from ground.fusion.estimate import NS_PER_S
-from ground.fusion.index import CellIndex
+from ground.fusion.index import TrackTable
 from ground.fusion.place import placed
 from ground.fusion.rulings import Rulings
 from ground.fusion.track import FusionTrack
@@ -28,13 +28,12 @@ class ContactBook:
         self._config = config
         self._rulings = rulings or Rulings()
         self._tracks: dict[str, FusionTrack] = {}
-        self._index = CellIndex(config.max_distance_m + config.max_gap_s * 5 * config.speed_sigma_mps)
-        self._beside = CellIndex(config.max_distance_m)
+        self._table = TrackTable(config)
         self._edges: dict[str, dict[str, float]] = {}
-        self._apart: dict[str, set[str]] = {}
         self._group_of: dict[str, tuple[str, ...]] = {}
         self._contact_of: dict[str, str] = {}
         self._dirty: set[str] = set()
+        self._compared: dict[tuple[str, str], association.Verdict] = {}
 
     def knows(self, track_id: str) -> bool:
         """Whether the sightings of this track have been fed."""
@@ -47,10 +46,6 @@ class ContactBook:
             track = self._tracks[sighting.track_id] = FusionTrack.begun(sighting)
         if track.add(sighting):
             self._dirty.add(track.track_id)
-            if sighting.position is not None:
-                place = sighting.position.latitude_deg, sighting.position.longitude_deg
-                self._index.note(track.track_id, *place)
-                self._beside.note(track.track_id, *place)
 
     def rule(self, rulings: Rulings) -> None:
         """Follow these words of people from the next `settle` on, instead of those of before."""
@@ -64,7 +59,10 @@ class ContactBook:
         if not self._dirty:
             return ContactChanges(changed=(), removed=())
         dirty, self._dirty = self._dirty, set()
+        self._compared.clear()
         touched = set(dirty)
+        for track_id in dirty:
+            self._table.note(self._tracks[track_id])
         for track_id in sorted(dirty):
             touched |= self._edges.get(track_id, {}).keys()
             self._renew_edges(track_id)
@@ -95,8 +93,7 @@ class ContactBook:
             if all(self._is_over(one, time_ns) for one in self._group_of.get(track_id, (track_id,)))
         ]
         for track_id in old:
-            self._index.forget(track_id)
-            self._beside.forget(track_id)
+            self._table.forget(track_id)
             del self._tracks[track_id]
             self._dirty.discard(track_id)
             self._drop_edges(track_id)
@@ -127,38 +124,24 @@ class ContactBook:
         track = self._tracks[track_id]
         if not track.is_placed:
             return
-        for other_id in sorted(self._worth_comparing(track)):
-            other = self._tracks[other_id]
-            ordered = (track, other) if track_id < other_id else (other, track)
-            verdict = association.compared(*ordered, self._config)
-            if verdict.cost is not None:
-                self._edges.setdefault(track_id, {})[other_id] = verdict.cost
-                self._edges.setdefault(other_id, {})[track_id] = verdict.cost
-            elif verdict.is_apart:
-                self._apart.setdefault(track_id, set()).add(other_id)
-                self._apart.setdefault(other_id, set()).add(track_id)
+        for other_id in self._table.near(track):
+            cost = self._verdict(track_id, other_id).cost
+            if cost is not None:
+                self._edges.setdefault(track_id, {})[other_id] = cost
+                self._edges.setdefault(other_id, {})[track_id] = cost
+
+    def _verdict(self, one: str, two: str) -> association.Verdict:
+        """On a pair of tracks, worked out once in a `settle`."""
+        pair = (one, two) if one < two else (two, one)
+        found = self._compared.get(pair)
+        if found is None:
+            tracks = self._tracks[pair[0]], self._tracks[pair[1]]
+            found = self._compared[pair] = association.compared(*tracks, self._config)
+        return found
 
     def _drop_edges(self, track_id: str) -> None:
         for other in self._edges.pop(track_id, {}):
             self._edges[other].pop(track_id, None)
-        for other in self._apart.pop(track_id, set()):
-            self._apart[other].discard(track_id)
-
-    def _worth_comparing(self, track: FusionTrack) -> set[str]:
-        """Tracks near it that did not end too long before it began, nor begin too long after: on a full day
-        most are out by that, so it is asked first and cheaply."""
-        found = set()
-        for other_id in self._index.near(track.track_id):
-            other = self._tracks[other_id]
-            is_soon = _is_within(track, other, self._config.max_gap_s)
-            if is_soon or (track.is_static and other.is_static):
-                found.add(other_id)
-        if track.is_standing:
-            for other_id in self._beside.near(track.track_id):
-                other = self._tracks[other_id]
-                if other.is_standing and _is_within(track, other, self._config.standing_gap_s):
-                    found.add(other_id)
-        return found
 
     def _grouped(self, region: set[str]) -> list[tuple[str, ...]]:
         pairs = (
@@ -171,9 +154,18 @@ class ContactBook:
         word = self._rulings.word_on(one, two)
         if word is not None:
             return word == "apart"
-        if two in self._apart.get(one, ()):
+        first, second = self._tracks[one], self._tracks[two]
+        if association.are_seen_apart(first, second):
             return True
-        return association.are_seen_apart(self._tracks[one], self._tracks[two])
+        is_comparable = first.is_placed and second.is_placed and self._are_of_one_time(first, second)
+        return is_comparable and self._verdict(one, two).is_apart
+
+    def _are_of_one_time(self, one: FusionTrack, two: FusionTrack) -> bool:
+        """Whether their looks can tell that they are two; what is long past cannot."""
+        if _is_within(one, two, self._config.max_gap_s) or (one.is_static and two.is_static):
+            return True
+        both_stand = one.is_standing and two.is_standing
+        return both_stand and _is_within(one, two, self._config.standing_gap_s)
 
     def _contact_id(self, group: tuple[str, ...]) -> str:
         """Named after the track that was first; a late older one renames the contact."""

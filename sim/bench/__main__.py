@@ -187,7 +187,13 @@ def looks_lines(found: Figures) -> list[Line]:
 def fusion_lines(found: Figures) -> list[Line]:
     """A second of sightings fused."""
     title = f"fusion of a busy second, s ({found['contacts']} contacts, {found['live']} seen now)"
-    return [Line(title, "(processor time)", found["settle_s"], found["goal_s"], False)]
+    lines = [Line(title, "(processor time)", found["settle_s"], found["goal_s"], False)]
+    if "new_s" in found:
+        few, many = min(found["new_s"], key=int), max(found["new_s"], key=int)
+        growth = found["new_s"][many] / int(many) / (found["new_s"][few] / int(few))
+        title = f"fusion of {many} tracks new at once, time a track"
+        lines.append(Line(title, f"{few} at once", growth, found["growth_goal"], False))
+    return lines
 
 
 def ais_lines(found: Figures) -> list[Line]:

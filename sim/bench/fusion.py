@@ -3,6 +3,9 @@
 The picture is what a busy day leaves: things of two platforms strewn over 100 by 100 km, most of them long
 past, and 200 vessels that are seen now, a third of them by both platforms. Goal: a second of sightings is
 fused in half a second of one core, however crowded the machine.
+
+And many tracks that are new at once, as when a platform is heard again after a long silence: one settle,
+whose time should grow with their number and not with the number of their pairs.
 """
 
 import math
@@ -21,6 +24,9 @@ LIVE = 200
 SHARED = 67
 SECONDS = 8
 GOAL_S = 0.5
+NEW_TRACKS = (250, 500, 1_000, 2_000)
+MOST_GROWTH = 2.0
+_NEW_SIDE_M = 20_000.0
 _START_NS = 1_790_000_000_000_000_000
 _SIDE_M = 100_000.0
 _M_PER_DEG = 110_574.0
@@ -50,7 +56,26 @@ def run() -> dict[str, Any]:
         "settle_s": round(float(np.median(spent)), 4),
         "settle_max_s": round(max(spent), 4),
         "goal_s": GOAL_S,
+        "new_s": {str(count): round(settled_at_once(count), 3) for count in NEW_TRACKS},
+        "growth_goal": MOST_GROWTH,
     }
+
+
+def settled_at_once(count: int) -> float:
+    """Seconds of processor time to settle so many vessels that are new at once, on 20 by 20 km: four looks of
+    one platform at each, and of another at every third."""
+    rng = np.random.default_rng(5)
+    book = ContactBook(ContactsConfig())
+    places, rates = rng.uniform(0.0, _NEW_SIDE_M, (count, 2)), rng.normal(0.0, 4.0, (count, 2))
+    for second in (0.0, 3.0, 6.0, 9.0):
+        seen = places + rates * second + rng.normal(0.0, 8.0, (count, 2))
+        for number, (east_m, north_m) in enumerate(seen):
+            book.add(_sighting(f"new{number}", "a", east_m, north_m, second))
+            if number % 3 == 0:
+                book.add(_sighting(f"too{number}", "b", east_m, north_m, second + 0.5))
+    begun_s = time.process_time()
+    book.settle()
+    return time.process_time() - begun_s
 
 
 def filled() -> tuple[ContactBook, np.ndarray[Any, np.dtype[np.float64]]]:
