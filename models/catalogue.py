@@ -95,6 +95,11 @@ def resolve(name_or_path: str | Path, folders: Sequence[Path] = ()) -> tuple[Mod
         return _described(path, folders), path
     catalogue = find_models(folders)
     entry = catalogue.named(text)
+    if entry is None and path.exists():
+        what = f"folder without a {_DESCRIPTION_NAME}" if path.is_dir() else "file that does not end in .onnx"
+        raise ModelError(
+            f"{text[:200]}: a {what}; a model is an ONNX file with a {_DESCRIPTION_NAME} beside it"
+        )
     if entry is None:
         known = ", ".join(entry.description.name for entry in catalogue.entries) or "none"
         reasons = [f"; {folder} is broken: {why}" for folder, why in catalogue.broken if folder.name == text]

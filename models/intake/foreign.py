@@ -13,10 +13,12 @@ from typing import Any
 
 import msgspec
 
-from models.description import FORBIDDEN_LABELS, ModelDescription, require_consistent
-from models.golden import as_toml, measure
+from models.decoders.candidates import grid
+from models.description import FORBIDDEN_LABELS, InputDescription, ModelDescription, require_consistent
+from models.golden import as_toml, golden_image, measure
 from models.intake.literals import read_names
 from models.letterbox import make_fit
+from models.network import NetworkDetector
 from models.session import ModelSession, TensorSpec, sha256_of
 from skywarden.errors import ModelError
 
@@ -49,6 +51,7 @@ OWN_LABELS = frozenset({"vessel", "anomaly", "parcel", "plot", "plant", "palm", 
 _IMAGENET_MEAN_RGB = (123.675, 116.28, 103.53)
 _IMAGENET_STD_RGB = (58.395, 57.12, 57.375)
 _MAX_NOTE = 10_000
+_GRIDS = ((8, 16, 32), (8, 16, 32, 64))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,9 +89,15 @@ def describe_foreign(data: bytes, origin: str, wishes: Wishes, *, file_name: str
     labels = tuple(wishes.labels) or _labels(session.metadata, origin)
     said = _said(session.metadata, "skywarden.decode", origin)
     rules = {key: value for key, value in said.items() if key != "kind"}
+    if wishes.decode not in (None, said.get("kind")):
+        rules = {}
+    image = _input_tree(session.inputs[0], session.metadata, wishes, origin)
     kind = wishes.decode or said.get("kind")
     if kind is None:
         kind = _decode_kind(session.outputs, session.metadata, len(labels), origin)
+        rules = {}
+    if kind in ("rows", "yolox") and not rules:
+        kind, rules = _of_rows(session, image, kind, origin)
     tree: dict[str, Any] = {
         "name": wishes.name,
         "version": wishes.version,
@@ -101,12 +110,10 @@ def describe_foreign(data: bytes, origin: str, wishes: Wishes, *, file_name: str
         "labels": list(labels),
         "threshold": wishes.threshold,
         "allow": dict(wishes.allow) or _default_allow(labels, origin),
-        "input": _input_tree(session.inputs[0], session.metadata, wishes, origin),
+        "input": image,
     }
-    if kind == said.get("kind") and rules:
+    if rules or kind == "yolox":
         tree[kind] = rules
-    elif kind == "yolox":
-        tree["yolox"] = {}
     return _with_golden(tree, session, origin)
 
 
@@ -119,6 +126,7 @@ def _with_golden(tree: dict[str, Any], session: ModelSession, origin: str) -> st
     except msgspec.ValidationError as error:
         raise ModelError(f"{origin}: {error}") from error
     require_consistent(description, origin)
+    NetworkDetector(description, session, self_test=False)  # does what was said fit the file?
     golden = as_toml(measure(session, make_fit(description.input)))
     return f"{to_toml(tree)}\n{golden}"
 
@@ -168,6 +176,33 @@ def _decode_kind(
     return kind
 
 
+def _of_rows(
+    session: ModelSession, image: Mapping[str, Any], kind: str, origin: str
+) -> tuple[str, dict[str, Any]]:
+    """YOLOX writes one row of 5 + classes for each cell, YOLOv5 three: which it is, the strides, and whether
+    YOLOX's rows are in pixels already, is told by what the network makes of the golden image."""
+    try:
+        fit = make_fit(msgspec.convert(image, InputDescription))
+    except msgspec.ValidationError as error:
+        raise ModelError(f"{origin}: {error}") from error
+    outputs = session.run(fit.place(golden_image())[0])
+    rows = outputs[0].reshape(-1, outputs[0].shape[-1])
+    size_px = int(image["width_px"]), int(image["height_px"])
+    for strides in _GRIDS:
+        cells = len(grid(size_px, strides)[1])
+        if len(rows) == 3 * cells and kind == "rows":
+            return "yolov5", {}
+        if len(rows) == cells:
+            is_decoded = bool(rows[:, 0].max() > size_px[0] / 2)
+            return "yolox", {"strides": list(strides), "is_decoded": is_decoded}
+    if kind == "yolox":
+        return "yolox", {}
+    raise ModelError(
+        f"{origin}: {len(rows)} rows at {size_px[0]} x {size_px[1]} are neither YOLOX's nor YOLOv5's; say "
+        "how to read them with --decode"
+    )
+
+
 def _kind_by_shape(shapes: Sequence[tuple[int | None, ...]], class_count: int) -> str | None:
     """What only one kind of network writes, told by sizes; `None` where it is not plain."""
     first = shapes[0]
@@ -182,7 +217,7 @@ def _kind_by_shape(shapes: Sequence[tuple[int | None, ...]], class_count: int) -
     fits = {
         "yolov8": first[1] in (4 + class_count, 4 + class_count + 32) and first[2] not in (6, 7),
         "end_to_end": first[2] == 6 and first[1] != 4 + class_count,
-        "yolov5": first[2] == 5 + class_count != 6,
+        "rows": first[2] == 5 + class_count != 6,
     }
     found = [kind for kind, is_so in fits.items() if is_so]
     return found[0] if len(found) == 1 else None

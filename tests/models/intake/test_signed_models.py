@@ -7,6 +7,7 @@ import shutil
 import tomllib
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -191,18 +192,18 @@ def test_sign_and_verify_by_command(model: Path, tmp_path: Path, capsys: pytest.
         verify(str(model), trust=OTHER.public_text)
 
 
-def exported(**metadata: str) -> bytes:
-    """A network like YOLOv8's: (1, 3, 32, 32) in, (1, 6, 4) out, two classes."""
+def exported(size: tuple[int, ...] = (1, 6, 4), /, **metadata: str) -> bytes:
+    """A network like YOLOv8's: (1, 3, 32, 32) in, (1, 6, 4) out, two classes; it says only the mean."""
     onnx = pytest.importorskip("onnx")
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     flat = helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0)
     wide = helper.make_node("Expand", ["mean", "shape"], ["output0"])
-    shape = helper.make_tensor("shape", onnx.TensorProto.INT64, [3], [1, 6, 4])
+    shape = helper.make_tensor("shape", onnx.TensorProto.INT64, [3], size)
     graph = helper.make_graph(
         [flat, wide],
         "tiny",
         [helper.make_tensor_value_info("images", kind, [1, 3, 32, 32])],
-        [helper.make_tensor_value_info("output0", kind, [1, 6, 4])],
+        [helper.make_tensor_value_info("output0", kind, size)],
         initializer=[shape],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
@@ -237,6 +238,12 @@ def test_a_foreign_model_is_described_by_its_own_metadata_signed_and_loaded(
     assert load_detector(folder, trust=TRUST).labels == ("vessel",)
 
 
+def test_a_description_that_the_file_would_be_refused_with_is_not_written() -> None:
+    three = Wishes(name="mine", decode="yolov8", labels=("boat", "buoy", "pier"))
+    with pytest.raises(ModelError, match=r"outputs are output0 float32 \(1, 6, 4\)"):
+        describe_foreign(exported(), "mine.onnx", three, file_name="m.onnx")
+
+
 def test_what_a_file_leaves_open_has_to_be_said() -> None:
     wishes = Wishes(name="mine")
     with pytest.raises(ModelError, match="--labels"):
@@ -252,6 +259,22 @@ def test_what_a_file_leaves_open_has_to_be_said() -> None:
         describe_foreign(exported(**ULTRALYTICS), "mine.onnx", asked, file_name="m.onnx")
     with pytest.raises(UsageError, match="CLASS=LABEL"):
         describe(Path("mine.onnx"), allow=("boat",))
+
+
+@pytest.mark.parametrize(
+    "rows, normalise, decode, is_decoded",
+    [(21, "255", "yolox", False), (21, "none", "yolox", True), (63, "none", "yolov5", False)],
+)
+def test_rows_of_yolox_and_of_yolov5_are_told_apart_by_their_number_and_reach(
+    rows: int, normalise: Literal["none", "255"], decode: str, is_decoded: bool
+) -> None:
+    wishes = Wishes(name="mine", labels=("boat", "buoy"), normalise=normalise)
+    text = describe_foreign(exported((1, rows, 7)), "mine.onnx", wishes, file_name="m.onnx")
+    tree = tomllib.loads(text)
+    assert tree["decode"] == decode
+    assert tree.get("yolox", {"is_decoded": False})["is_decoded"] == is_decoded
+    with pytest.raises(ModelError, match="neither YOLOX's nor YOLOv5's"):
+        describe_foreign(exported((1, 50, 7)), "mine.onnx", wishes, file_name="m.onnx")
 
 
 def test_notes_of_our_own_exporter_are_understood() -> None:
