@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from sim.range.campaign.job import ONE_THREAD, Done, Job, run_encoded
+from sim.range.campaign.orphans import end_with_parent
 from skywarden.errors import PeerUnavailableError, UsageError
 
 EngineName = Literal["local", "ray"]
@@ -40,7 +41,8 @@ class LocalEngine:
         for name in ONE_THREAD:  # before a process begins: a library counts its threads when it is loaded
             os.environ.setdefault(name, "1")
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(self._processes, len(jobs)), mp_context=spawn) as pool:
+        count = min(self._processes, len(jobs))
+        with ProcessPoolExecutor(count, mp_context=spawn, initializer=end_with_parent) as pool:
             try:
                 yield from self._through(pool, jobs)
             except BrokenProcessPool as error:
