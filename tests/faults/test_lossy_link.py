@@ -5,8 +5,8 @@ import random
 import pytest
 
 from sim.faults import lossy_link
-from sim.faults.cli import table
 from sim.faults.netem import Air, Weather
+from tests.faults.verdicts import told
 
 _JUDGEMENT = (
     "acknowledged and lost",
@@ -21,8 +21,7 @@ def test_s5_bad_radio_costs_no_record() -> None:
     """Real radio for what only it shows; narrow and long paths: tests/skywarden/link, in virtual time."""
     plan = lossy_link.Plan(1.0, False, 60.0, losses=(0.30,), narrow=(), held=100, starves_tcp=False)
     result = lossy_link.run("quick", 1, plan)
-    text = "\n".join(table(result))
-    print(text)  # noqa: T201 - the measured numbers, shown with -rP
+    text = told(result)
     by_name = {one.name: one for one in result.criteria}
     assert all(by_name[name].is_met for name in _JUDGEMENT), text
 

@@ -8,27 +8,22 @@ from sim.faults import duplicates, every_write, kills, power, replays
 from sim.faults.cli import SCENARIOS, app, conclude, table
 from sim.faults.result import Result
 from skywarden.errors import UsageError, VerificationError
-
-
-def _passes(result: Result) -> None:
-    text = "\n".join(table(result))
-    print(text)  # noqa: T201 - the measured numbers, shown with -rP
-    assert result.is_passed, text
+from tests.faults.verdicts import require_passed
 
 
 @pytest.mark.slow
 def test_s2_loss_of_power_costs_nothing_that_was_promised() -> None:
-    _passes(power.run("quick", 1, losses=60))
+    require_passed(power.run("quick", 1, losses=60))
 
 
 @pytest.mark.slow
 def test_s7_every_record_is_stored_once_however_often_it_comes() -> None:
-    _passes(duplicates.run("quick", 1))
+    require_passed(duplicates.run("quick", 1))
 
 
 @pytest.mark.slow
 def test_s9_replays_change_nothing_forks_are_kept_aside_old_images_are_found_out() -> None:
-    _passes(replays.run("quick", 1))
+    require_passed(replays.run("quick", 1))
 
 
 @pytest.mark.slow
@@ -52,7 +47,7 @@ def test_s1_killing_real_processes_loses_nothing() -> None:
     result = kills.run("quick", 1, plan)
     waits = [one for one in result.criteria if "first acknowledgement" in one.name]
     result.criteria = [one for one in result.criteria if one not in waits]  # a busy machine starts slowly
-    _passes(result)
+    require_passed(result)
 
 
 def test_the_command_lists_scenarios_and_refuses_others(capsys: pytest.CaptureFixture[str]) -> None:

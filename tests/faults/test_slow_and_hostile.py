@@ -9,31 +9,23 @@ from ground.fusion.book import ContactBook
 from ground.store.sqlite import SqliteStore
 from sim.faults import hostile_text, slow_consumers
 from sim.faults.checker import Checker
-from sim.faults.cli import SCENARIOS, table
+from sim.faults.cli import SCENARIOS
 from sim.faults.hostile_texts import hostile_texts
 from sim.faults.processes import held_in, is_sound
-from sim.faults.result import Result
-
-
-def _passes(result: Result, *but: str) -> None:
-    """Everything was reached; `but` names what a busy machine may miss."""
-    result.criteria = [one for one in result.criteria if not any(part in one.name for part in but)]
-    text = "\n".join(table(result))
-    print(text)  # noqa: T201 - the measured numbers, shown with -rP
-    assert result.is_passed, text
+from tests.faults.verdicts import require_passed
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_s15_slow_readers_a_lock_and_a_frozen_station_cost_no_record_and_hide_nothing() -> None:
     plan = slow_consumers.Plan(8, 8, 1, 300, 0.5, 1.0, 1, 20.0)
-    _passes(slow_consumers.run("quick", 1, plan), "p99", "drained after s", "memory grown")
+    require_passed(slow_consumers.run("quick", 1, plan), "p99", "drained after s", "memory grown")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_s18_hostile_text_stays_text_in_every_sink() -> None:
-    _passes(hostile_text.run("quick", 1, with_console=False))
+    require_passed(hostile_text.run("quick", 1, with_console=False))
 
 
 def test_there_are_enough_hostile_texts_and_each_is_another() -> None:

@@ -30,7 +30,7 @@ def quantise(
     graph = onnx.load(str(source)).graph
     name, shape = graph.input[0].name, [side.dim_value for side in graph.input[0].type.tensor_type.shape.dim]
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc, unused-ignore]
+    class Reader(CalibrationDataReader):
         def __init__(self) -> None:
             self._left: Iterator[Sample] = iter(samples)
 

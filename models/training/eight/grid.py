@@ -15,7 +15,8 @@ def on_byte_grid(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Values on 256 steps over low to high, 0 being one of them; gradients pass where nothing is cut off."""
     scale, zero = byte_grid(low, high)
     step, least = float(scale), -int(zero)
-    return _Rounded.apply(values, step, least)  # type: ignore[no-any-return, no-untyped-call, unused-ignore]
+    rounded: Tensor = _Rounded.apply(values, step, least)
+    return rounded
 
 
 class _Rounded(torch.autograd.Function):

@@ -9,17 +9,20 @@ import cv2
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs the extra `models`")
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("torch", reason="training needs the extra `models`")
+pytest.importorskip("onnx")
 
-from models.training.errors import TrainingError  # noqa: E402
-from models.training.parcels.crops import FieldMix, FieldSource  # noqa: E402
-from models.training.parcels.export import FlyingMaps, export_maps  # noqa: E402
-from models.training.parcels.fields import FieldSample  # noqa: E402
-from models.training.parcels.loss import map_losses  # noqa: E402
-from models.training.parcels.network import ParcelNetwork  # noqa: E402
-from models.training.parcels.run import AreaRun, AreaSettings  # noqa: E402
-from models.training.run import LOG, averaged_weights  # noqa: E402
+import onnx
+import torch
+
+from models.training.errors import TrainingError
+from models.training.parcels.crops import FieldMix, FieldSource
+from models.training.parcels.export import FlyingMaps, export_maps
+from models.training.parcels.fields import FieldSample
+from models.training.parcels.loss import map_losses
+from models.training.parcels.network import ParcelNetwork
+from models.training.parcels.run import AreaRun, AreaSettings
+from models.training.run import LOG, averaged_weights
 
 BACKBONE = (("r0", 4), ("r1", 4), ("r2", 4), ("r3", 4), ("r4", 4))
 RING = np.array([[20.0, 20.0], [80.0, 20.0], [80.0, 80.0], [20.0, 80.0]], dtype=np.float32)

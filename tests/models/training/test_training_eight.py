@@ -6,22 +6,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs the extra `models`")
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("torch", reason="training needs the extra `models`")
+pytest.importorskip("onnx")
 
-from models.training.augment import View  # noqa: E402
-from models.training.eight.compare import compare  # noqa: E402
-from models.training.eight.distil import Distillation, taught_loss  # noqa: E402
-from models.training.eight.grid import on_byte_grid, on_weight_grid, range_of  # noqa: E402
-from models.training.eight.plain import PlainNetwork  # noqa: E402
-from models.training.eight.told import read_compared  # noqa: E402
-from models.training.eight.write import over_fours, write_eight  # noqa: E402
-from models.training.errors import TrainingError  # noqa: E402
-from models.training.export import Flying  # noqa: E402
-from models.training.mix import Mix, Source  # noqa: E402
-from models.training.network import BINS, VesselNetwork  # noqa: E402
-from models.training.run import LOG, Settings  # noqa: E402
-from models.training.sample import Sample  # noqa: E402
+import onnx
+import torch
+
+from models.training.augment import View
+from models.training.eight.compare import compare
+from models.training.eight.distil import Distillation, taught_loss
+from models.training.eight.grid import on_byte_grid, on_weight_grid, range_of
+from models.training.eight.plain import PlainNetwork
+from models.training.eight.told import read_compared
+from models.training.eight.write import over_fours, write_eight
+from models.training.errors import TrainingError
+from models.training.export import Flying
+from models.training.mix import Mix, Source
+from models.training.network import BINS, VesselNetwork
+from models.training.run import LOG, Settings
+from models.training.sample import Sample
 
 
 def _gated_detector(path: Path) -> Path:

@@ -7,19 +7,22 @@ import cv2
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs the extra `models`")
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("torch", reason="training needs the extra `models`")
+pytest.importorskip("onnx")
 
-from models.training.assign import assign, losses, pairwise_iou  # noqa: E402
-from models.training.augment import View  # noqa: E402
-from models.training.errors import TrainingError  # noqa: E402
-from models.training.export import export, slim  # noqa: E402
-from models.training.graph import GraphNetwork, final_splits  # noqa: E402
-from models.training.look import OnnxLooker, TorchLooker  # noqa: E402
-from models.training.mix import Mix, Source  # noqa: E402
-from models.training.network import BINS, VesselNetwork, anchor_points, boxes_from_sides  # noqa: E402
-from models.training.run import LOG, Run, Settings, averaged_weights, rate_at  # noqa: E402
-from models.training.sample import Sample  # noqa: E402
+import onnx
+import torch
+
+from models.training.assign import assign, losses, pairwise_iou
+from models.training.augment import View
+from models.training.errors import TrainingError
+from models.training.export import export, slim
+from models.training.graph import GraphNetwork, final_splits
+from models.training.look import OnnxLooker, TorchLooker
+from models.training.mix import Mix, Source
+from models.training.network import BINS, VesselNetwork, anchor_points, boxes_from_sides
+from models.training.run import LOG, Run, Settings, averaged_weights, rate_at
+from models.training.sample import Sample
 
 OLD_CLASSES = 3
 
