@@ -1,6 +1,7 @@
 """The figures of a watch against truth, each a plain function of what was watched and what was true."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import msgspec
@@ -263,8 +264,8 @@ def _there(truth: RunTruth, time_ns: int) -> dict[str, FloatArray]:
     """What could be found four times or more by now, and last within a minute."""
     found = {}
     for thing in truth.things.values():
-        before = [each for each in thing.findable_ns if each <= time_ns]
-        if len(before) >= 4 and time_ns - before[-1] <= SHOWN_NS:
+        before = bisect_right(thing.findable_ns, time_ns)
+        if before >= 4 and time_ns - thing.findable_ns[before - 1] <= SHOWN_NS:
             place = thing.at(time_ns)
             scale = METRES_PER_DEG * math.cos(math.radians(place.latitude_deg))
             found[thing.id] = np.array(

@@ -50,8 +50,7 @@ class Thing:
 
     def at(self, time_ns: int) -> Place:
         """Where it is at a time: the nearest known place, carried by its speed then."""
-        times = [place.time_ns for place in self.places]
-        after = bisect_left(times, time_ns)
+        after = bisect_left(self.places, time_ns, key=_time_of)
         near = min(self.places[max(after - 1, 0) : after + 1], key=lambda one: abs(one.time_ns - time_ns))
         seconds = (time_ns - near.time_ns) / NS_PER_S
         scale = METRES_PER_DEG * math.cos(math.radians(near.latitude_deg))
@@ -140,6 +139,10 @@ def _place(time_ns: int, seen: ObjectTruth) -> Place:
         east_mps=speed * math.sin(course),
         north_mps=speed * math.cos(course),
     )
+
+
+def _time_of(place: Place) -> int:
+    return place.time_ns
 
 
 def _time(frame: FrameTruth) -> int:
