@@ -108,6 +108,13 @@ class RayEngine:
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             where = self._address or "this machine"
             raise PeerUnavailableError(f"no Ray cluster at {where}: {_first_line(error)}") from error
+        except Exception as error:  # what Ray raises when its own node is not up within its 30 s
+            if type(error) is not Exception:
+                raise
+            raise PeerUnavailableError(
+                f"Ray did not start on this machine: {_first_line(error)} What is done is kept: the same "
+                "command goes on where it was, when the machine is less busy, or with --engine local"
+            ) from error
 
     def _through(self, ray: Any, jobs: Sequence[Job]) -> Iterator[Done]:
         task = ray.remote(num_cpus=1, max_retries=2)(run_encoded)
