@@ -56,7 +56,7 @@ function readItems<T>(body: Record<string, unknown>, decode: (item: unknown) => 
 }
 
 /** Pages of all contacts, a few at once. What moved between two pages meanwhile comes again by the live feed. */
-async function fetchContacts(): Promise<[Contact[], number]> {
+async function fetchContacts(early: (contacts: Contact[]) => void): Promise<[Contact[], number]> {
   const contacts = new Map<string, Contact>();
   let refused = 0;
   const take = async (offset: number): Promise<number> => {
@@ -67,6 +67,7 @@ async function fetchContacts(): Promise<[Contact[], number]> {
     return typeof body['number_matched'] === 'number' ? Math.min(body['number_matched'], MOST_CONTACTS) : 0;
   };
   const matched = await take(0);
+  if (matched > PAGE) early([...contacts.values()]);
   let next = PAGE;
   const worker = async (): Promise<void> => {
     for (; next < matched; ) {
@@ -79,13 +80,16 @@ async function fetchContacts(): Promise<[Contact[], number]> {
   return [[...contacts.values()], refused];
 }
 
-/** Everything that is now. The status is asked first: the live feed then resumes from a revision not newer than the rest. */
-export async function fetchSnapshot(): Promise<Snapshot> {
+/**
+ * Everything that is now. The status is asked first: the live feed then resumes from a revision not newer than the rest.
+ * `early` is handed the newest contacts while the others are on the way.
+ */
+export async function fetchSnapshot(early: (contacts: Contact[]) => void = () => undefined): Promise<Snapshot> {
   const status = decodeStatus(await ask('api/v1/status'));
   if (!status) throw new Error('the ground sent a status without a clock');
   const [platformBody, [contacts, badContacts], trackBody] = await Promise.all([
     ask('api/v1/platforms'),
-    fetchContacts(),
+    fetchContacts(early),
     ask('api/v1/tracks'),
   ]);
   const arrived = performance.now();

@@ -88,6 +88,13 @@ export class Picture {
     if (this.phase === 'live') this.#forgetTracks();
   }
 
+  /** Takes the newest contacts while the first picture is still on its way, so that there is something to look at. */
+  begin(newest: Contact[]): void {
+    if (this.status !== null) return;
+    fill(this.contacts, newest, (item) => item.contact_id);
+    this.#changed('contacts');
+  }
+
   /** Takes a whole new picture in place of the old one. */
   replace(snapshot: Snapshot): void {
     this.#setStatus(snapshot.status);

@@ -48,7 +48,7 @@ export class Session {
       const early = SPACING_MS - (performance.now() - this.#loadedMs);
       if (early > 0) await this.#pause(early);
       try {
-        const snapshot = await fetchSnapshot();
+        const snapshot = await fetchSnapshot((newest) => this.picture.begin(newest));
         if (this.#stopped) return;
         this.#loadedMs = performance.now();
         this.picture.replace(snapshot);

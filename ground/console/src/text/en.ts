@@ -85,6 +85,7 @@ export const en = {
     } as Record<string, string>,
   },
 
+  parts: { loading: 'Loading the map ...', failed: 'The map did not come; it is asked for again. If this stays, load the page anew.' },
   theme: { label: 'Theme', system: 'Theme: as the system', light: 'Theme: light', dark: 'Theme: dark', night: 'Theme: night, red' },
   utc: 'Time of the ground station, UTC',
 

@@ -85,6 +85,7 @@ export const es: Texts = {
     },
   },
 
+  parts: { loading: 'Cargando el mapa ...', failed: 'El mapa no llegó; se pide otra vez. Si esto sigue, recargue la página.' },
   theme: { label: 'Tema', system: 'Tema: como el sistema', light: 'Tema: claro', dark: 'Tema: oscuro', night: 'Tema: noche, rojo' },
   utc: 'Hora de la estación de tierra, UTC',
 
