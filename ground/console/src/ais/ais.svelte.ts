@@ -29,6 +29,8 @@ class Ais {
   vessels = $state.raw<Vessel[]>([]);
   /** How many there are in sight; more than are shown when the limit was reached. */
   matched = $state(0);
+  /** Whether the ground has answered at all: before, nothing is known, and that is not nothing. */
+  hasLooked = $state(false);
   standings = $state.raw<Map<string, Standing>>(new Map());
   pending = $state(0);
   trouble = $state(false);
@@ -110,6 +112,7 @@ class Ais {
       const body = await this.#vesselsOf.ask(`api/v1/ais/vessels?limit=${MOST}&since=${since}${asked}`);
       if (body !== null) ({ vessels: this.vessels, matched: this.matched } = readVessels(body));
       this.trouble = false;
+      this.hasLooked = true;
     } catch {
       this.trouble = true;
     }
@@ -130,7 +133,13 @@ class Ais {
 
   async #everyVessels(): Promise<void> {
     await this.lookForVessels();
-    if (!this.#stopped) this.#timers[0] = setTimeout(() => void this.#everyVessels(), this.vessels.length > MANY ? MANY_EVERY_MS : EVERY_MS);
+    if (!this.#stopped) this.#timers[0] = setTimeout(() => void this.#everyVessels(), this.#pauseMs());
+  }
+
+  /** At the start, while the picture comes in, it is tried again soon. */
+  #pauseMs(): number {
+    if (!this.hasLooked) return PENDING_MS / 5;
+    return this.vessels.length > MANY ? MANY_EVERY_MS : EVERY_MS;
   }
 
   async #everyStandings(): Promise<void> {

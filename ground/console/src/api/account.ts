@@ -29,12 +29,21 @@ export class RefusedError extends Error {
   }
 }
 
+/** As `fetch`, but an answer that never came is an error without words: each place has its own, in the reader's language. */
+export async function reach(path: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(address(path), init);
+  } catch {
+    throw new Error('');
+  }
+}
+
 /** One exchange with the ground; raises `RefusedError` when it says no. */
 export async function talk(method: string, path: string, body?: object, token?: string): Promise<Record<string, unknown>> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (body) headers['Content-Type'] = 'application/json';
   if (token) headers['X-Skywarden-Token'] = token;
-  const response = await fetch(address(path), {
+  const response = await reach(path, {
     method,
     headers,
     body: body ? JSON.stringify(body) : null,

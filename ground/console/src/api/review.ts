@@ -1,6 +1,5 @@
 // What people decide about contacts and plots: asks the ground, and reads what others have said.
-import { RefusedError, talk } from './account';
-import { address } from './client';
+import { reach, RefusedError, talk } from './account';
 import { count, decodeReview, fields, list, number, position, text, time } from './decode';
 import type { Decision, Position, Review } from './types';
 
@@ -139,7 +138,7 @@ export const fetchReview = async (contactId: string): Promise<ReviewOf> => sure(
 
 /** One change; raises `ConflictError` with the other's word when somebody was first. */
 async function change(path: string, body: object, token: string): Promise<ReviewOf> {
-  const response = await fetch(address(path), {
+  const response = await reach(path, {
     method: 'POST',
     headers: { Accept: 'application/json', 'Content-Type': 'application/json', 'X-Skywarden-Token': token },
     body: JSON.stringify(body),

@@ -1,6 +1,5 @@
 // Zones and rules: what the ground keeps, checked before the map or a form sees it.
-import { RefusedError, talk } from '../api/account';
-import { address } from '../api/client';
+import { reach, RefusedError, talk } from '../api/account';
 import { fields, list, lonLat, number, text } from '../api/decode';
 import type { LonLat } from '../api/types';
 import type { Severity } from '../alerts/api';
@@ -129,7 +128,7 @@ export const MOST_FILE_BYTES = 10_000_000;
 
 export async function importZones(file: File, kind: ZoneKind, widthM: number, token: string): Promise<Zone[]> {
   const asked = new URLSearchParams({ name: file.name.slice(0, 100) || 'file', kind: isSurface(kind) ? kind : 'area', width_m: String(widthM) });
-  const response = await fetch(address(`api/v1/zones/import?${asked}`), {
+  const response = await reach(`api/v1/zones/import?${asked}`, {
     method: 'POST',
     headers: { Accept: 'application/json', 'Content-Type': 'application/octet-stream', 'X-Skywarden-Token': token },
     body: file,
