@@ -82,16 +82,16 @@ def vessel_sources(data: VesselData, *, oblique: bool, alarms: Sequence[FalseAla
     outlined = tuple(s for s in side if s.outlines and any(o is not None for o in s.outlines))
     water = without_objects(drone)
     sources = [
-        Source(name="ships", samples=ships, share=0.24 if oblique else 0.42, view=OVERHEAD),
-        Source(name="aslant", samples=with_objects(ships), share=0.14 if oblique else 0.08, view=ASLANT),
+        Source(name="ships", samples=ships, share=0.24 if oblique else 0.48, view=OVERHEAD),
+        Source(name="aslant", samples=with_objects(ships), share=0.14 if oblique else 0.05, view=ASLANT),
         Source(name="boats", samples=with_objects(drone), share=0.10 if oblique else 0.08, view=DRONE),
-        Source(name="extra", samples=extra, share=0.09 if oblique else 0.06, view=OBLIQUE),
-        Source(name="water", samples=water, share=0.05, view=DRONE),
-        Source(name="side", samples=with_objects(side), share=0.12 if oblique else 0.06, view=SIDE),
-        Source(name="pasted", samples=water, share=0.10 if oblique else 0.05, view=OBLIQUE, pasted=outlined),
-        Source(name="land", samples=land, share=0.08, view=LAND),
-        Source(name="render", samples=data.learn["render"], share=0.10, view=OBLIQUE),
-        Source(name="lures", samples=around_alarms(ships, alarms), share=0.06, view=OVERHEAD),
+        Source(name="extra", samples=extra, share=0.09 if oblique else 0.03, view=OBLIQUE),
+        Source(name="water", samples=water, share=0.03, view=DRONE),
+        Source(name="side", samples=with_objects(side), share=0.12 if oblique else 0.07, view=SIDE),
+        Source(name="pasted", samples=water, share=0.10 if oblique else 0.04, view=OBLIQUE, pasted=outlined),
+        Source(name="land", samples=land, share=0.10, view=LAND),
+        Source(name="render", samples=data.learn["render"], share=0.10 if oblique else 0.04, view=OBLIQUE),
+        Source(name="lures", samples=around_alarms(ships, alarms), share=0.05, view=OVERHEAD),
         Source(name="roofs", samples=around_alarms(land, alarms), share=0.05, view=LAND),
     ]
     return [source for source in sources if source.samples]

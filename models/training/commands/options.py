@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from models.training.errors import TrainingError
 from models.training.mine import FalseAlarm, read_alarms
+from models.training.network import MULTIPLE_PX
 from models.training.run import Run
 
 Command = Callable[[argparse.Namespace], None]
@@ -111,7 +113,14 @@ def about(options: argparse.Namespace) -> dict[str, str]:
 
 
 def learning(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that `add_learning` asks for, for `Settings` and its kin."""
+    """The settings that `add_learning` asks for, for `Settings` and its kin.
+
+    Raises `TrainingError` for a size that the network's coarsest stride does not divide.
+    """
+    for size in options.sizes:
+        if size <= 0 or size % MULTIPLE_PX:
+            near = max(MULTIPLE_PX, round(size / MULTIPLE_PX) * MULTIPLE_PX)
+            raise TrainingError(f"--sizes {size}: must be a multiple of {MULTIPLE_PX} px, such as {near}")
     return {
         "steps": options.steps,
         "batch": options.batch,

@@ -51,6 +51,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--thermal", action="store_true", help="the mix for thermal cameras")
     parser.add_argument("--oblique", action="store_true", help="the mix for oblique views")
     parser.add_argument("--warm-up", type=int, default=30)
+    parser.add_argument("--average", type=float, default=0.997, help="of the running mean of the weights")
 
     example = "mine --folder run-1 --imagery DATA/imagery --start picodet_s_416_coco.onnx --out alarms.json"
     parser = add_command(commands, "mine", "list false alarms on what is learnt from", example, _mine)
@@ -99,7 +100,7 @@ def chosen(samples: list[Sample], most: int) -> list[Sample]:
 
 def _train(options: argparse.Namespace) -> None:
     data = read_vessel_data(options.imagery, options.render)
-    settings = Settings(**learning(options), warm_up=options.warm_up)
+    settings = Settings(**learning(options), warm_up=options.warm_up, average=options.average)
     network = VesselNetwork(options.start, CLASSES, COCO_SEEDS)
     alarms = alarms_of(options)
     if options.thermal:

@@ -10,6 +10,8 @@ import pytest
 pytest.importorskip("torch", reason="training needs the extra `models`")
 
 from models.training.__main__ import command_line, main
+from models.training.commands.options import learning
+from models.training.errors import TrainingError
 
 
 def _commands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
@@ -41,3 +43,9 @@ def test_palms_that_are_held_back_need_a_folder_and_say_so(
     arguments = ["plants", "held-back", "--imagery", str(tmp_path), "--out", str(tmp_path / "out")]
     assert main(arguments) == 1
     assert capsys.readouterr().err.startswith("training: ")
+
+
+def test_a_size_that_the_network_cannot_take_is_refused_with_one_that_it_can() -> None:
+    options = command_line().parse_args(["train", "run", "--imagery", "i", "--start", "s", "--sizes", "416"])
+    with pytest.raises(TrainingError, match="--sizes 416: must be a multiple of 64 px, such as 384"):
+        learning(options)
