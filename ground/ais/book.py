@@ -10,7 +10,6 @@ from bisect import insort
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from ground.ais.hearing import HearingModel, Receiver
 from ground.ais.identity import imo_doubt, number_doubt
@@ -30,6 +29,8 @@ _MOVING_KEEP_NS, _STILL_KEEP_NS = 8 * _NS, 60 * _NS
 _LEARN_S = 600.0
 _LEARN_EVERY_NS = 30 * _NS
 _OWN_CHANCES = 40.0
+_OWN_S = 3_600.0
+_FROZEN_M, _STUCK_M = 500.0, 50.0
 _CLONE_SWITCHES = 3
 _CLONE_NS = 1800 * _NS
 _MAX_EVENTS = 40
@@ -45,16 +46,17 @@ class Track:
     count: int = 1
     chances: float = 0.0
     heard: float = 0.0
+    stuck_since: PositionReport | None = None
+    stray_m: tuple[float, float] = (0.0, 0.0)
+    """East and north: where the motion that it told would have led while its place stayed within 50 m."""
     _learnt: PositionReport | None = None
     _since_learnt: int = 0
 
     def is_frozen(self) -> bool:
-        """Whether it says it moves and its place does not: 500 m of way in ten reports, and under 50 m
-        made.
+        """Whether it says it moves and its place does not: its own word would have led it 500 m away, and it
+        is within 50 m of where it was.
         """
-        recent = self.all_reports()[-10:]
-        way = sum((one.sog_mps or 0.0) * (two.time_ns - one.time_ns) / 1e9 for one, two in pairwise(recent))
-        return way > 500.0 and all(_away_m(recent[0], one) < 50.0 for one in recent)
+        return math.hypot(*self.stray_m) > _FROZEN_M
 
     def per_report(self) -> float:
         """The share of its reports that was heard of late, by the rules' count; believed 0.5 at first."""
@@ -211,7 +213,7 @@ class VesselBook:
             for track in vessel.tracks:
                 report = _nearest(track, time_ns)
                 drift = min(abs(time_ns - report.time_ns) / 1e9, horizon_s) * ((report.sog_mps or 3.0) + 2.0)
-                limit = radius_m + drift
+                limit = radius_m + drift + math.hypot(*track.stray_m)
                 north = abs(report.latitude_deg - latitude_deg) * METRES_PER_DEG
                 east = abs((report.longitude_deg - longitude_deg + 180.0) % 360.0 - 180.0) * scale
                 if north <= limit and east <= limit:
@@ -260,6 +262,7 @@ class VesselBook:
             self._learn(track, learnt, report, receiver)
             track._learnt, track._since_learnt = report, 0
         track.reports.append(report)
+        _note_stray(track, kept, report)
         if len(track.reports) > MAX_REPORTS + MAX_REPORTS // 4:
             del track.reports[: len(track.reports) - MAX_REPORTS]
         return True
@@ -322,7 +325,8 @@ class VesselBook:
         if seconds < interval_s * 0.9:
             return
         missed = max(0.0, round(min(seconds, _LEARN_S) / interval_s) - heard)
-        track.chances, track.heard = track.chances + heard + missed, track.heard + heard
+        own = max(0.0, round(min(seconds, _OWN_S) / interval_s) - heard)
+        track.chances, track.heard = track.chances + heard + own, track.heard + heard
         if track.chances > _OWN_CHANCES:
             track.chances, track.heard = track.chances / 2.0, track.heard / 2.0
         if self.hearing is None:
@@ -366,6 +370,20 @@ def _nearest(track: Track, time_ns: int) -> PositionReport:
             high = middle
     around = track.reports[max(0, low - 1) : low + 1] or [track.last]
     return min((*around, track.last), key=lambda one: abs(one.time_ns - time_ns))
+
+
+def _note_stray(track: Track, kept: PositionReport, report: PositionReport) -> None:
+    """Go on with the way that the vessel told while its place stays; begin anew where it does not."""
+    since = track.stuck_since or kept
+    if _away_m(since, report) >= _STUCK_M:
+        track.stuck_since, track.stray_m = report, (0.0, 0.0)
+        return
+    track.stuck_since = since
+    seconds = min((report.time_ns - kept.time_ns) / 1e9, _LEARN_S)
+    if kept.cog_deg is not None and (kept.sog_mps or 0.0) >= 1.0:
+        way, course = (kept.sog_mps or 0.0) * seconds, math.radians(kept.cog_deg)
+        east, north = track.stray_m
+        track.stray_m = east + way * math.sin(course), north + way * math.cos(course)
 
 
 def _can_follow(last: PositionReport, report: PositionReport) -> bool:

@@ -32,9 +32,11 @@ _MAX_RINGS = 40
 _MOST = 8.0
 _PRIOR_WEIGHT = 2.0
 _RING_WEIGHT = 6.0
-_HIDDEN, _HIDDEN_UNTIL, _HIDDEN_BEYOND = 0.3, 5.0, 1.0
+_HIDDEN, _HIDDEN_UNTIL, _HIDDEN_BEHIND = 0.2, 5.0, 0.5
 _RING_EVIDENCE = 2.0
+_NEAR_SHARE, _MOST_NEAR = 0.1, 25.0
 _OWN_EVIDENCE = 20.0
+_OWN_BEHIND, _OWN_FADES_M = 60.0, 1_000.0
 _NEIGHBOUR_SHARE = 0.15
 _WEAKER, _FROM_STRONG = 0.6, 8.0
 _MAX_CELLS = 20_000
@@ -50,11 +52,12 @@ _COLUMN, _ROW, _HALF = 2, 32_768, 2_048
 
 class Ears(msgspec.Struct):
     """What is learnt, as it is kept between runs: counts by ring ("7"), by cell ("360,-57") and by ring of a
-    sector ("5,12"), those of class B with a "b" behind."""
+    sector ("5,12"), those of class B with a "b" behind; and of both classes by steps of bearing and ring."""
 
     rings: dict[str, Count] = msgspec.field(default_factory=dict)
     cells: dict[str, Count] = msgspec.field(default_factory=dict)
     sectors: dict[str, Count] = msgspec.field(default_factory=dict)
+    bearings: dict[str, Count] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +97,7 @@ class HearingModel:
         self.receiver = receiver
         self._rings = [_copy(kept.rings.get(f"{key // 2}{_CLASS[key % 2]}")) for key in range(_RING_KEYS)]
         self._cells = _cells_of(kept.cells)
-        self._sectors = reach.Sectors(kept.sectors)
+        self._sectors = reach.Sectors(kept.sectors, kept.bearings or None)
         self._minutes: dict[int, int] = {}
         self._order: deque[int] = deque()
 
@@ -106,6 +109,7 @@ class HearingModel:
             rings={name: one for name, one in rings.items() if one.chances},
             cells={_name_of_cell(key): _copy(one) for key, one in self._cells.items()},
             sectors=self._sectors.as_kept(),
+            bearings=self._sectors.bearings_as_kept(),
         )
 
     def note_heard(self, received_ns: int) -> None:
@@ -139,8 +143,8 @@ class HearingModel:
             ring = _ring(latitude_deg, longitude_deg, at)
             self._rings[2 * ring + weak].add(chances, heard)
             if receiver is None:
-                sector, part = _towards(latitude_deg, longitude_deg, at)
-                self._sectors.add(sector, reach.ring_of(part), chances, heard, is_strong=is_strong)
+                bearing_deg, part = _towards(latitude_deg, longitude_deg, at)
+                self._sectors.add(bearing_deg, reach.ring_of(part), chances, heard, is_strong=is_strong)
         key = _cell(latitude_deg, longitude_deg) + weak
         count = self._cells.get(key)
         if count is None:
@@ -174,11 +178,13 @@ class HearingModel:
         is_strong: bool = True,
         receiver: Receiver | None = None,
         own: float = 1.0,
+        moved_m: float | None = None,
     ) -> Audibility:
         """How likely at least one of `chances` reports from there would have been heard at that time.
 
         `own` is the share of this very vessel's reports that was heard before, where it is known: no place
-        makes up for a weak antenna.
+        makes up for a weak antenna. `moved_m` is how far it may have gone since it was heard last: what hides
+        it would have to lie between.
         """
         at = receiver or self.receiver
         alpha, beta, evidence = self._belief(latitude_deg, longitude_deg, is_strong, at)
@@ -191,11 +197,20 @@ class HearingModel:
         missed, per_report = all_missed(alpha, beta, chances), alpha / (alpha + beta)
         hidden = _HIDDEN / (1.0 + evidence / _HIDDEN_UNTIL)
         if receiver is None and at is not None and not self._sectors.is_empty:
-            sector, part = _towards(latitude_deg, longitude_deg, at)
-            believed = self._sectors.belief(sector)
-            missed, per_report = reach.missed_all(believed, part, chances, is_strong=is_strong, own=own)
-            beyond = self._sectors.heard_beyond(sector, reach.ring_of(part))
-            hidden = _HIDDEN / (1.0 + (evidence + beyond) / _HIDDEN_BEYOND)
+            bearing_deg, part = _towards(latitude_deg, longitude_deg, at)
+            missed, per_report = reach.missed_all(
+                self._sectors.belief(reach.sector_of(bearing_deg)),
+                part,
+                chances,
+                is_strong=is_strong,
+                own=own,
+                is_proven=own < 1.0,
+            )
+            behind = self._sectors.heard_behind(bearing_deg, reach.ring_of(part))
+            behind += min(_MOST_NEAR, _NEAR_SHARE * evidence)
+            if moved_m is not None:
+                behind += _OWN_BEHIND / (1.0 + (moved_m / _OWN_FADES_M) ** 2)
+            hidden = _HIDDEN / (1.0 + behind / _HIDDEN_BEHIND)
         range_m = horizon_m = None
         if at is not None:
             range_m = distance_m(latitude_deg, longitude_deg, at.latitude_deg, at.longitude_deg)
@@ -256,11 +271,12 @@ def radio_horizon_m(height_m: float, other_m: float = _ANTENNA_M) -> float:
     return 4_120.0 * (math.sqrt(max(height_m, 1.0)) + math.sqrt(other_m))
 
 
-def _towards(latitude_deg: float, longitude_deg: float, at: Receiver) -> tuple[int, float]:
-    """The sector, and the range in parts of the radio horizon."""
+def _towards(latitude_deg: float, longitude_deg: float, at: Receiver) -> tuple[float, float]:
+    """The bearing in degrees, and the range in parts of the radio horizon."""
     east, north = east_north_m(latitude_deg, longitude_deg, at.latitude_deg, at.longitude_deg)
-    sector = reach.sector_of(math.degrees(math.atan2(east, north)))
-    return sector, math.hypot(east, north) / radio_horizon_m(at.height_m)
+    return math.degrees(math.atan2(east, north)) % 360.0, math.hypot(east, north) / radio_horizon_m(
+        at.height_m
+    )
 
 
 def _ring(latitude_deg: float, longitude_deg: float, at: Receiver) -> int:

@@ -10,7 +10,6 @@ each sector, ring and class counts for no more than `_MOST` of them.
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,6 +17,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
+_FINE = 72
+_ASIDE_SHARES = (0.3, 0.1, 0.03)
 _NAME = re.compile(r"(\d{1,2}),(\d{1,2})(b?)")
 
 SECTORS = 24
@@ -30,7 +31,7 @@ _WIDTH = 0.06
 _WEAK_REACH = 0.75
 _ANTENNAS = np.array([0.8, 0.9, 1.0, 1.1, 1.2])
 _ANTENNA_SHARES = np.array([0.12, 0.23, 0.30, 0.23, 0.12])
-_DUD = 0.004
+_DUD, _PROVEN_DUD = 0.004, 0.0005
 _EDGES = np.arange(0.025, 1.6, 0.05)
 _TOPS = np.array([0.4, 0.6, 0.75, 0.86, 0.94])
 
@@ -60,16 +61,24 @@ def ring_of(part: float) -> int:
 
 
 def missed_all(
-    believed: FloatArray, part: float, chances: float, *, is_strong: bool, own: float = 1.0
+    believed: FloatArray,
+    part: float,
+    chances: float,
+    *,
+    is_strong: bool,
+    own: float = 1.0,
+    is_proven: bool = False,
 ) -> tuple[float, float]:
     """That none of `chances` reports is heard from `part` of the horizon off, and the mean chance of one.
 
     `own`: the share of this vessel's reports that was heard before; no place makes up for a weak antenna.
+    `is_proven`: it was heard before, so its set is no dud.
     """
     heard = np.minimum(_heard(part, is_strong), own)
     none = float(np.sum(believed[None] * _ANTENNA_SHARES[:, None, None] * (1.0 - heard) ** max(0.0, chances)))
     mean = float(np.sum(believed[None] * _ANTENNA_SHARES[:, None, None] * heard))
-    return _DUD + (1.0 - _DUD) * none, mean
+    dud = _PROVEN_DUD if is_proven else _DUD
+    return dud + (1.0 - dud) * none, mean
 
 
 class Sectors:
@@ -78,19 +87,32 @@ class Sectors:
     Beliefs are worked out when they are asked for and kept until a count that they rest on changes.
     """
 
-    def __init__(self, kept: Mapping[str, Count]) -> None:
-        """From the words of `as_kept`; others are passed over."""
+    def __init__(self, kept: Mapping[str, Count], bearings: Mapping[str, Count] | None = None) -> None:
+        """From the words of `as_kept` and `bearings_as_kept`; others are passed over."""
         self._counts: list[Count | None] = [None] * (SECTORS * RINGS * 2)
-        self._known: list[_Known | None] = [None] * SECTORS
+        self._known: list[FloatArray | None] = [None] * SECTORS
         for name, count in kept.items():
             found = _NAME.fullmatch(name)
             if found is not None and int(found[1]) < SECTORS and int(found[2]) < RINGS:
                 place = (int(found[1]) * RINGS + int(found[2])) * 2 + bool(found[3])
                 self._counts[place] = Count(count.chances, count.heard)
         self.is_empty = not any(self._counts)
+        self._fine: dict[int, Count] = {}
+        self._tails: list[list[float] | None] = [None] * _FINE
+        for name, count in (_spread(kept) if bearings is None else bearings).items():
+            found = _NAME.fullmatch(name)
+            if found is not None and int(found[1]) < _FINE and int(found[2]) < RINGS and not found[3]:
+                self._fine[int(found[1]) * RINGS + int(found[2])] = Count(count.chances, count.heard)
 
-    def add(self, sector: int, ring: int, chances: float, heard: float, *, is_strong: bool) -> None:
+    def add(self, bearing_deg: float, ring: int, chances: float, heard: float, *, is_strong: bool) -> None:
         """A vessel there should have been heard `chances` times, and was `heard` times."""
+        step = int(bearing_deg % 360.0 * (_FINE / 360.0)) % _FINE
+        count = self._fine.get(step * RINGS + ring)
+        if count is None:
+            count = self._fine[step * RINGS + ring] = Count()
+        count.add(chances, heard)
+        self._tails[step] = None
+        sector = sector_of(bearing_deg)
         place = (sector * RINGS + ring) * 2 + (not is_strong)
         count = self._counts[place]
         if count is None:
@@ -108,34 +130,56 @@ class Sectors:
                 found[f"{sector},{ring}{'b' if place % 2 else ''}"] = Count(count.chances, count.heard)
         return found
 
+    def bearings_as_kept(self) -> dict[str, Count]:
+        """The same of both classes together, in steps of five degrees, by "step,ring"."""
+        return {
+            f"{place // RINGS},{place % RINGS}": Count(count.chances, count.heard)
+            for place, count in sorted(self._fine.items())
+        }
+
+    def heard_behind(self, bearing_deg: float, ring: int) -> float:
+        """How much was heard along this very bearing, at this range or farther out: reports (a ring's for
+        `_MOST` at most), less where many were missed, and the less the farther they are aside. What hides a
+        place (a headland, an island) is often narrower than a sector."""
+        step = int(bearing_deg % 360.0 * (_FINE / 360.0))
+        total = self._tail(step % _FINE)[ring]
+        for aside, share in enumerate(_ASIDE_SHARES, start=1):
+            total += share * self._tail((step + aside) % _FINE)[ring]
+            total += share * self._tail((step - aside) % _FINE)[ring]
+        return total
+
+    def _tail(self, step: int) -> list[float]:
+        """Of one step, by ring: what was heard from there or farther out."""
+        found = self._tails[step]
+        if found is None:
+            found, total = [0.0] * RINGS, 0.0
+            for ring in reversed(range(RINGS)):
+                count = self._fine.get(step * RINGS + ring)
+                if count is not None and count.heard > 0.0:
+                    total += min(_MOST, count.heard) * count.heard / count.chances
+                found[ring] = total
+            self._tails[step] = found
+        return found
+
     def belief(self, sector: int) -> FloatArray:
         """Probabilities of each edge (rows) and each share well inside (columns), summing to one.
 
         Neighbouring sectors count for a third; a prior puts half of the chance about nine tenths of the
         horizon and spreads the rest evenly, for headlands.
         """
-        return self._of(sector).believed
-
-    def heard_beyond(self, sector: int, ring: int) -> float:
-        """Reports heard from the sector at this range or farther (a ring's reports count for `_MOST` at
-        most), and a third of those beside it."""
-        return self._of(sector).beyond[ring]
-
-    def _of(self, sector: int) -> "_Known":
         known = self._known[sector]
         if known is None:
             known = self._known[sector] = self._worked_out(sector)
         return known
 
-    def _worked_out(self, sector: int) -> "_Known":
-        hits, misses, beyond = (np.zeros((RINGS, 2)) for _ in range(3))
+    def _worked_out(self, sector: int) -> FloatArray:
+        hits, misses = np.zeros((RINGS, 2)), np.zeros((RINGS, 2))
         for aside, share in ((0, 1.0), (-1, _BESIDE), (1, _BESIDE)):
             begin = (sector + aside) % SECTORS * RINGS * 2
             for place, count in enumerate(self._counts[begin : begin + RINGS * 2]):
                 if count is None:
                     continue
                 ring, weak = divmod(place, 2)
-                beyond[ring, weak] += share * min(_MOST, count.heard)
                 if count.chances > 0.0:
                     weight = share * min(1.0, _MOST / count.chances)
                     hits[ring, weak] += weight * count.heard
@@ -146,14 +190,20 @@ class Sectors:
         )
         chances: FloatArray = np.exp(found - found.max())
         chances /= chances.sum()
-        return _Known(chances, np.cumsum(beyond.sum(axis=1)[::-1])[::-1].tolist())
+        return chances
 
 
-class _Known(NamedTuple):
-    """Of one sector: the belief, and by ring what was heard from there or farther out."""
-
-    believed: FloatArray
-    beyond: list[float]
+def _spread(sectors: Mapping[str, Count]) -> dict[str, Count]:
+    """Counts by sector as if each were even over its bearings: what an older version kept."""
+    found: dict[str, Count] = {}
+    steps = _FINE // SECTORS
+    for name, count in sectors.items():
+        said = _NAME.fullmatch(name)
+        for step in range(steps if said is not None else 0):
+            assert said is not None
+            one = found.setdefault(f"{int(said[1]) * steps + step},{said[2]}", Count())
+            one.add(count.chances / steps, count.heard / steps)
+    return found
 
 
 def _heard(part: float, is_strong: bool) -> FloatArray:

@@ -43,6 +43,8 @@ _LITTLE_EVIDENCE = 5.0
 _QUIET_S = 300.0
 _SPEED_SPREAD_MPS = 6.0
 _OFFSET_SIGMA_M = 4_000.0
+_FROZEN_SHARE, _JUMPED_SHARE = 0.9, 0.32
+_JUMPED_NS = 1_800_000_000_000
 _TWICE_SHARE = 0.005
 _TURNS_SHARE = 0.02
 _REPORTING = ("A", "B", "long_range")
@@ -128,7 +130,7 @@ class _Target:
     track: Track
     doubts: list[Doubt]
     doubt: float
-    is_odd: float
+    misplaced: float
 
     def goes_on_elsewhere(self, time_ns: int) -> bool:
         """Whether the number was heard from another place after this track ended: it never fell silent."""
@@ -219,10 +221,9 @@ class Judge:
                     continue
                 doubts = vessel.doubts(look.time_ns)
                 kept = math.prod(1.0 - one.weight for one in doubts)
-                odd = max(
-                    (one.weight for one in doubts if one.kind in ("jump", "clone", "frozen")), default=0.0
+                found[key] = _Target(
+                    vessel, track, doubts, 1.0 - kept, _misplaced(vessel, track, look.time_ns)
                 )
-                found[key] = _Target(vessel, track, doubts, 1.0 - kept, odd)
         return [found[key] for key in sorted(found)]
 
     def _pair(self, look: Look, target: _Target, now_ns: int) -> _Pair | None:
@@ -240,8 +241,7 @@ class Judge:
         length = _length_ratio(look.length_m, target.vessel.length_m)
         density = (density * motion + turned) * length
         quiet_s = self._quiet_s(target.track, look.time_ns, now_ns)
-        away = float(place @ place)
-        offset = math.exp(-0.5 * away / _OFFSET_SIGMA_M**2) / (2.0 * math.pi * _OFFSET_SIGMA_M**2)
+        offset = _offset_density(place, covariance, made, target.track, look.time_ns)
         return _Pair(
             prediction=made,
             squared=squared,
@@ -286,6 +286,7 @@ class Judge:
             is_strong=report.kind == "A",
             receiver=self._receiver,
             own=target.track.per_report(),
+            moved_m=(report.sog_mps or 0.0) * quiet_s,
         )
         stopped = 0.005 + 0.15 * min(1.0, quiet_s / 3600.0)
         still = (1.0 - stopped) * (1.0 - heard.chance)
@@ -430,7 +431,7 @@ class Judge:
             if pair is None or pair.on_air < 0.5:
                 continue
             free = max(0.0, 1.0 - float(chances[:, column].sum()))
-            prior = 0.003 + 0.4 * target.is_odd
+            prior = 0.003 + target.misplaced
             empty = 1.0
             if self._was_seen is not None:
                 seen = self._was_seen(*_moved(look, pair.away), look.time_ns)
@@ -488,6 +489,34 @@ def _hull_middle(made: Prediction, vessel: Vessel) -> tuple[FloatArray, float]:
     ahead, right = (bow - stern) / 2.0, (starboard - port) / 2.0
     sine, cosine = math.sin(math.radians(heading)), math.cos(math.radians(heading))
     return made.offset_m + np.array([ahead * sine + right * cosine, ahead * cosine - right * sine]), 4.0
+
+
+def _misplaced(vessel: Vessel, track: Track, time_ns: int) -> float:
+    """How likely this vessel is not where AIS puts it. Two transmitters of one number are each where they
+    say; one that jumped is looked for where its track of before leads to, while that is known."""
+    if track.is_frozen():
+        return _FROZEN_SHARE
+    jumped = any(one.kind == "jump" and 0 <= time_ns - one.time_ns <= _JUMPED_NS for one in vessel.events)
+    if not jumped or vessel.is_cloned(time_ns):
+        return 0.0
+    before = [one for one in vessel.tracks if one is not track and one.last.time_ns < track.last.time_ns]
+    return 0.0 if before else _JUMPED_SHARE
+
+
+def _offset_density(
+    place: FloatArray, covariance: FloatArray, made: Prediction, track: Track, time_ns: int
+) -> float:
+    """Density (1/m^2) of a vessel whose position on AIS is wrong: where its told motion led since it stands
+    still on AIS, or kilometres off in any direction."""
+    sigma_m = _OFFSET_SIGMA_M
+    if track.is_frozen():
+        later_s = (track.last.time_ns - time_ns) / _NS
+        way = np.array(track.stray_m) - later_s * made.velocity_mps
+        sigma_m = 150.0 + 0.15 * float(np.hypot(*way))
+        place = place + way
+    spread = covariance + np.eye(2) * sigma_m**2
+    squared = float(place @ np.linalg.solve(spread, place))
+    return math.exp(-0.5 * squared) / (2.0 * math.pi * math.sqrt(float(np.linalg.det(spread))))
 
 
 def _turned_density(place: FloatArray, covariance: FloatArray, made: Prediction, track: Track) -> float:

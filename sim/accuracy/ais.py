@@ -32,6 +32,7 @@ class Score:
     bins: list[tuple[float, float, int]]
     sentences: int
     cases: int
+    causes: Counter[tuple[str, str]]
 
     @property
     def precision(self) -> float:
@@ -57,6 +58,7 @@ class Score:
 def score(scenes: int = SCENES, first_seed: int = FIRST_SEED) -> Score:
     """All scenes, judged."""
     table: Counter[tuple[str, str]] = Counter()
+    causes: Counter[tuple[str, str]] = Counter()
     squares: list[float] = []
     said: list[tuple[float, bool]] = []
     right = named = sentences = 0
@@ -72,9 +74,28 @@ def score(scenes: int = SCENES, first_seed: int = FIRST_SEED) -> Score:
             right += verdict.word == "matched" and is_right and case.role in ("sends", "frozen", "clone")
             is_wrong = verdict.word == "matched" and verdict.mmsi != case.mmsi
             table[case.truth, "wrong" if is_wrong else verdict.word] += 1
+            if case.truth == "silent":
+                causes[case.role, _cause(verdict)] += 1
             squares.append(_brier(case, verdict))
             said.append((verdict.silent, case.truth == "silent"))
-    return Score(table, right, named, float(np.mean(squares)), _bins(said), sentences, len(said))
+    return Score(table, right, named, float(np.mean(squares)), _bins(said), sentences, len(said), causes)
+
+
+CAUSES = {
+    "silent": "said",
+    "unheard": "perhaps it could not be heard",
+    "matched": "perhaps it still sends, and reports were missed",
+    "doubtful": "perhaps it is a vessel that AIS puts elsewhere",
+    "undecided": "several fit",
+}
+
+
+def _cause(verdict: Verdict) -> str:
+    """What spoke against "silent" most, where it was not said."""
+    if verdict.word == "silent":
+        return "silent"
+    others = [name for name in WORDS if name != "silent"]
+    return max(others, key=lambda name: float(getattr(verdict, name)))
 
 
 def _brier(case: Case, verdict: Verdict) -> float:
@@ -129,6 +150,13 @@ def section(data: Path, scratch: Path) -> Section:
         "| said | was so | looks |",
         "|---|---|---|",
         *(f"| {chance:.2f} | {so:.2f} | {count} |" for chance, so, count in found.bins),
+        "\nWhat became of the truly silent ones, by what spoke against the word most:\n",
+        f"| | {' | '.join(CAUSES.values())} |",
+        "|---|" + "---|" * len(CAUSES),
+        *(
+            f"| {title} | {' | '.join(str(found.causes[role, name]) for name in CAUSES)} |"
+            for role, title in (("never", "never sends"), ("stopped", "stopped"))
+        ),
         f"\n{_NOTE}",
     ]
     return Section(title="AIS verdicts on contacts", text="\n".join(text))

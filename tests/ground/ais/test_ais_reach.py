@@ -96,8 +96,31 @@ def test_a_belief_follows_what_is_heard_in_its_sector_and_in_those_beside_it() -
     for sector, heard_in in ((0, 23), (23, 0), (7, 7), (12, 13)):
         sectors = Sectors({})
         before = sectors.belief(sector)
-        assert sectors.heard_beyond(sector, 0) == 0.0
-        sectors.add(heard_in, 10, 40.0, 2.0, is_strong=True)
+        sectors.add(heard_in * 15.0 + 7.0, 10, 40.0, 2.0, is_strong=True)
         assert (sectors.belief(sector) != before).any()
-        assert sectors.heard_beyond(sector, 10) == pytest.approx(2.0 if sector == heard_in else 0.7)
-        assert sectors.heard_beyond(sector, 11) == 0.0
+
+
+def test_what_was_heard_along_a_bearing_speaks_for_what_lies_in_front_of_it_only() -> None:
+    sectors = Sectors({})
+    assert sectors.heard_behind(52.0, 0) == 0.0
+    sectors.add(52.0, 10, 8.0, 8.0, is_strong=True)
+    assert sectors.heard_behind(52.0, 10) == pytest.approx(8.0)
+    assert sectors.heard_behind(52.0, 11) == 0.0
+    beside = [sectors.heard_behind(52.0 + aside, 4) for aside in (0, 5, 10, 15, 20)]
+    assert beside == sorted(beside, reverse=True)
+    assert beside[-1] == 0.0
+    sectors.add(359.0, 10, 8.0, 8.0, is_strong=True)
+    assert sectors.heard_behind(1.0, 10) == pytest.approx(0.3 * 8.0)
+
+
+def test_a_few_reports_from_behind_a_headland_prove_little() -> None:
+    clear, hidden = Sectors({}), Sectors({})
+    clear.add(52.0, 10, 6.0, 6.0, is_strong=True)
+    hidden.add(52.0, 10, 300.0, 6.0, is_strong=True)
+    assert hidden.heard_behind(52.0, 10) < 0.05 * clear.heard_behind(52.0, 10)
+
+
+def test_counts_by_sector_of_an_older_version_are_even_over_its_bearings() -> None:
+    old = Ears(sectors={"3,10": Count(30.0, 30.0)})
+    model = HearingModel(Receiver(latitude_deg=10.0, longitude_deg=20.0, height_m=30.0), old)
+    assert sorted(model.ears.bearings) == ["10,10", "11,10", "9,10"]

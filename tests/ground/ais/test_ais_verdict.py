@@ -130,6 +130,17 @@ def test_a_number_that_two_transmitters_use_makes_identity_doubtful() -> None:
     assert "clone" in kinds(verdict)
 
 
+def test_a_vessel_whose_position_stands_still_is_where_its_motion_led_and_nowhere_else() -> None:
+    world = World()
+    for second in range(0, NOW_S, 10):
+        east = 6.0 * min(second, 2_400)
+        world.book.add(report(second, east, 6_500.0, mmsi="310556000", speed=6.0, course=90.0))
+    led = 6.0 * 3_590
+    there, elsewhere = world.say(world.look(led, 6_500), world.look(10_000, 9_000, name="c-2"))
+    assert (there.word, there.mmsi) == ("doubtful", "310556000")
+    assert elsewhere.doubtful < 0.1
+
+
 def test_a_vague_look_decides_nothing_and_says_so() -> None:
     world = World()
     (verdict,) = world.say(world.look(8_000, 6_500, sigma_m=3_000.0))
