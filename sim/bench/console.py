@@ -11,6 +11,7 @@ import argparse
 import math
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -292,6 +293,9 @@ def _opened(browser: "Browser", ground: GroundHandle) -> "Page":
     page.goto(ground.sign_in_page("bench", Role.OPERATOR))
     page.wait_for_selector('[data-testid="map"][data-ready="true"]')
     page.wait_for_selector('[data-testid="contact-row"]')
+    # The newest come first; opened is what shows them all.
+    every = re.compile(f"{ground.store.counts().contacts:,}".replace(",", ".?"))
+    page.locator('[data-testid="counter-contacts"]', has_text=every).wait_for()
     return page
 
 
