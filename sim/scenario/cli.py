@@ -222,15 +222,17 @@ def _live(
     quiet: bool,
 ) -> int:
     from sim.replay import stop_on_signals
-    from sim.scenario.flown.live import Live, live_targets
+    from sim.scenario.flown.live import Live, check_live, live_targets
     from sim.scenario.flown.runs import fly, heard_in
 
     if frames is not None and not options.with_frames:
         raise UsageError("--frames needs pictures, which --no-frames leaves out")
+    connection = None if mavlink == "none" else mavlink
+    check_live([platform.id for platform in scenario.platforms], connection, ais)
     with _scratch() as folder:
         with progress_bar("rendering the scenario", is_quiet=quiet) as report:
             done = fly(scenario, folder / "run", options.live(scenario), progress=report)
-        targets = live_targets(done.flights, None if mavlink == "none" else mavlink, frames)
+        targets = live_targets(done.flights, connection, frames)
         heard = None if ais is None else (heard_in(folder / "run"), ais)
         with stop_on_signals() as stop:
             if not quiet:

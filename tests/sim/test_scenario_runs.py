@@ -17,7 +17,7 @@ from edge.mavlink_port import MavlinkConfig
 from edge.pose.telemetry import TelemetryNode
 from sim.scenario.description import Scenario, load_scenario
 from sim.scenario.flown.items import FrameItem, Item, TelemetryItem
-from sim.scenario.flown.live import Live, live_targets, restamped
+from sim.scenario.flown.live import Live, check_live, live_targets, restamped
 from sim.scenario.flown.looks import LOOKS_JSONL, FrameLooks
 from sim.scenario.flown.runs import RunOptions, fly, heard_in, injectors_of, read_run
 from sim.scenario.optics.shutter import Flow, Shutter, image_flow
@@ -381,3 +381,11 @@ def test_what_is_no_run_is_told_so(tmp_path: Path) -> None:
         read_run(tmp_path)
     with pytest.raises(UsageError, match="port"):
         live_targets({"a": tmp_path, "b": tmp_path}, "unix:/tmp/x", None)
+
+
+def test_connections_that_cannot_be_played_to_are_refused_before_anything_is_drawn() -> None:
+    check_live(["a", "b"], "udpout:127.0.0.1:14550", "udpout:127.0.0.1:10110")
+    with pytest.raises(UsageError, match="MAVLink of b goes there"):
+        check_live(["a", "b"], "udpout:127.0.0.1:14550", "udpout:127.0.0.1:14551")
+    with pytest.raises(UsageError, match="udpout:HOST:PORT"):
+        check_live(["a"], None, "udpin:127.0.0.1:10110")

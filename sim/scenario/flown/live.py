@@ -3,7 +3,7 @@
 import itertools
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,21 @@ def live_targets(flights: dict[str, Path], mavlink: str | None, frames: Path | N
         folder = None if frames is None else frames / platform_id if len(flights) > 1 else frames
         found.append(LiveTarget(platform_id=platform_id, flight=flight, mavlink=connection, frames=folder))
     return found
+
+
+def check_live(platform_ids: Sequence[str], mavlink: str | None, ais: str | None) -> None:
+    """Raise `UsageError` for connections that cannot be played to, before anything is drawn for them."""
+    targets = live_targets(dict.fromkeys(platform_ids, Path()), mavlink, None)
+    if ais is None:
+        return
+    if parse_connection(ais).kind != "udpout":
+        raise UsageError(f"--ais {ais}: AIS goes out as udpout:HOST:PORT")
+    for target in targets:
+        if target.mavlink == ais:
+            raise UsageError(
+                f"--ais {ais}: the MAVLink of {target.platform_id} goes there (each further platform has the "
+                "next port); choose another port"
+            )
 
 
 class Live:
