@@ -1,12 +1,12 @@
 """The desk of alerts: engine and file together, and whoever is to be told; and the thread that feeds it."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from ground.alerts.alert import LoggedAlert
-from ground.alerts.engine import EXCLUSION, AisVerdicts, AlertEngine
+from ground.alerts.engine import EXCLUSION, AlertEngine
 from ground.alerts.log import AlertLog
 from ground.alerts.rules import Rule
 from ground.alerts.zones import Zone
@@ -26,7 +26,13 @@ _AGAIN_TURNS = 10
 _AGAIN_CONTACTS = 60
 """What AIS says changes without a new sighting; so many of the newest contacts are asked about again."""
 
+_AT_ONCE = 100
+"""So many contacts are held against the rules at once; in between the watch sees that it should end."""
+
 Tell = Callable[[LoggedAlert], object]
+AisVerdicts = Callable[[Sequence[Contact]], Mapping[str, Sequence[str]]]
+"""The seam to AIS: the words that hold of each contact, such as ("silent",), by its id; those of which
+nothing is known may be left out."""
 
 
 class AlertDesk:
@@ -47,17 +53,21 @@ class AlertDesk:
     ) -> None:
         self.log = log
         self._clock, self._tell, self._to_pilot = clock, tuple(tell), to_pilot
-        self._lock = threading.Lock()
+        self._ais, self._lock = ais, threading.Lock()
         self._version = log.data_version
-        self._engine = AlertEngine(log.zones(), log.rules(), ais)
+        self._engine = AlertEngine(log.zones(), log.rules())
         self._engine.remember([one.alert for one in log.newest(_REMEMBERED)])
 
     def observe(self, contacts: Sequence[Contact]) -> list[LoggedAlert]:
-        """Contacts as they are now; the alerts that are news, kept and told."""
+        """Contacts as they are now; the alerts that are news, kept and told.
+
+        AIS is asked about all of them at once, outside of the lock: who changes a rule does not wait for it.
+        """
+        words = self._ais(contacts) if self._ais is not None and self.asks_ais else {}
         now_ns = self._clock.utc_ns()
         with self._lock:
             self._follow_file()
-            fired = self._engine.observe(contacts, now_ns)
+            fired = self._engine.observe(contacts, now_ns, words)
             fresh = self.log.note(fired)
         logged = [self.log.get(one.alert_id) for one in fresh]
         found = [one for one in logged if one is not None]
@@ -67,9 +77,9 @@ class AlertDesk:
 
     @property
     def asks_ais(self) -> bool:
-        """Whether a rule in force asks what AIS says."""
+        """Whether a rule in force asks what AIS says, and there is AIS to ask."""
         with self._lock:
-            return self._engine.asks_ais
+            return self._ais is not None and self._engine.asks_ais
 
     def tick(self) -> list[LoggedAlert]:
         """Let time pass: what nobody acknowledged becomes more severe, and is told again."""
@@ -171,14 +181,18 @@ class AlertWatch:
 
     def turn(self) -> None:
         """One look at what changed."""
-        contacts = self._changed()
-        if contacts:
-            self._desk.observe(contacts)
+        self._observe(self._changed())
         self._turns += 1
         if self._turns % _AGAIN_TURNS == 0 and self._desk.asks_ais:
             newest, _ = self._store.contacts(Filter(limit=_AGAIN_CONTACTS))
-            self._desk.observe([one.contact for one in newest[::-1]])
+            self._observe([one.contact for one in newest[::-1]])
         self._desk.tick()
+
+    def _observe(self, contacts: Sequence[Contact]) -> None:
+        for first in range(0, len(contacts), _AT_ONCE):
+            if self._stopping.is_set():
+                return
+            self._desk.observe(contacts[first : first + _AT_ONCE])
 
     def _changed(self) -> list[Contact]:
         changes = self._picture.changes_since(self._seen, _PAGE)

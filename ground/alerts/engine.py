@@ -6,7 +6,7 @@ and zone until it has been away for a while. A contact that merges with another 
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ground.alerts import reasons
@@ -16,10 +16,6 @@ from ground.alerts.zones import Zone, ZoneShape
 from ground.fusion.contact import Contact
 from skywarden.clock import NS_PER_S
 from skywarden.messages import Position
-
-AisVerdicts = Callable[[Sequence[Contact]], Mapping[str, Sequence[str]]]
-"""The seam to AIS: the words that hold of each contact, such as ("silent",), by its id; those of which
-nothing is known may be left out."""
 
 EXCLUSION = Rule(
     rule_id="exclusion", name="Exclusion zone entered", trigger="inside", severity="urgent", to_pilot=True
@@ -62,10 +58,9 @@ class _Found:
 class AlertEngine:
     """See the module. Not safe from several threads."""
 
-    def __init__(
-        self, zones: Sequence[Zone] = (), rules: Sequence[Rule] = (), ais: AisVerdicts | None = None
-    ) -> None:
-        self._ais, self._asks_ais = ais, False
+    def __init__(self, zones: Sequence[Zone] = (), rules: Sequence[Rule] = ()) -> None:
+        self.asks_ais = False
+        """Whether a rule in force asks what AIS says."""
         self._known: dict[str, _Known] = {}
         self._contact_of: dict[str, str] = {}
         self._shapes: dict[str, ZoneShape] = {}
@@ -81,7 +76,7 @@ class AlertEngine:
             old = before.get(zone.zone_id)
             self._shapes[zone.zone_id] = old if old is not None and old.zone == zone else ZoneShape(zone)
         self._mute = [shape for shape in self._shapes.values() if shape.zone.kind == "mute"]
-        self._asks_ais = any(rule.ais and rule.is_on for rule in rules)
+        self.asks_ais = any(rule.ais and rule.is_on for rule in rules)
         by_id = {EXCLUSION.rule_id: EXCLUSION} | {rule.rule_id: rule for rule in rules}
         self._rules = [(rule, self._zones_of(rule)) for rule in by_id.values() if rule.is_on]
         valid = {(rule.rule_id, "") for rule, _ in self._rules}
@@ -90,11 +85,6 @@ class AlertEngine:
             known.watches = {key: watch for key, watch in known.watches.items() if key in valid}
             known.seen = ()
 
-    @property
-    def asks_ais(self) -> bool:
-        """Whether a rule in force asks what AIS says, and there is AIS to ask."""
-        return self._ais is not None and self._asks_ais
-
     def remember(self, alerts: Sequence[Alert]) -> None:
         """Alerts of before a restart, so that they do not fire again."""
         for alert in sorted(alerts, key=lambda one: one.time_ns):
@@ -102,11 +92,14 @@ class AlertEngine:
             watch = known.watches.setdefault((alert.rule_id, alert.zone_id or ""), _Watch())
             watch.has_fired, watch.fired_ns = True, alert.time_ns
 
-    def observe(self, contacts: Sequence[Contact], now_ns: int) -> list[Alert]:
+    def observe(
+        self, contacts: Sequence[Contact], now_ns: int, ais: Mapping[str, Sequence[str]] | None = None
+    ) -> list[Alert]:
         """What contacts as they are now set off, one after the other; the same ones again set off nothing.
-        AIS is asked about all at once.
+
+        `ais`: the words that hold of each contact, such as ("silent",), by its id; needed where `asks_ais`.
         """
-        words = self._ais(contacts) if self._ais is not None and self._asks_ais else {}
+        words = ais or {}
         return [
             alert
             for contact in contacts

@@ -205,7 +205,7 @@ class _Station:
         self._came = [came[name] for name in sorted(came)]
         self._book = ContactBook(ContactsConfig())
         self._contacts: dict[str, Contact] = {}
-        self._engine = AlertEngine(options.zones, options.rules, self._words)
+        self._engine = AlertEngine(options.zones, options.rules)
 
     def run(self, sentences: Sequence[tuple[int, bytes]]) -> None:
         """Everything in the order of arrival, settled once a second."""
@@ -243,7 +243,8 @@ class _Station:
         for contact_id in changes.removed:
             self._contacts.pop(contact_id, None)
         self._contacts.update({contact.contact_id: contact for contact in changes.changed})
-        self._watched.alerts.extend(self._engine.observe(changes.changed, now_ns))
+        words = self._words(changes.changed) if self._engine.asks_ais else {}
+        self._watched.alerts.extend(self._engine.observe(changes.changed, now_ns, words))
         kept = tuple(contact for _, contact in sorted(self._contacts.items()))
         self._watched.moments.append(Moment(time_ns=now_ns, contacts=kept))
 

@@ -14,11 +14,15 @@ from tests.ground.alerts.made import border, contact, rule, square
 from tests.ground.scenes import START_NS
 
 
-def _fired(engine: AlertEngine, *contacts: Contact, late_s: float = 1.0) -> list[Alert]:
+def _fired(
+    engine: AlertEngine, *contacts: Contact, late_s: float = 1.0, ais: tuple[str, ...] = ()
+) -> list[Alert]:
     return [
         alert
         for one in contacts
-        for alert in engine.observe([one], (one.position_ns or 0) + round(late_s * 1e9))
+        for alert in engine.observe(
+            [one], (one.position_ns or 0) + round(late_s * 1e9), {one.contact_id: ais}
+        )
     ]
 
 
@@ -135,12 +139,10 @@ def test_anywhere_asks_for_no_zone() -> None:
 
 
 def test_the_ais_verdict_is_asked_and_told() -> None:
-    engine = AlertEngine(
-        [square()],
-        [rule(ais=("silent",))],
-        lambda contacts: {one.contact_id: ("silent",) for one in contacts},
-    )
-    (alert,) = _fired(engine, contact())
+    engine = _engine(rule(ais=("silent",)))
+    assert engine.asks_ais
+    assert _fired(engine, contact()) == []
+    (alert,) = _fired(engine, contact(), ais=("silent",))
     assert "AIS says: silent" in [one.text for one in alert.why]
 
 
