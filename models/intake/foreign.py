@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from models.decoders.candidates import grid
 from models.description import FORBIDDEN_LABELS, InputDescription, ModelDescription, require_consistent
@@ -98,6 +100,8 @@ def describe_foreign(data: bytes, origin: str, wishes: Wishes, *, file_name: str
         rules = {}
     if kind in ("rows", "yolox") and not rules:
         kind, rules = _of_rows(session, image, kind, origin)
+    if kind == "gfl" and not rules:
+        rules = _of_bins(session, image, len(labels), origin)
     tree: dict[str, Any] = {
         "name": wishes.name,
         "version": wishes.version,
@@ -181,13 +185,8 @@ def _of_rows(
 ) -> tuple[str, dict[str, Any]]:
     """YOLOX writes one row of 5 + classes for each cell, YOLOv5 three: which it is, the strides, and whether
     YOLOX's rows are in pixels already, is told by what the network makes of the golden image."""
-    try:
-        fit = make_fit(msgspec.convert(image, InputDescription))
-    except msgspec.ValidationError as error:
-        raise ModelError(f"{origin}: {error}") from error
-    outputs = session.run(fit.place(golden_image())[0])
+    outputs, size_px = _golden_run(session, image, origin)
     rows = outputs[0].reshape(-1, outputs[0].shape[-1])
-    size_px = int(image["width_px"]), int(image["height_px"])
     for strides in _GRIDS:
         cells = len(grid(size_px, strides)[1])
         if len(rows) == 3 * cells and kind == "rows":
@@ -203,6 +202,35 @@ def _of_rows(
     )
 
 
+def _of_bins(
+    session: ModelSession, image: Mapping[str, Any], class_count: int, origin: str
+) -> dict[str, Any]:
+    """Strides and bins of a GFL head by the sizes of what it writes; nothing where they fit no grid."""
+    outputs, size_px = _golden_run(session, image, origin)
+    sizes = [one.shape for one in outputs if one.ndim == 3]
+    scores = [shape[1] for shape in sizes if shape[2] == class_count]
+    sides = {shape[2] for shape in sizes if shape[2] != class_count} or {class_count}
+    for strides in _GRIDS:
+        cells = [len(grid(size_px, (stride,))[1]) for stride in strides]
+        if len(sizes) == 2 * len(strides) and len(sides) == 1 and scores[: len(cells)] == cells:
+            return {"strides": list(strides), "bins": sides.pop() // 4}
+        if len(sizes) == 1 and sizes[0][1] == sum(cells):
+            return {"strides": list(strides), "bins": (sizes[0][2] - class_count) // 4}
+    return {}
+
+
+def _golden_run(
+    session: ModelSession, image: Mapping[str, Any], origin: str
+) -> tuple[list[npt.NDArray[np.float32]], tuple[int, int]]:
+    """What the network makes of the golden image, and the width and height that it was shown."""
+    try:
+        fit = make_fit(msgspec.convert(image, InputDescription))
+    except msgspec.ValidationError as error:
+        raise ModelError(f"{origin}: {error}") from error
+    size_px = int(image["width_px"]), int(image["height_px"])
+    return session.run(fit.place(golden_image())[0]), size_px
+
+
 def _kind_by_shape(shapes: Sequence[tuple[int | None, ...]], class_count: int) -> str | None:
     """What only one kind of network writes, told by sizes; `None` where it is not plain."""
     first = shapes[0]
@@ -214,6 +242,13 @@ def _kind_by_shape(shapes: Sequence[tuple[int | None, ...]], class_count: int) -
         return "fastestdet"
     if len(first) != 3:
         return None
+    last = {shape[-1] for shape in shapes}
+    if (
+        len(shapes) in (6, 8)
+        and class_count in last
+        and all(side and side % 4 == 0 for side in last - {class_count})
+    ):
+        return "gfl"
     fits = {
         "yolov8": first[1] in (4 + class_count, 4 + class_count + 32) and first[2] not in (6, 7),
         "end_to_end": first[2] == 6 and first[1] != 4 + class_count,

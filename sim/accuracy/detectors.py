@@ -129,11 +129,8 @@ def _models(folder: Path, scratch: Path) -> Iterable[_Model]:
         made.mkdir()
         wish = replace(said, name=name, labels=labels, allow={"boat": "vessel"})
         data = read_model(path)
-        strides = "" if "nanodet" not in stem else "\n[gfl]\nstrides = [8, 16, 32]\n"
         text = describe_foreign(data, str(path), wish, file_name=path.name)
-        (made / "model.toml").write_text(
-            text.replace("\n[golden]", f"{strides}\n[golden]", 1), encoding="utf-8"
-        )
+        (made / "model.toml").write_text(text, encoding="utf-8")
         (made / path.name).write_bytes(data)
         yield _loaded(f"{name} (public)", str(made), 0.3)
 

@@ -277,6 +277,22 @@ def test_rows_of_yolox_and_of_yolov5_are_told_apart_by_their_number_and_reach(
         describe_foreign(exported((1, 50, 7)), "mine.onnx", wishes, file_name="m.onnx")
 
 
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("stem", "strides"),
+    [("nanodet_m_416_coco", "[8, 16, 32]"), ("picodet_s_416_coco", "[8, 16, 32, 64]")],
+)
+def test_heads_of_bins_are_told_by_what_they_write(real_data: Path, stem: str, strides: str) -> None:
+    path = real_data / "onnx" / f"{stem}.onnx"
+    wishes = Wishes(
+        name=stem, labels=[f"c{n}" for n in range(80)], allow={"c8": "vessel"}, normalise="imagenet"
+    )
+    text = describe_foreign(path.read_bytes(), str(path), wishes, file_name=path.name)
+    assert 'decode = "gfl"' in text
+    assert f"strides = {strides}" in text
+    assert "bins = 8" in text
+
+
 def test_notes_of_our_own_exporter_are_understood() -> None:
     notes = {
         "skywarden.decode": '{"kind": "yolov8", "nms_iou": 0.7}',
