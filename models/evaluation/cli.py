@@ -51,7 +51,7 @@ def evaluate(
     Boxes: average precision at overlaps of 0.5, 0.5 to 0.95 and 0.3, recall at one false alarm per image and
     with 25 boxes per image, by size; false alarms on images without objects; whether scores mean what they
     say; how far counts are off. Areas: overlap, boundary F1 at 3 px, average precision of single areas.
-    Numbers are COCO's (at most 100 boxes per image; counts are of all), from score 0.01 on. Exits with 3
+    Numbers are COCO's (at most 100 boxes per image; counts are of all), from score 0.001 on. Exits with 3
     when images could not be read.
 
     For example:

@@ -21,7 +21,7 @@ from models.evaluation.matching import Found
 from models.evaluation.pictures import read_image
 from skywarden.errors import InputError, ModelError
 
-LEAST_SCORE = 0.01
+LEAST_SCORE = 0.001
 """Evaluated from this score on, whatever the model's own threshold, so that curves have their ends."""
 
 Progress = Callable[[int, int, str], None]

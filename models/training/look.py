@@ -12,7 +12,7 @@ from models.training.judge import MOST_BOXES, MOST_CANDIDATES, Array, place, sup
 from models.training.network import anchor_points, boxes_of
 from models.training.sample import Image
 
-LEAST = 0.02
+LEAST = 0.002
 NMS_IOU = 0.6
 
 
