@@ -259,39 +259,29 @@ class AisWatch:
         `beside`, so they should lie near each other.
         """
         found: dict[str, Verdict] = {}
-        moments: dict[int, dict[str, Contact]] = {}
+        moments: dict[int, dict[str, tuple[Contact, Look]]] = {}
         for contact in contacts:
             look = look_of(contact)
-            said = self._without_look(contact)
-            if said is not None or look is None:
-                found[contact.contact_id] = said or _undecided(
-                    contact, "no_position", "the contact has no position"
-                )
+            if contact.label not in _MAYBE_VESSELS:
+                said = f"a {contact.label} is not looked for on AIS"
+                found[contact.contact_id] = _undecided(contact, "not_a_vessel", said)
+            elif look is None:
+                said = "the contact has no position"
+                found[contact.contact_id] = _undecided(contact, "no_position", said)
+            elif not self.config.source:
+                found[contact.contact_id] = _unheard(contact)
             else:
-                moments.setdefault(look.time_ns, {})[contact.contact_id] = contact
+                moments.setdefault(look.time_ns, {})[contact.contact_id] = contact, look
         others = {one.contact_id: one for one in (*beside, *contacts)}
         for time_ns, asked in moments.items():
             found |= self._at(time_ns, asked, others)
         return found
 
-    def _without_look(self, contact: Contact) -> Verdict | None:
-        """The word on what AIS need not be asked about."""
-        if contact.label not in _MAYBE_VESSELS:
-            return _undecided(contact, "not_a_vessel", f"a {contact.label} is not looked for on AIS")
-        if contact.position is not None and not self.config.source:
-            return replace(
-                _undecided(contact, "no_receiver", "this station has no source of AIS"),
-                word="unheard",
-                unheard=1.0,
-                undecided=0.0,
-            )
-        return None
-
     def _at(
-        self, time_ns: int, asked: Mapping[str, Contact], others: Mapping[str, Contact]
+        self, time_ns: int, asked: Mapping[str, tuple[Contact, Look]], others: Mapping[str, Contact]
     ) -> dict[str, Verdict]:
         """The verdicts on contacts looked at at one instant."""
-        looks = [look for one in asked.values() if (look := look_of(one)) is not None]
+        looks = [look for _, look in asked.values()]
         for name, other in others.items():
             moved = look_of(other, time_ns) if name not in asked else None
             if other.label in _MAYBE_VESSELS and moved is not None:
@@ -303,7 +293,7 @@ class AisWatch:
             with self._lock:
                 judged = self._judged(self._book, self._hearing, looks, now_ns, len(asked))
         return {
-            one.contact_id: _of_anything(one) if asked[one.contact_id].label in GENERIC_LABELS else one
+            one.contact_id: _of_anything(one) if asked[one.contact_id][0].label in GENERIC_LABELS else one
             for one in judged
         }
 
@@ -367,6 +357,12 @@ class AisWatch:
             _log.warning("old AIS reports stay", reason=str(error))
         with self._lock:
             self._book.forget_before(now_ns - 24 * _HOUR_NS)
+
+
+def _unheard(contact: Contact) -> Verdict:
+    """Of a station that hears nobody."""
+    said = _undecided(contact, "no_receiver", "this station has no source of AIS")
+    return replace(said, word="unheard", unheard=1.0, undecided=0.0)
 
 
 def may_be_vessel(contact: Contact) -> bool:

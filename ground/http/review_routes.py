@@ -286,6 +286,19 @@ def add_review_routes(app: FastAPI, desk: ReviewDesk, store: StoreReader, clock:
     _add_patterns(app, desk, answers, clock)
 
 
+def _decide(desk: ReviewDesk, subject: Subject, given: DecisionAsk, account: str, clock: Clock) -> None:
+    """What a person decided about a contact or a plot."""
+    desk.decide(
+        subject,
+        given.decision,
+        account=account,
+        version=given.version,
+        utc_ns=clock.utc_ns(),
+        text=given.text,
+        seen_tracks=given.seen_track_ids,
+    )
+
+
 def _add_contact_review(app: FastAPI, desk: ReviewDesk, answers: _Answers, clock: Clock) -> None:
     path = "/api/v1/contacts/{contact_id}/review"
     said: dict[str, Any] = {"response_model": ReviewView, "responses": {**_REFUSED}, "tags": ["review"]}
@@ -301,15 +314,7 @@ def _add_contact_review(app: FastAPI, desk: ReviewDesk, answers: _Answers, clock
     def decide(request: Request, contact_id: str, given: DecisionAsk) -> ReviewView:
         """Confirm, reject, or ask for more."""
         stored = answers.contact(contact_id)
-        desk.decide(
-            stored,
-            given.decision,
-            account=_account(request),
-            version=given.version,
-            utc_ns=clock.utc_ns(),
-            text=given.text,
-            seen_tracks=given.seen_track_ids,
-        )
+        _decide(desk, stored, given, _account(request), clock)
         return answers.review(stored)
 
     @app.post(f"{path}/comments", **said)
@@ -352,15 +357,7 @@ def _add_plot_review(app: FastAPI, desk: ReviewDesk, answers: _Answers, clock: C
     def decide_plot(request: Request, plot_id: str, given: DecisionAsk) -> ReviewView:
         """Confirm a plot, reject it, or ask for more; of a plot in a contact this is about the contact."""
         plot, subject = answers.plot(plot_id)
-        desk.decide(
-            subject,
-            given.decision,
-            account=_account(request),
-            version=given.version,
-            utc_ns=clock.utc_ns(),
-            text=given.text,
-            seen_tracks=given.seen_track_ids,
-        )
+        _decide(desk, subject, given, _account(request), clock)
         return answers.review(subject, plot)
 
     @app.post(f"{path}/comments", **said)
