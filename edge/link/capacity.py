@@ -33,17 +33,20 @@ class _Answer:
 
 @dataclass(slots=True)
 class Capacity:
-    """Handed the size of each answered batch, its delay, and monotonic seconds."""
+    """Handed the size of each answered batch, its delay, and monotonic seconds.
+
+    Kept is only what can still matter: of the answers those that no later one beats in size and delay both,
+    of the proofs those that no later one exceeds. Hundreds of links in one process cost little so.
+    """
 
     _answers: deque[_Answer] = field(default_factory=lambda: deque(maxlen=_MAX_ANSWERS))
+    _latest: deque[float] = field(default_factory=lambda: deque(maxlen=_MIN_ANSWERS))
     _proofs: deque[tuple[float, float]] = field(default_factory=deque)
     _is_late: bool = False
 
     def answered(self, size: int, delay_s: float, now_s: float) -> None:
         """A batch of `size` bytes was answered after `delay_s`."""
-        while self._answers and now_s - self._answers[0].at_s > _FLOOR_S:
-            self._answers.popleft()
-        self._answers.append(_Answer(now_s, size, delay_s))
+        self._keep(_Answer(now_s, size, delay_s))
         known = self.bytes_per_s(now_s)
         expected_s = min(one.delay_s for one in self._answers) + (size / known if known else 0.0)
         self._is_late = known > 0.0 and delay_s > expected_s + LATE_S
@@ -52,15 +55,18 @@ class Capacity:
         smaller = [one for one in self._answers if one.size <= size - _MIN_MORE_BYTES]
         if smaller:
             least = min(smaller, key=lambda one: one.delay_s)
-            self._proofs.append((now_s, (size - least.size) / max(PROOF_S, delay_s - least.delay_s)))
+            rate = (size - least.size) / max(PROOF_S, delay_s - least.delay_s)
+            while self._proofs and self._proofs[-1][1] <= rate:
+                self._proofs.pop()
+            self._proofs.append((now_s, rate))
 
     def bytes_per_s(self, now_s: float) -> float:
         """The best rate that was proved lately; 0 while little is known."""
         while self._proofs and now_s - self._proofs[0][0] > _KEPT_S:
             self._proofs.popleft()
-        if len(self._answers) < _MIN_ANSWERS:
+        if len(self._latest) < _MIN_ANSWERS or not self._proofs:
             return 0.0
-        return max((rate for _, rate in self._proofs), default=0.0)
+        return self._proofs[0][1]
 
     @property
     def is_prompt(self) -> bool:
@@ -70,5 +76,18 @@ class Capacity:
     def forget(self) -> None:
         """The link was silent: whatever it could carry before proves nothing."""
         self._answers.clear()
+        self._latest.clear()
         self._proofs.clear()
         self._is_late = False
+
+    def _keep(self, answer: _Answer) -> None:
+        while self._latest and answer.at_s - self._latest[0] > _FLOOR_S:
+            self._latest.popleft()
+        kept = [one for one in self._answers if not _is_beaten(one, answer)]
+        self._answers = deque([*kept, answer], maxlen=_MAX_ANSWERS)
+        self._latest.append(answer.at_s)
+
+
+def _is_beaten(one: _Answer, by: _Answer) -> bool:
+    is_old = by.at_s - one.at_s > _FLOOR_S
+    return is_old or (one.size >= by.size and one.delay_s >= by.delay_s)

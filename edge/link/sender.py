@@ -43,6 +43,8 @@ _SILENT_HEARTBEAT_MAX_S = 2.0
 _TARGET_DELAY_S = 1.0
 _FRESH_S = 10.0
 _CLOCK_S = 10.0
+_GATHER_SHARE = 1.0 / 3.0
+_LONGEST_GATHER_S = 0.5
 _LOOK = "look"
 _MAX_LOOKS = 16
 _PROBE_S = 10.0
@@ -210,7 +212,8 @@ class LinkCore:
     record larger than a batch travels in pieces, and after a break only what is missing of it goes again.
     With an evidence `key` each batch that carries anything of the outbox is signed. Nothing of the outbox is
     sent before the ground has said what it holds of it: a copy from the past must not send numbers again.
-    While a reply is out, less than half a batch without an alert is gathered for `config.gather_s`.
+    While a reply is out, less than half a batch without an alert is gathered for `config.gather_s`, or for a
+    third of what answers take where that is longer.
     Looks are the lowest class: one goes alone, when nothing else waits, little is under way, the station
     wants them, and it takes at most `LOOK_LINK_S` of what the link was seen to carry; twice that on trial.
     """
@@ -331,7 +334,7 @@ class LinkCore:
         if self._pace.cap and self._pace.tokens <= 0.0:
             return min(0.05, max(0.001, -self._pace.tokens / self._pace.cap))
         if self._gather_from_s is not None:
-            return min(0.05, max(0.001, self._gather_from_s + self.config.gather_s - now_s))
+            return min(0.05, max(0.001, self._gather_from_s + self._gather_s() - now_s))
         return 0.05
 
     def state(self, now_s: float) -> LinkState:
@@ -408,11 +411,13 @@ class LinkCore:
 
     def _take_look(self, in_flight: int, now_s: float) -> _Contents:
         """A look, when the link has nothing better to do and nobody will have to wait behind it for long."""
+        if not self._looks or not self._takes_looks or self._pace.losses:
+            return _Contents()
         rate = self._look_rate(now_s)
         is_waiting = any(retry.due_s > now_s for retry in self._retries.values())
-        is_busy = is_waiting or self._pace.losses or any(one.is_look for one in self._flights.values())
+        is_busy = is_waiting or any(one.is_look for one in self._flights.values())
         is_quiet = in_flight <= rate * _QUIET_SHARE_S and self._capacity.is_prompt
-        if not self._looks or not self._takes_looks or is_busy or not is_quiet:
+        if is_busy or not is_quiet:
             return _Contents()
         sensor_id = next(iter(self._looks))
         size = len(self._looks[sensor_id])
@@ -448,10 +453,16 @@ class LinkCore:
             return False
         if self._gather_from_s is None:
             self._gather_from_s = now_s
-        if now_s - self._gather_from_s < self.config.gather_s:
+        if now_s - self._gather_from_s < self._gather_s():
             return True
         self._gather_from_s = None
         return False
+
+    def _gather_s(self) -> float:
+        """How long to gather: longer where answers take long, as a far link or a station with too much to do
+        gains most from fewer batches."""
+        patient_s = _GATHER_SHARE * (self._pace.delay_s or 0.0)
+        return max(self.config.gather_s, min(_LONGEST_GATHER_S, patient_s)) if self.config.gather_s else 0.0
 
     def _pack(self, chosen: list[PendingRecord], limit: int) -> _Contents:
         if chosen and len(chosen[0].body) > max(limit, _WHOLE_BYTES):

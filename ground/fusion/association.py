@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ground.config import ContactsConfig
-from ground.fusion.estimate import NS_PER_S, Estimate, difference, mahalanobis
+from ground.fusion.estimate import NS_PER_S, Estimate, difference, mahalanobis, offset_m
 from ground.fusion.labels import labels_agree
 from ground.fusion.plane import metres_per_degree, wrapped_deg
-from ground.fusion.track import FusionTrack
+from ground.fusion.track import SLOT_NS, FusionTrack
 
 _ALIGNED_NS = 10 * NS_PER_S
 _BRIEF_NS = 8 * NS_PER_S
@@ -60,7 +60,7 @@ def compared(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> Verd
         return APART if gap_s == 0.0 else NOTHING
     gate = gate_of(config)
     costs = []
-    for at_ns in _instants(one, two, begins, ends, are_static=are_static):
+    for at_ns in _instants(one, two, begins, ends, config, are_static=are_static):
         found = _compared_at(one, two, at_ns, config, are_static=are_static)
         if found is None:
             return NOTHING
@@ -112,13 +112,19 @@ def grouped(
 
 
 def _instants(
-    one: FusionTrack, two: FusionTrack, begins: int, ends: int, *, are_static: bool
+    one: FusionTrack, two: FusionTrack, begins: int, ends: int, config: ContactsConfig, *, are_static: bool
 ) -> tuple[int, ...]:
-    """When to compare; of full ten seconds where it can be, so that the answers can be remembered."""
+    """When to compare; of full ten seconds where it can be, so that the answers can be remembered.
+
+    In the middle of a pause both are carried from looks within a window; where these tell of that middle, a
+    little off it is another answer.
+    """
     if are_static:
         return (0,)
     if begins > ends:
-        return ((begins + ends) // 2,)
+        is_long = begins - ends > config.window_s * NS_PER_S
+        step = _ALIGNED_NS if is_long else SLOT_NS
+        return ((begins + ends + step) // (2 * step) * step,)
     begins = max(begins, one.first_look_ns, two.first_look_ns)
     if ends - begins < _BRIEF_NS:
         return (ends,)
@@ -150,9 +156,9 @@ def _distance_and_cost(
     """Squared distance of two estimates of one instant and its cost; `None` when they are too vague."""
     if max(first.sigma_m, second.sigma_m) > config.max_sigma_m:
         return None
-    offset, covariance = difference(first, second, config)
-    if math.hypot(float(offset[0]), float(offset[1])) > config.max_distance_m:
+    if math.hypot(*offset_m(first, second)) > config.max_distance_m:
         return math.inf, math.inf
+    offset, covariance = difference(first, second, config)
     squared = mahalanobis(offset, covariance[:2, :2])
     if not are_static:
         rates = covariance[2:, 2:] + np.eye(2) * _SPEED_FLOOR_MPS**2

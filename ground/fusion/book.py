@@ -8,7 +8,7 @@ A contact is a group of tracks (`ground.fusion.association`), placed by one fit 
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ground.config import ContactsConfig
 from ground.fusion import association
@@ -17,23 +17,37 @@ from ground.fusion.estimate import NS_PER_S
 from ground.fusion.index import TrackTable
 from ground.fusion.place import placed
 from ground.fusion.rulings import Rulings
+from ground.fusion.shelf import Recall, TrackShelf
 from ground.fusion.track import FusionTrack
 from skywarden.messages import GENERIC_LABELS, Sighting
 
+_LINGER_S = 30.0
+"""A track may be continued after `max_gap_s`; it is kept at hand for so long more."""
+
 
 class ContactBook:
-    """Contacts of the tracks fed so far; see the module for how. Not safe from several threads."""
+    """Contacts of the tracks fed so far; see the module for how. Not safe from several threads.
 
-    def __init__(self, config: ContactsConfig, rulings: Rulings | None = None) -> None:
+    `give_way` is called between two steps of long work and may take its time: others may be in a hurry.
+    """
+
+    def __init__(
+        self,
+        config: ContactsConfig,
+        rulings: Rulings | None = None,
+        *,
+        give_way: Callable[[], None] = lambda: None,
+    ) -> None:
         self._config = config
         self._rulings = rulings or Rulings()
-        self._tracks: dict[str, FusionTrack] = {}
+        self._tracks = TrackShelf()
         self._table = TrackTable(config)
         self._edges: dict[str, dict[str, float]] = {}
         self._group_of: dict[str, tuple[str, ...]] = {}
         self._contact_of: dict[str, str] = {}
         self._dirty: set[str] = set()
         self._compared: dict[tuple[str, str], association.Verdict] = {}
+        self._give_way = give_way
 
     def knows(self, track_id: str) -> bool:
         """Whether the sightings of this track have been fed."""
@@ -41,11 +55,8 @@ class ContactBook:
 
     def add(self, sighting: Sighting) -> None:
         """Take in one sighting; one that was fed before changes nothing."""
-        track = self._tracks.get(sighting.track_id)
-        if track is None:
-            track = self._tracks[sighting.track_id] = FusionTrack.begun(sighting)
-        if track.add(sighting):
-            self._dirty.add(track.track_id)
+        if self._tracks.take(sighting):
+            self._dirty.add(sighting.track_id)
 
     def rule(self, rulings: Rulings) -> None:
         """Follow these words of people from the next `settle` on, instead of those of before."""
@@ -56,10 +67,12 @@ class ContactBook:
 
     def settle(self) -> ContactChanges:
         """The contacts that the sightings added since the last call make or change, by id."""
+        self._dirty |= self._tracks.news()
         if not self._dirty:
             return ContactChanges(changed=(), removed=())
         dirty, self._dirty = self._dirty, set()
         self._compared.clear()
+        dirty = {track_id for track_id in dirty if self._is_here(track_id)}
         touched = set(dirty)
         for track_id in dirty:
             self._table.note(self._tracks[track_id])
@@ -81,6 +94,14 @@ class ContactBook:
             changed=tuple(contacts), removed=tuple(sorted(gone)), events=tuple(self._events(before))
         )
 
+    def rest(self, now_s: float, recall: Recall) -> int:
+        """Put tracks aside that nothing has come for lately, to bound memory; the number of them.
+
+        Nothing else changes: `recall` is asked for their sightings when they matter again. `now_s` are
+        monotonic seconds, the same clock at each call.
+        """
+        return self._tracks.rest(now_s, self._config.max_gap_s + _LINGER_S, recall, but=self._dirty)
+
     def forget_before(self, time_ns: int) -> int:
         """Drop contacts that ended before `time_ns` to bound memory; as told they stay as they are.
 
@@ -93,17 +114,27 @@ class ContactBook:
             if all(self._is_over(one, time_ns) for one in self._group_of.get(track_id, (track_id,)))
         ]
         for track_id in old:
-            self._table.forget(track_id)
-            del self._tracks[track_id]
-            self._dirty.discard(track_id)
-            self._drop_edges(track_id)
-            self._contact_of.pop(track_id, None)
-            self._group_of.pop(track_id, None)
+            self._forget(track_id)
         return len(old)
 
+    def _forget(self, track_id: str) -> None:
+        self._table.forget(track_id)
+        self._tracks.forget(track_id)
+        self._dirty.discard(track_id)
+        self._drop_edges(track_id)
+        self._contact_of.pop(track_id, None)
+        self._group_of.pop(track_id, None)
+
+    def _is_here(self, track_id: str) -> bool:
+        """Whether a track can be looked at; one that rested and of which nothing is left is forgotten."""
+        if self._tracks.wake(track_id):
+            return True
+        self._forget(track_id)
+        return False
+
     def _is_over(self, track_id: str, time_ns: int) -> bool:
-        track = self._tracks.get(track_id)
-        return track is None or (track.last_ns < time_ns and not track.is_static)
+        ended = self._tracks.ended(track_id)
+        return ended is None or (ended.last_ns < time_ns and not ended.is_static)
 
     def _closure(self, start: Iterable[str]) -> set[str]:
         """`start` with all that hangs on it by edges or by the groups of before."""
@@ -111,7 +142,7 @@ class ContactBook:
         open_ends = list(start)
         while open_ends:
             track_id = open_ends.pop()
-            if track_id in found or track_id not in self._tracks:
+            if track_id in found or track_id not in self._tracks or not self._is_here(track_id):
                 continue
             found.add(track_id)
             open_ends.extend(self._edges.get(track_id, {}))
@@ -120,11 +151,14 @@ class ContactBook:
         return found
 
     def _renew_edges(self, track_id: str) -> None:
+        self._give_way()
         self._drop_edges(track_id)
         track = self._tracks[track_id]
         if not track.is_placed:
             return
         for other_id in self._table.near(track):
+            if not self._is_here(other_id):
+                continue
             cost = self._verdict(track_id, other_id).cost
             if cost is not None:
                 self._edges.setdefault(track_id, {})[other_id] = cost
@@ -135,6 +169,7 @@ class ContactBook:
         pair = (one, two) if one < two else (two, one)
         found = self._compared.get(pair)
         if found is None:
+            self._give_way()
             tracks = self._tracks[pair[0]], self._tracks[pair[1]]
             found = self._compared[pair] = association.compared(*tracks, self._config)
         return found
@@ -202,6 +237,7 @@ class ContactBook:
         )
 
     def _contact(self, group: tuple[str, ...]) -> Contact:
+        self._give_way()
         tracks = [self._tracks[track_id] for track_id in group]
         scores: Counter[str] = Counter()
         for track in tracks:

@@ -1,5 +1,6 @@
 """What fusion tells: contacts, what changed, and how contacts became one another; and the seam behind it."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -72,6 +73,11 @@ class ContactNode(Protocol):
 
     def settle(self) -> ContactChanges:
         """Work out what the sightings added since the last call change."""
+        ...
+
+    def rest(self, now_s: float, recall: Callable[[str], Iterable[Sighting]]) -> int:
+        """Put aside what nothing has come for lately (monotonic seconds); `recall` gives the sightings of a
+        track again when it matters. The number of tracks put aside; no contact changes."""
         ...
 
     def forget_before(self, time_ns: int) -> int:

@@ -117,12 +117,17 @@ def _without_wild(
     )[0]
 
 
+def offset_m(one: Estimate, two: Estimate) -> tuple[float, float]:
+    """From the place of `one` to that of `two`, metres east and north."""
+    east, north = one.plane.east_north_m(*two.plane.geodetic(float(two.state[0]), float(two.state[1])))
+    return east - float(one.state[0]), north - float(one.state[1])
+
+
 def difference(one: Estimate, two: Estimate, config: ContactsConfig) -> tuple[FloatArray, FloatArray]:
     """The state of `two` less that of `one` (4,), and its covariance (4, 4): what both share counts for
     neither. The two are of different looks."""
     offset = two.state - one.state
-    east, north = one.plane.east_north_m(*two.plane.geodetic(float(two.state[0]), float(two.state[1])))
-    offset[0], offset[1] = east - one.state[0], north - one.state[1]
+    offset[0], offset[1] = offset_m(one, two)
     between = np.outer(one.common, two.common)
     apart_s = (two.at_ns - one.at_ns) / NS_PER_S
     for source, mine in one.shared.items():

@@ -13,6 +13,7 @@ from typing import Any
 from ground.fusion.book import ContactBook
 from ground.fusion.contact import ContactChanges, ContactEvent
 from ground.fusion.rulings import Ruling, Rulings
+from ground.fusion.shelf import Recall
 from ground.store.database import open_database
 from ground.store.schema import as_store_errors
 from skywarden.clock import Clock
@@ -192,6 +193,10 @@ class RecordedBook:
         changes = self._book.settle()
         self._history.note(changes.events, self._clock.utc_ns())
         return changes
+
+    def rest(self, now_s: float, recall: Recall) -> int:
+        """See `ContactNode`."""
+        return self._book.rest(now_s, recall)
 
     def forget_before(self, time_ns: int) -> int:
         """See `ContactNode`."""

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import is_
 from typing import NamedTuple
 
 from ground.config import ContactsConfig
@@ -57,7 +58,7 @@ class FusionTrack:
     """West, south, east, north; west is not wrapped, so that a box may cross 180 degrees."""
     _slots: dict[int, Look] = field(default_factory=dict)
     _order: list[int] = field(default_factory=list)
-    _estimates: dict[int, Estimate | None] = field(default_factory=dict)
+    _estimates: dict[int, tuple[list[Look], Estimate]] = field(default_factory=dict)
 
     @property
     def is_placed(self) -> bool:
@@ -128,26 +129,14 @@ class FusionTrack:
         return min(looks, key=lambda look: (abs(look.time_ns - at_ns), look.time_ns))
 
     def estimate_at(self, at_ns: int, config: ContactsConfig) -> Estimate | None:
-        """The state at an instant for comparing tracks; `None` without a place. Remembered until a look
-        comes that changes it."""
-        if at_ns not in self._estimates:
-            if len(self._estimates) >= _MAX_ESTIMATES:
-                self._estimates.clear()
-            looks = self.looks_near(at_ns, config)
-            self._estimates[at_ns] = (
-                estimate(thinned(looks, PAIR_LOOKS), at_ns, config, is_static=self.is_static)
-                if looks
-                else None
-            )
-        return self._estimates[at_ns]
+        """The state at an instant for comparing tracks; `None` without a place. Remembered until another look
+        tells of that instant."""
+        return self._remembered(at_ns, at_ns, self.looks_near(at_ns, config), config)
 
     def standing_estimate(self, config: ContactsConfig) -> Estimate | None:
         """Where it is if it never moved, from all its looks; `None` without a place. Remembered as
         `estimate_at` does."""
-        if _STANDING not in self._estimates:
-            looks = thinned(self.looks(), PAIR_LOOKS)
-            self._estimates[_STANDING] = estimate(looks, 0, config, is_static=True) if looks else None
-        return self._estimates[_STANDING]
+        return self._remembered(_STANDING, 0, self.looks(), config)
 
     def looks_near(self, at_ns: int, config: ContactsConfig) -> list[Look]:
         """The looks that tell where it was at `at_ns`; at least one when there is any."""
@@ -159,6 +148,19 @@ class FusionTrack:
             return near
         closest_ns = self.nearest(at_ns).time_ns
         return self.looks(closest_ns - half_ns, closest_ns + half_ns)
+
+    def _remembered(self, key: int, at_ns: int, looks: list[Look], config: ContactsConfig) -> Estimate | None:
+        if not looks:
+            return None
+        looks = thinned(looks, PAIR_LOOKS)
+        known = self._estimates.get(key)
+        if known is not None and len(known[0]) == len(looks) and all(map(is_, known[0], looks)):
+            return known[1]
+        if len(self._estimates) >= _MAX_ESTIMATES:
+            self._estimates.clear()
+        made = estimate(looks, at_ns, config, is_static=self.is_static or key == _STANDING)
+        self._estimates[key] = looks, made
+        return made
 
     def _name(self) -> None:
         self.label = min(self.scores, key=lambda name: (name in GENERIC_LABELS, -self.scores[name], name))
@@ -185,7 +187,6 @@ class FusionTrack:
         elif before.worth <= look.worth:
             return
         self._slots[slot] = look
-        self._estimates.clear()
         if len(self._order) > MAX_SLOTS:
             del self._slots[self._order.pop(0)]
 

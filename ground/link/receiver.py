@@ -19,6 +19,7 @@ from ground.link.datagram_port import DatagramMessage, DatagramPort, DatagramRou
 from ground.link.door import Door
 from ground.link.intake import EvidencePolicy, Intake, Parcel, ReceiverCounts
 from ground.picture.live import LivePicture
+from ground.picture.precedence import Precedence
 from ground.picture.settler import Settler
 from ground.store.arrivals import Arrival
 from ground.store.seam import Store
@@ -50,8 +51,8 @@ class Receiver:
     """Thread `ground.link.receiver` with the ROUTER socket; it is the only writer of the store.
 
     `policy` says what becomes of records that no enrolled evidence key signed; `datagrams` is the second way
-    in (stopped by its owner). Raises `LinkError` from `bind`
-    when the address is in use.
+    in (stopped by its owner). It goes first by `precedence`. Raises `LinkError` from `bind` when the address
+    is in use.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class Receiver:
         *,
         datagrams: DatagramPort | None = None,
         mark: Mark = REAL,
+        precedence: Precedence | None = None,
     ) -> None:
+        self._precedence = precedence or Precedence()
         self._socket = _router(context, server_key)
         self._datagrams = datagrams
         self._poller = zmq.Poller()
@@ -182,8 +185,9 @@ class Receiver:
 
     def _turn(self) -> None:
         if self._poller.poll(_POLL_MS):
-            parcels: list[tuple[Route, Parcel]] = [*self._drain(), *self._drain_datagrams()]
-            self._take_in(parcels)
+            with self._precedence.first():
+                parcels: list[tuple[Route, Parcel]] = [*self._drain(), *self._drain_datagrams()]
+                self._take_in(parcels)
         self._cut_revoked()
         self._take_thin_in()
         self._send_taskings()

@@ -16,7 +16,7 @@ from skywarden.errors import StoreError
 _log = structlog.get_logger("ground.picture.settler")
 
 _SETTLE_S = 0.25
-_REST = 5.0  # so contacts take at most a sixth of a processor, however many there are
+_REST = 2.0  # so contacts take at most a third of a processor, however many there are
 _WAIT_S = 0.5
 _STOP_S = 3.0
 _SWITCH_S = 0.001  # who takes records in gets the interpreter back so soon, instead of after 5 ms

@@ -11,6 +11,7 @@ from ground.fusion.history import ContactHistory, RecordedBook
 from ground.fusion.rulings import Ruling
 from ground.link.authenticator import AllowList
 from ground.picture.live import LivePicture
+from ground.picture.precedence import Precedence
 from ground.station.parts import Parts
 from ground.station.places import authorized_dir, server_key_path, store_path
 from ground.store.sqlite import SqliteStore
@@ -33,12 +34,14 @@ class Foundation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """What the station knows: `store` on disk, `picture` of this moment, `book` of contacts."""
+    """What the station knows: `store` on disk, `picture` of this moment, `book` of contacts; and who of those
+    that fill them goes first."""
 
     store: SqliteStore
     picture: LivePicture
     book: RecordedBook
     history: ContactHistory
+    precedence: Precedence
 
     def rule(self, ruling: Ruling) -> None:
         """Keep a person's word on tracks, and have contacts and picture follow it at once."""
@@ -69,16 +72,18 @@ def open_memory(base: Foundation) -> Memory:
     config, parts = base.config, base.parts
     history = ContactHistory(base.state_dir / "contacts.sqlite")
     parts.add("contact history", history.close)
-    book = RecordedBook(ContactBook(config.contacts), history, base.clock)
+    precedence = Precedence()
+    book = RecordedBook(ContactBook(config.contacts, give_way=precedence.give_way), history, base.clock)
     store = SqliteStore(
         store_path(base.state_dir),
         book,
         horizon_s=config.contacts.horizon_s,
         is_exercise=base.mark.is_exercise,
+        give_way=precedence.give_way,
     )
     parts.add("store", store.close)
     picture = LivePicture(first_revision=base.clock.utc_ns() // 1_000)
     picture.is_exercise = base.mark.is_exercise
     store.settle(picture.next_revision())
     picture.restore(store.platforms(), store.health())
-    return Memory(store=store, picture=picture, book=book, history=history)
+    return Memory(store=store, picture=picture, book=book, history=history, precedence=precedence)

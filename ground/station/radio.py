@@ -56,6 +56,7 @@ def start_radio(base: Foundation, memory: Memory) -> Radio:
         policy,
         datagrams=datagrams,
         mark=base.mark,
+        precedence=memory.precedence,
     )
     parts.add("receiver", receiver.stop)
     _prove_door(context, receiver, base.server_key, authenticator)

@@ -22,6 +22,10 @@ from skywarden.wire import encode
 
 _CONTACTS_A_COMMIT = 100
 _YIELD_S = 0.001
+_OF_TRACKS = (
+    f"SELECT {LEAF_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
+    "JOIN streams st USING(stream_key) WHERE s.track_id"
+)
 
 Connection = Callable[[], AbstractContextManager[Any]]
 """Gives a connection for a block: one to read, or a transaction on the one that writes."""
@@ -43,6 +47,7 @@ class ContactSettler:
         reading: Connection,
         writing: Connection,
         end_key: Callable[[], int],
+        give_way: Callable[[], None],
     ) -> None:
         self._contacts = contacts
         self._horizon_ns = int(horizon_s * 1e9)
@@ -50,6 +55,7 @@ class ContactSettler:
         self._reading = reading
         self._writing = writing
         self._end_key = end_key
+        self._give_way = give_way
         self._lock = threading.Lock()
         self._settling = threading.RLock()
         self._newest_ns = 0
@@ -71,6 +77,7 @@ class ContactSettler:
     def settle(self, revision: int) -> Settled:
         """See `Store`."""
         with self._settling:
+            self._contacts.rest(time.monotonic(), self._recalled)
             self._feed_contacts()
             changes = self._contacts.settle()
             for contact_id in changes.removed:
@@ -82,6 +89,7 @@ class ContactSettler:
             stored: list[StoredContact] = []
             owed = list(self._owed.values())
             for start in range(0, len(owed), _CONTACTS_A_COMMIT):
+                self._give_way()
                 stored += self._put_contacts(owed[start : start + _CONTACTS_A_COMMIT], revision)
                 time.sleep(_YIELD_S)  # who takes records in waits for the lock
             self._owed_removals -= self._owed.keys()
@@ -98,8 +106,7 @@ class ContactSettler:
         self._newest_ns = db.execute("SELECT coalesce(max(time_ns), 0) FROM sighting_rows").get
         for sighting in _sightings_in(
             db.execute(
-                f"SELECT {LEAF_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
-                "JOIN streams st USING(stream_key) WHERE s.track_id IN ("
+                f"{_OF_TRACKS} IN ("
                 "SELECT track_id FROM sightings WHERE time_ns >= ?1 "
                 "UNION SELECT track_id FROM sightings "
                 "WHERE track_id NOT IN (SELECT track_id FROM contact_tracks) "
@@ -126,6 +133,11 @@ class ContactSettler:
                 )
                 for contact in contacts
             ]
+
+    def _recalled(self, track_id: str) -> list[Sighting]:
+        """All sightings of a track."""
+        with self._reading() as db:
+            return list(_sightings_in(db.execute(f"{_OF_TRACKS} = ?", (track_id,))))
 
     def _feed_contacts(self) -> None:
         """Give the contacts everything that was committed since the last time."""
@@ -159,10 +171,10 @@ class ContactSettler:
 
     def _feed(self, db: Any, sighting: Sighting) -> None:
         """Hand a sighting to the contacts, with all of its contact when that was not in memory."""
+        self._give_way()
         if not self._contacts.knows(sighting.track_id):
             rows = db.execute(
-                f"SELECT {LEAF_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
-                "JOIN streams st USING(stream_key) WHERE s.track_id IN (SELECT ?1 UNION "
+                f"{_OF_TRACKS} IN (SELECT ?1 UNION "
                 "SELECT t.track_id FROM contact_tracks t JOIN contact_tracks a USING(contact_id) "
                 "WHERE a.track_id = ?1)",
                 (sighting.track_id,),

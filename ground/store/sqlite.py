@@ -9,7 +9,7 @@ records never wait for them.
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class SqliteStore(SqliteReader):
     `warnings` say in words what was found damaged on opening.
     `contacts` is fed every sighting at the next `settle` (beyond `max_unfed` they are read back for it) and,
     on opening, those of the last `horizon_s`. `vfs` names another SQLite VFS (for tests of power loss).
+    `give_way` is called between two steps of settling, which leaves the disk to others then.
     A store that is made is an exercise's or not for ever (`is_exercise`); the other kind is refused.
     Raises `StoreError` when another process has the store, or its file is damaged, newer, or another
     program's.
@@ -52,8 +53,9 @@ class SqliteStore(SqliteReader):
         *,
         horizon_s: float = 86_400.0,
         vfs: str | None = None,
-        max_unfed: int = 20_000,
+        max_unfed: int = 40_000,
         is_exercise: bool = False,
+        give_way: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(path, vfs=vfs)
         self._lock = threading.RLock()
@@ -66,6 +68,7 @@ class SqliteStore(SqliteReader):
             reading=self._reader,
             writing=self._writing,
             end_key=lambda: self._records.end_key,
+            give_way=give_way,
         )
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         taken = f"{path}: another ground station uses this store"

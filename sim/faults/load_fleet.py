@@ -41,6 +41,9 @@ STILL_SHARE = 0.01
 _STILL_BYTES = 20_000
 _TRACKS = 10
 _TRACK_LIFE_FRAMES = 300
+_SHARED_DEG = 2e-5
+_OWN_DEG = 8e-6
+"""Errors of places: a platform's looks share most of theirs, as in every recorded flight."""
 _TURN_MS = 4
 _PATIENCE_S = 60.0
 _MAX_DELAY_MS = 60_000
@@ -198,9 +201,12 @@ class Platform:
     socket: "zmq.Socket[bytes]"
     rng: random.Random
     due_s: float = 0.0
+    send_s: float = 0.0
     frame: int = 0
     sightings: int = 0
     owed: float = 0.0
+    bias: tuple[float, float] = (0.0, 0.0)
+    """What all its places are off by, degrees east and north: heading, boresight, GNSS."""
 
     def see(self, now_s: float, per_frame: float) -> None:
         """One frame: so many things on average."""
@@ -210,6 +216,7 @@ class Platform:
             self.owed -= 1.0
             self.sightings += 1
             self.outbox.append("sighting", encode(self._sighting()), now_s)
+            self.send_s = now_s
 
     def picture(self, now_s: float) -> None:
         """A still of what was seen last."""
@@ -220,12 +227,16 @@ class Platform:
             f"{sighting_id}.{self.frame}", sighting_id, self.outbox.platform_id, time.time_ns(), data
         )
         self.outbox.append("chip", encode(chip), now_s)
+        self.send_s = now_s
 
     def _sighting(self) -> Sighting:
         """One of ten things below, each of them in view for a minute."""
         platform_id, thing = self.outbox.platform_id, self.sightings % _TRACKS
         track = f"{platform_id}.t{thing + _TRACKS * (self.frame // _TRACK_LIFE_FRAMES)}"
-        east, north = self.rng.gauss(0.0, 3e-5), self.rng.gauss(0.0, 3e-5)
+        east = self.bias[0] + self.rng.gauss(0.0, _OWN_DEG)
+        north = self.bias[1] + self.rng.gauss(0.0, _OWN_DEG)
+        latitude_deg = 45.0 + 0.05 * (self.number % 20)
+        longitude_deg = 10.0 + 0.05 * (self.number // 20) + 2e-5 * (self.frame % _TRACK_LIFE_FRAMES)
         return Sighting(
             sighting_id=f"{platform_id}.{self.outbox.boot_id[:8]}.{self.sightings}",
             track_id=track,
@@ -239,8 +250,8 @@ class Platform:
             model_id="detector-0123456789ab",
             box_px=(670.0, 32.0, 684.0, 46.0),
             position=Position(
-                latitude_deg=45.0 + 0.05 * (self.number % 20) + 0.004 * thing + north,
-                longitude_deg=10.0 + 0.05 * (self.number // 20) + 2e-5 * (self.frame % 300) + east,
+                latitude_deg=latitude_deg + 0.004 * thing + north,
+                longitude_deg=longitude_deg + east,
                 alt_hae_m=2.5,
                 covariance_enu_m2=(9.0, 0.5, 0.0, 4.0, 0.0, 2.25),
                 ce90_m=5.6,
@@ -250,7 +261,7 @@ class Platform:
             bearing=None,
             no_position_reason=None,
             slant_range_m=101.5,
-            platform_position=(45.0, 10.0, 702.0),
+            platform_position=(latitude_deg + 0.02, longitude_deg, 702.0),
         )
 
 
@@ -283,7 +294,8 @@ class Fleet:
         socket.curve_publickey, socket.curve_secretkey = pair.public_z85, pair.secret_z85
         socket.connect(f"tcp://{ground}")
         core = LinkCore(config=config, source=outbox, jitter=rng, key=signer)
-        platform = Platform(len(self.platforms), outbox, core, socket, rng)
+        bias = rng.gauss(0.0, _SHARED_DEG), rng.gauss(0.0, _SHARED_DEG)
+        platform = Platform(len(self.platforms), outbox, core, socket, rng, bias=bias)
         self.platforms.append(platform)
         self._of_socket[socket] = platform
         self._poller.register(socket, zmq.POLLIN)
@@ -293,7 +305,7 @@ class Fleet:
         self._ends.close()
 
     def turn(self) -> None:
-        """Wait a moment for answers, take them in, send what is due."""
+        """Wait a moment for answers, take them in, let those send that have something or may have."""
         for socket, _ in self._poller.poll(_TURN_MS):
             platform = self._of_socket[socket]
             with contextlib.suppress(zmq.Again):
@@ -301,13 +313,18 @@ class Fleet:
                     kind, payload = platform.socket.recv_multipart(zmq.DONTWAIT)
                     if kind == KIND_REPLY:
                         platform.core.on_reply(payload, time.monotonic(), time.time_ns())
+                        platform.send_s = 0.0
+        now_s = time.monotonic()
         for platform in self.platforms:
-            self._send(platform)
+            if platform.send_s <= now_s:
+                self._send(platform)
 
     def _send(self, platform: Platform) -> None:
         for _ in range(4):
-            payload = platform.core.next_batch(time.monotonic(), time.time_ns())
+            now_s = time.monotonic()
+            payload = platform.core.next_batch(now_s, time.time_ns())
             if payload is None:
+                platform.send_s = now_s + platform.core.wait_s(now_s)
                 return
             try:
                 platform.socket.send_multipart([KIND_BATCH, payload], zmq.DONTWAIT)

@@ -13,6 +13,7 @@ from edge.link.backlog import Backlog, Entry
 from edge.link.downlink import LinkConfig, LinkCore
 from edge.link.outbox import Outbox
 from ground.fusion.contact import ContactChanges
+from ground.fusion.shelf import Recall
 from ground.link.intake import Intake, Parcel
 from ground.store.sqlite import SqliteStore
 from sim.faults.bugs import Bug, EagerStore, ForgetfulStore, SilentOutbox, TrustingOutbox
@@ -56,6 +57,10 @@ class NoContacts:
     def settle(self) -> ContactChanges:
         """No changes."""
         return ContactChanges(changed=(), removed=())
+
+    def rest(self, now_s: float, recall: Recall) -> int:
+        """Nothing to put aside."""
+        return 0
 
     def forget_before(self, time_ns: int) -> int:
         """Nothing to forget."""

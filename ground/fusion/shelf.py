@@ -1,0 +1,119 @@
+"""The tracks of a book: those in use whole, those that nothing has come for lately as a note where to ask.
+
+A watch of days sees more tracks than memory holds, and any of them may matter again: a record comes late, a
+vessel stands where one stood this morning. So a track that rests is not forgotten. Its sightings are asked
+for again when it matters, and as a track does not depend on their order, it is then to the last bit what it
+was.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from ground.fusion.track import FusionTrack
+from skywarden.messages import Sighting
+
+Recall = Callable[[str], Iterable[Sighting]]
+"""The sightings of a track, as they are kept elsewhere; none when they are no more."""
+
+
+class Ended(NamedTuple):
+    """What is known of a track whether it rests or not."""
+
+    last_ns: int
+    is_static: bool
+    sightings: int
+
+    @classmethod
+    def of(cls, track: FusionTrack) -> "Ended":
+        """As the track is now."""
+        return cls(track.last_ns, track.is_static, len(track.seen))
+
+
+class TrackShelf:
+    """Tracks by id; not safe from several threads. Nothing rests before `rest` was called."""
+
+    def __init__(self) -> None:
+        self._awake: dict[str, FusionTrack] = {}
+        self._used_s: dict[str, float] = {}
+        self._resting: dict[str, Ended] = {}
+        self._news: set[str] = set()
+        self._recall: Recall | None = None
+        self._now_s = 0.0
+        self._swept_s: float | None = None
+
+    def __contains__(self, track_id: object) -> bool:
+        return track_id in self._awake or track_id in self._resting
+
+    def __getitem__(self, track_id: str) -> FusionTrack:
+        """A track that is awake."""
+        return self._awake[track_id]
+
+    def __iter__(self) -> Iterator[str]:
+        """Ids of all tracks, awake or not."""
+        yield from self._awake
+        yield from self._resting
+
+    @property
+    def awake_count(self) -> int:
+        """How many are in memory whole."""
+        return len(self._awake)
+
+    def ended(self, track_id: str) -> Ended | None:
+        """When a track was seen last, and whether it is of a kind that never moves; `None` when unknown."""
+        track = self._awake.get(track_id)
+        return Ended.of(track) if track is not None else self._resting.get(track_id)
+
+    def take(self, sighting: Sighting) -> bool:
+        """Give a sighting to its track, which is begun or woken where need be; False when it was known."""
+        track_id = sighting.track_id
+        if not self.wake(track_id):
+            self._awake[track_id] = FusionTrack.begun(sighting)
+        self._used_s[track_id] = self._now_s
+        return self._awake[track_id].add(sighting)
+
+    def wake(self, track_id: str) -> bool:
+        """Have a track in memory whole; False, and it is known no more, when nothing is left of it."""
+        if track_id in self._awake:
+            return True
+        before = self._resting.pop(track_id, None)
+        if before is None or self._recall is None:
+            return False
+        track: FusionTrack | None = None
+        for sighting in self._recall(track_id):
+            track = track or FusionTrack.begun(sighting)
+            track.add(sighting)
+        if track is None:
+            return False
+        if len(track.seen) != before.sightings:
+            self._news.add(track_id)
+        self._awake[track_id], self._used_s[track_id] = track, self._now_s
+        return True
+
+    def news(self) -> set[str]:
+        """Tracks that woke with other sightings than they rested with, since the last call: what recalls may
+        know of sightings that were not given yet, and when they are given they are known."""
+        news, self._news = self._news, set()
+        return news
+
+    def forget(self, track_id: str) -> None:
+        """Drop a track."""
+        self._awake.pop(track_id, None)
+        self._used_s.pop(track_id, None)
+        self._resting.pop(track_id, None)
+
+    def rest(self, now_s: float, idle_s: float, recall: Recall, *, but: Iterable[str]) -> int:
+        """Put aside what was neither fed nor woken for `idle_s`, except `but`; how many that were.
+
+        `now_s` are monotonic seconds; all is looked through once in a tenth of `idle_s`.
+        """
+        self._now_s, self._recall = now_s, recall
+        if self._swept_s is not None and now_s - self._swept_s < idle_s / 10.0:
+            return 0
+        self._swept_s = now_s
+        kept = set(but)
+        idle = [one for one, used_s in self._used_s.items() if now_s - used_s > idle_s and one not in kept]
+        for track_id in idle:
+            track = self._awake.pop(track_id)
+            self._resting[track_id] = Ended.of(track)
+            del self._used_s[track_id]
+        return len(idle)

@@ -1,0 +1,143 @@
+"""Tracks that rest cost nothing, and change nothing: what is woken is what it was, to the last bit."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from ground.config import ContactsConfig
+from ground.fusion.book import ContactBook
+from ground.fusion.contact import Contact
+from ground.fusion.shelf import TrackShelf
+from ground.store.reading import Filter
+from ground.store.sqlite import SqliteStore
+from skywarden.messages import Sighting
+from tests.ground.scenes import arrival, position, sighting
+
+HOUR_S = 3_600.0
+
+
+def _walk(track: str, at_s: float, north_m: float, looks: int = 12) -> list[Sighting]:
+    platform = track.partition("-")[0]
+    places = [position(north_m + 3.0 * step) for step in range(looks)]
+    return [
+        sighting(track, number, at_s=at_s + number, place=place, platform=platform)
+        for number, place in enumerate(places)
+    ]
+
+
+def _day() -> list[Sighting]:
+    """Vessels that come and go for hours, some of them seen by two platforms."""
+    found: list[Sighting] = []
+    for hour in range(4):
+        for lane in range(6):
+            north_m = 2_000.0 * lane
+            found += _walk(f"a-{hour}.{lane}", hour * HOUR_S, north_m)
+            if lane % 2:
+                found += _walk(f"b-{hour}.{lane}", hour * HOUR_S + 0.5, north_m + 1.5)
+    found += [sighting(f"c-{hour}", 1, at_s=hour * HOUR_S, platform="c") for hour in range(4)]
+    return found
+
+
+class _Settled:
+    """A book fed in steps, which rests after each when it is told to."""
+
+    def __init__(self, *, rests: bool, kept: list[Sighting]) -> None:
+        self.book = ContactBook(ContactsConfig())
+        self.contacts: dict[str, Contact] = {}
+        self.asked: list[str] = []
+        self._rests, self._kept, self._now_s = rests, kept, 0.0
+
+    def feed(self, sightings: list[Sighting]) -> None:
+        for one in sightings:
+            self.book.add(one)
+        changes = self.book.settle()
+        for contact_id in changes.removed:
+            self.contacts.pop(contact_id, None)
+        self.contacts.update({one.contact_id: one for one in changes.changed})
+        self._now_s += HOUR_S
+        if self._rests:
+            self.book.rest(self._now_s, self._recalled)
+
+    def _recalled(self, track_id: str) -> list[Sighting]:
+        self.asked.append(track_id)
+        return [one for one in self._kept if one.track_id == track_id]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("is_ahead", [True, False])
+def test_resting_changes_no_contact_whatever_comes_when(seed: int, is_ahead: bool) -> None:
+    chance = random.Random(seed)
+    day = _day()
+    chance.shuffle(day)
+    kept: list[Sighting] = list(day) if is_ahead else []
+    resting, awake = _Settled(rests=True, kept=kept), _Settled(rests=False, kept=[])
+    while day:
+        some = [day.pop() for _ in range(min(len(day), chance.randrange(1, 40)))]
+        if not is_ahead:
+            kept += some
+        resting.feed(some)
+        awake.feed(some)
+        if not is_ahead:  # what a recall knows beforehand shows beforehand, too
+            assert resting.contacts == awake.contacts
+    resting.feed([])
+    assert resting.contacts == awake.contacts
+    assert resting.asked
+
+
+def test_what_is_awake_stays_what_was_used_lately() -> None:
+    shelf = TrackShelf()
+    for hour in range(50):
+        for one in _walk(f"a-{hour}", hour * HOUR_S, 0.0):
+            shelf.take(one)
+        shelf.rest(hour * 60.0, 150.0, lambda _: (), but=())
+    assert shelf.awake_count == 2
+    assert len(list(shelf)) == 50
+    assert "a-7" in shelf
+
+
+def test_a_track_that_is_being_worked_on_does_not_rest() -> None:
+    shelf = TrackShelf()
+    for one in _walk("a-1", 0.0, 0.0) + _walk("a-2", 0.0, 900.0):
+        shelf.take(one)
+    assert shelf.rest(1_000.0, 10.0, lambda _: (), but=["a-2"]) == 1
+    assert shelf["a-2"].track_id == "a-2"
+
+
+def test_what_nothing_is_left_of_is_known_no_more() -> None:
+    settled = _Settled(rests=True, kept=[])
+    settled.feed(_walk("a-1", 0.0, 0.0))
+    assert settled.book.knows("a-1")
+    settled.feed(_walk("b-1", 20.0, 30.0))
+    assert settled.asked == ["a-1"]
+    assert not settled.book.knows("a-1")
+    assert settled.contacts["c-b-1"].track_ids == ("b-1",)
+
+
+def test_a_station_recalls_a_track_from_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now_s)
+    book = ContactBook(ContactsConfig())
+    store = SqliteStore(tmp_path / "store.sqlite", book)
+    number = 1
+
+    def take(sightings: list[Sighting]) -> None:
+        nonlocal number, now_s
+        store.ingest([arrival(one, number + place) for place, one in enumerate(sightings)])
+        number += len(sightings)
+        store.settle(number)
+        now_s += 400.0
+
+    first = _walk("a-1", 0.0, 0.0)
+    take(first[:-2])
+    for hour in range(1, 4):
+        take(_walk(f"a-{hour + 1}", hour * HOUR_S, 9_000.0))
+    take(first[-2:])  # two of its looks come hours late
+    found = {one.contact.contact_id: one.contact for one in store.contacts(Filter())[0]}
+    assert found["c-a-1"].sighting_count == len(first)
+    assert found["c-a-1"].last_ns == first[-1].time_ns
+    store.close()
+    alone = ContactBook(ContactsConfig())
+    for one in first:
+        alone.add(one)
+    assert alone.settle().changed == (found["c-a-1"],)
