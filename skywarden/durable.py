@@ -4,13 +4,17 @@ import os
 from pathlib import Path
 
 
-def replace_durably(path: Path, data: bytes) -> None:
+def replace_durably(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Put `data` under `path` in one step; old or new stands there after a power cut, never a part.
 
-    The folder must exist. Raises `OSError` as the file system says it.
+    `mode` are the permissions of the file (less the process's mask): it has them before it has content, and
+    what somebody else left under the name of the part is not written to. The folder must exist. Raises
+    `OSError` as the file system says it.
     """
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

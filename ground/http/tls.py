@@ -2,7 +2,6 @@
 
 import datetime
 import ipaddress
-import os
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from skywarden.durable import replace_durably
 from skywarden.errors import ConfigError, UsageError
 
 VALID_DAYS = 397
@@ -187,14 +187,7 @@ def _write(state_dir: Path, certificate: bytes, key: bytes) -> None:
     folder = certificate_path(state_dir).parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path, data in ((private_key_path(state_dir), key), (certificate_path(state_dir), certificate)):
-        part = path.with_name(path.name + ".part")
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        replace_durably(path, data, mode=0o600)
 
 
 def _read(path: Path) -> bytes:

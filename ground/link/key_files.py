@@ -4,14 +4,13 @@
 it is on its way out. Only public keys lie here.
 """
 
-import contextlib
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from skywarden.durable import replace_durably
 from skywarden.errors import LinkError, UsageError
 from skywarden.evidence import public_keys_in, public_text
 from skywarden.link import keys
@@ -62,19 +61,11 @@ def read_lines(path: Path) -> list[KeyLine]:
 def write_lines(path: Path, lines: Sequence[KeyLine]) -> None:
     """Replace the file in one step; without lines it is removed. Raises `LinkError`."""
     text = "".join(_format(line) + "\n" for line in lines[:_MAX_LINES])
-    part = path.with_name(path.name + ".part")
     try:
         if not lines:
             path.unlink(missing_ok=True)
             return
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        replace_durably(path, text.encode("ascii"), mode=0o600)
     except OSError as error:
         raise LinkError(f"{path}: cannot be written ({error.strerror})") from error
 

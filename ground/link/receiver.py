@@ -90,7 +90,7 @@ class Receiver:
         self.on_receipt: Callable[[str, TaskingReceipt], None] | None = None
         self._thin: deque[tuple[Sighting, int]] = deque(maxlen=_MAX_THIN)
         self._heard: dict[str, tuple[int, str | None]] = {}
-        self._settler = Settler(store, picture)
+        self._settler = Settler(store, picture, self._precedence)
         self._unsettled: list[str] = []
         self._illustrated: set[str] = set()
         self._heard_due_s = 0.0
@@ -185,6 +185,7 @@ class Receiver:
 
     def _turn(self) -> None:
         if self._poller.poll(_POLL_MS):
+            self._precedence.gather()
             with self._precedence.first():
                 parcels: list[tuple[Route, Parcel]] = [*self._drain(), *self._drain_datagrams()]
                 self._take_in(parcels)

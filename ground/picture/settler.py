@@ -10,6 +10,7 @@ import time
 import structlog
 
 from ground.picture.live import LivePicture
+from ground.picture.precedence import Precedence
 from ground.store.seam import Store
 from skywarden.errors import StoreError
 
@@ -26,7 +27,8 @@ _MAX_SHOWN = 1_000
 class Settler:
     """Thread `ground.settler`; `note` may come from any thread."""
 
-    def __init__(self, store: Store, picture: LivePicture) -> None:
+    def __init__(self, store: Store, picture: LivePicture, precedence: Precedence | None = None) -> None:
+        self._precedence = precedence or Precedence()
         self._store = store
         self._picture = picture
         self._lock = threading.Lock()
@@ -91,7 +93,8 @@ class Settler:
         if not (sighting_ids or chip_ids):
             return
         try:
-            self._settle(sighting_ids, sorted(chip_ids)[-_MAX_SHOWN:])
+            with self._precedence.beside():
+                self._settle(sighting_ids, sorted(chip_ids)[-_MAX_SHOWN:])
             self._tell(None)
         except StoreError as error:
             if (

@@ -18,6 +18,7 @@ from pathlib import Path
 import zmq
 from zmq.utils import z85
 
+from skywarden.durable import replace_durably
 from skywarden.errors import LinkError
 
 PUBLIC_PREFIX = "swpub1:"
@@ -186,7 +187,6 @@ def keep_public(path: Path, line: str) -> None:
 
     Raises `LinkError` when another key is there already: take the file away first if that is meant.
     """
-    part = path.with_name(path.name + ".part")
     try:
         if path.exists():
             if (
@@ -195,14 +195,8 @@ def keep_public(path: Path, line: str) -> None:
             ):
                 return
             raise LinkError(f"{path} holds another key; remove it if this one takes its place")
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except (OSError, UnicodeDecodeError) as error:
+        replace_durably(path, f"{line}\n".encode("ascii"), mode=0o644)
+    except (OSError, UnicodeError) as error:
         raise LinkError(f"{path}: key cannot be written") from error
 
 

@@ -3,6 +3,8 @@
 import threading
 import time
 
+import pytest
+
 from ground.picture.precedence import Precedence
 
 LIMIT_S = 10.0
@@ -28,6 +30,18 @@ def test_others_wait_while_one_is_first() -> None:
     thread.join(LIMIT_S)
     precedence.give_way()
     assert steps == ["worked", "taken in"]
+
+
+def test_the_first_lets_more_come_in_only_while_others_work() -> None:
+    precedence = Precedence()
+    naps: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", naps.append)
+        precedence.gather()
+        with precedence.beside():
+            precedence.gather()
+        precedence.gather()
+    assert naps == [0.015]
 
 
 def test_a_failure_of_the_first_lets_the_others_go_on() -> None:
