@@ -236,6 +236,10 @@ def test_a_rule_says_in_words_what_it_will_do(opened: Page, server: Server) -> N
         "at 8 m/s (16 kn) or faster, in the dark there, while AIS says: no AIS heard."
     )
     expect(opened.get_by_test_id("rule-preview")).to_contain_text("Silent between 22:00–05:30")
+    opened.get_by_test_id("tab-contacts").click()  # whoever looks something up finds it as it was left
+    opened.get_by_test_id("tab-alerts").click()
+    expect(opened.get_by_test_id("rule-name")).to_have_value("Fast and dark")
+    expect(opened.get_by_test_id("rule-preview")).to_contain_text("Silent between 22:00–05:30")
     opened.get_by_test_id("rule-save").click()
     row = opened.locator('[data-testid="rule-row"]', has_text="Fast and dark")
     expect(row).to_contain_text("in the dark there")
