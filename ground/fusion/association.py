@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ground.config import ContactsConfig
-from ground.fusion.estimate import NS_PER_S, Estimate, difference, mahalanobis, offset_m
+from ground.fusion.estimate import NS_PER_S, Estimate, Spot, difference, mahalanobis, offset_m
 from ground.fusion.labels import labels_agree
 from ground.fusion.plane import metres_per_degree, wrapped_deg
 from ground.fusion.track import SLOT_NS, FusionTrack
@@ -144,19 +144,32 @@ def _compared_at(
         quick = _quick_distance(one, two, at_ns, config)
         if quick is not None:
             return quick, math.inf
+    spots = one.spot_at(at_ns, config), two.spot_at(at_ns, config)
+    if spots[0] is None or spots[1] is None or _are_vague(spots[0], spots[1], config):
+        return None
+    if _are_far(spots[0], spots[1], config):
+        return math.inf, math.inf
     first, second = one.estimate_at(at_ns, config), two.estimate_at(at_ns, config)
     if first is None or second is None:
         return None
     return _distance_and_cost(first, second, config, are_static=are_static)
 
 
+def _are_vague(one: Spot, two: Spot, config: ContactsConfig) -> bool:
+    return max(one.sigma_m, two.sigma_m) > config.max_sigma_m
+
+
+def _are_far(one: Spot, two: Spot, config: ContactsConfig) -> bool:
+    return math.hypot(*offset_m(one, two)) > config.max_distance_m
+
+
 def _distance_and_cost(
     first: Estimate, second: Estimate, config: ContactsConfig, *, are_static: bool
 ) -> tuple[float, float] | None:
     """Squared distance of two estimates of one instant and its cost; `None` when they are too vague."""
-    if max(first.sigma_m, second.sigma_m) > config.max_sigma_m:
+    if _are_vague(first.spot, second.spot, config):
         return None
-    if math.hypot(*offset_m(first, second)) > config.max_distance_m:
+    if _are_far(first.spot, second.spot, config):
         return math.inf, math.inf
     offset, covariance = difference(first, second, config)
     squared = mahalanobis(offset, covariance[:2, :2])

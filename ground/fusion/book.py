@@ -21,7 +21,7 @@ from ground.fusion.shelf import Recall, TrackShelf
 from ground.fusion.track import FusionTrack
 from skywarden.messages import GENERIC_LABELS, Sighting
 
-_LINGER_S = 30.0
+_LINGER_S = 10.0
 """A track may be continued after `max_gap_s`; it is kept at hand for so long more."""
 
 

@@ -44,6 +44,16 @@ class SharedPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Spot:
+    """The place of an estimate alone, metres of its plane: enough to see that two are far apart."""
+
+    plane: Plane
+    east_m: float
+    north_m: float
+    sigma_m: float
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """State (4,) east, north in metres of `plane` and their rates at `at_ns`, and covariance (4, 4).
 
@@ -65,6 +75,11 @@ class Estimate:
     def sigma_m(self) -> float:
         """Root of the summed variances of the place."""
         return math.sqrt(max(float(self.covariance[0, 0] + self.covariance[1, 1]), 0.0))
+
+    @property
+    def spot(self) -> Spot:
+        """The place alone."""
+        return Spot(self.plane, float(self.state[0]), float(self.state[1]), self.sigma_m)
 
     @property
     def is_fitting(self) -> bool:
@@ -117,17 +132,17 @@ def _without_wild(
     )[0]
 
 
-def offset_m(one: Estimate, two: Estimate) -> tuple[float, float]:
-    """From the place of `one` to that of `two`, metres east and north."""
-    east, north = one.plane.east_north_m(*two.plane.geodetic(float(two.state[0]), float(two.state[1])))
-    return east - float(one.state[0]), north - float(one.state[1])
+def offset_m(one: Spot, two: Spot) -> tuple[float, float]:
+    """From `one` to `two`, metres east and north."""
+    east, north = one.plane.east_north_m(*two.plane.geodetic(two.east_m, two.north_m))
+    return east - one.east_m, north - one.north_m
 
 
 def difference(one: Estimate, two: Estimate, config: ContactsConfig) -> tuple[FloatArray, FloatArray]:
     """The state of `two` less that of `one` (4,), and its covariance (4, 4): what both share counts for
     neither. The two are of different looks."""
     offset = two.state - one.state
-    offset[0], offset[1] = offset_m(one, two)
+    offset[0], offset[1] = offset_m(one.spot, two.spot)
     between = np.outer(one.common, two.common)
     apart_s = (two.at_ns - one.at_ns) / NS_PER_S
     for source, mine in one.shared.items():

@@ -9,7 +9,7 @@ from operator import is_
 from typing import NamedTuple
 
 from ground.config import ContactsConfig
-from ground.fusion.estimate import NS_PER_S, Estimate, estimate
+from ground.fusion.estimate import NS_PER_S, Estimate, Spot, estimate
 from ground.fusion.labels import STATIC_LABELS
 from ground.fusion.looks import Look, look_of
 from ground.fusion.plane import wrapped_deg
@@ -20,7 +20,8 @@ SLOT_NS = 2 * NS_PER_S
 
 MAX_SLOTS = 900
 PAIR_LOOKS = 16
-_MAX_ESTIMATES = 16
+_MAX_SPOTS = 24
+_MAX_ESTIMATES = 3
 _STANDING = -1
 """Under this the estimate of a thing that never moved is remembered; instants are later."""
 
@@ -58,7 +59,10 @@ class FusionTrack:
     """West, south, east, north; west is not wrapped, so that a box may cross 180 degrees."""
     _slots: dict[int, Look] = field(default_factory=dict)
     _order: list[int] = field(default_factory=list)
+    _spots: dict[int, tuple[list[Look], Spot]] = field(default_factory=dict)
     _estimates: dict[int, tuple[list[Look], Estimate]] = field(default_factory=dict)
+    """Where it was at some instants, and with which looks that was found: the last few whole, as they are
+    large, and of more the place alone."""
 
     @property
     def is_placed(self) -> bool:
@@ -128,15 +132,30 @@ class FusionTrack:
         looks = [self._slots[slot] for slot in around]
         return min(looks, key=lambda look: (abs(look.time_ns - at_ns), look.time_ns))
 
+    def spot_at(self, at_ns: int, config: ContactsConfig) -> Spot | None:
+        """The place alone of `estimate_at`, remembered for longer: most others are far from it."""
+        looks = thinned(self.looks_near(at_ns, config), PAIR_LOOKS)
+        known = self._spots.get(at_ns)
+        if known is not None and _are_same(known[0], looks):
+            return known[1]
+        found = self._remembered(at_ns, at_ns, looks, config)
+        if found is None:
+            return None
+        if len(self._spots) >= _MAX_SPOTS:
+            del self._spots[next(iter(self._spots))]
+        self._spots[at_ns] = looks, found.spot
+        return found.spot
+
     def estimate_at(self, at_ns: int, config: ContactsConfig) -> Estimate | None:
         """The state at an instant for comparing tracks; `None` without a place. Remembered until another look
         tells of that instant."""
-        return self._remembered(at_ns, at_ns, self.looks_near(at_ns, config), config)
+        looks = thinned(self.looks_near(at_ns, config), PAIR_LOOKS)
+        return self._remembered(at_ns, at_ns, looks, config)
 
     def standing_estimate(self, config: ContactsConfig) -> Estimate | None:
         """Where it is if it never moved, from all its looks; `None` without a place. Remembered as
         `estimate_at` does."""
-        return self._remembered(_STANDING, 0, self.looks(), config)
+        return self._remembered(_STANDING, 0, thinned(self.looks(), PAIR_LOOKS), config)
 
     def looks_near(self, at_ns: int, config: ContactsConfig) -> list[Look]:
         """The looks that tell where it was at `at_ns`; at least one when there is any."""
@@ -152,12 +171,11 @@ class FusionTrack:
     def _remembered(self, key: int, at_ns: int, looks: list[Look], config: ContactsConfig) -> Estimate | None:
         if not looks:
             return None
-        looks = thinned(looks, PAIR_LOOKS)
         known = self._estimates.get(key)
-        if known is not None and len(known[0]) == len(looks) and all(map(is_, known[0], looks)):
+        if known is not None and _are_same(known[0], looks):
             return known[1]
         if len(self._estimates) >= _MAX_ESTIMATES:
-            self._estimates.clear()
+            del self._estimates[next(iter(self._estimates))]
         made = estimate(looks, at_ns, config, is_static=self.is_static or key == _STANDING)
         self._estimates[key] = looks, made
         return made
@@ -166,6 +184,7 @@ class FusionTrack:
         self.label = min(self.scores, key=lambda name: (name in GENERIC_LABELS, -self.scores[name], name))
         if self.is_static != (self.label in STATIC_LABELS):
             self.is_static = not self.is_static
+            self._spots.clear()
             self._estimates.clear()
 
     def _note_told(self, sighting: Sighting, motion: Motion) -> None:
@@ -203,6 +222,10 @@ class FusionTrack:
             max(east, longitude_deg),
             max(north, look.latitude_deg),
         )
+
+
+def _are_same(one: list[Look], two: list[Look]) -> bool:
+    return len(one) == len(two) and all(map(is_, one, two))
 
 
 def thinned(looks: Sequence[Look], most: int) -> list[Look]:
