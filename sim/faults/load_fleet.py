@@ -26,6 +26,8 @@ import zmq
 from edge.link.config import LinkConfig
 from edge.link.outbox import OutboxState, PendingRecord
 from edge.link.sender import LinkCore
+from edge.triage.config import TriageConfig
+from edge.triage.ladder import Ladder
 from ground.store.sequences import SequenceSet
 from sim.faults.contents import made_chip
 from skywarden import evidence
@@ -39,6 +41,7 @@ from skywarden.wire import Record, encode
 FRAMES_PER_S = 5.0
 STILL_SHARE = 0.01
 _STILL_BYTES = 20_000
+_PRIORITIES = 3
 _TRACKS = 10
 _TRACK_LIFE_FRAMES = 300
 _SHARED_DEG = 2e-5
@@ -114,10 +117,10 @@ class MemoryOutbox:
         self._journal = journal
         self._last = self._acknowledged = 0
         self._chain = evidence.chain_start(platform_id, self.boot_id)
-        self._held: dict[str, dict[int, tuple[PendingRecord, float]]] = {"sighting": {}, "chip": {}}
+        self._held: list[dict[int, tuple[PendingRecord, float]]] = [{} for _ in range(_PRIORITIES)]
 
-    def append(self, topic: str, body: bytes, now_s: float) -> None:
-        """Record a message now."""
+    def append(self, topic: str, body: bytes, priority: int, now_s: float) -> None:
+        """Record a message now; 0 is an alert."""
         self._last += 1
         record = Record(
             platform_id=self.platform_id,
@@ -135,13 +138,13 @@ class MemoryOutbox:
         pending = PendingRecord(
             seq=record.seq,
             topic=topic,
-            priority=TOPICS[topic].priority,
+            priority=priority,
             time_ns=record.time_ns,
             body=body,
             mono_ns=record.mono_ns,
             clock=record.clock,
         )
-        self._held[topic][record.seq] = (pending, now_s)
+        self._held[priority][record.seq] = (pending, now_s)
 
     def pending(
         self,
@@ -151,10 +154,10 @@ class MemoryOutbox:
         skip: Collection[int] = (),
         fresh_from: int = 0,
     ) -> list[PendingRecord]:
-        """See `RecordSource`: sightings before stills, the newest first."""
+        """See `RecordSource`: alerts first, then other sightings, then stills, the newest of each first."""
         chosen: list[PendingRecord] = []
         size = 0
-        for held in self._held.values():
+        for held in self._held:
             for seq in reversed(held):
                 if seq in skip:
                     continue
@@ -170,7 +173,7 @@ class MemoryOutbox:
         now_s, count = time.monotonic(), 0
         for first, last in acknowledged_ranges(ack):
             self.believed.add_range(first, min(last, self._last))
-            for held in self._held.values():
+            for held in self._held:
                 for seq in [seq for seq in held if first <= seq <= last]:
                     _, recorded_s = held.pop(seq)
                     self.delays.note(now_s - recorded_s)
@@ -181,7 +184,7 @@ class MemoryOutbox:
     def state(self) -> OutboxState:
         """See `RecordSource`."""
         return OutboxState(
-            held=sum(map(len, self._held.values())),
+            held=sum(map(len, self._held)),
             held_bytes=0,
             last_seq=self._last,
             acknowledged=self._acknowledged,
@@ -200,6 +203,7 @@ class Platform:
     core: LinkCore
     socket: "zmq.Socket[bytes]"
     rng: random.Random
+    ladder: Ladder = field(default_factory=lambda: Ladder(TriageConfig()))
     due_s: float = 0.0
     send_s: float = 0.0
     frame: int = 0
@@ -215,7 +219,11 @@ class Platform:
         while self.owed >= 1.0:
             self.owed -= 1.0
             self.sightings += 1
-            self.outbox.append("sighting", encode(self._sighting()), now_s)
+            sighting = self._sighting()
+            body = encode(sighting)
+            worth = self.ladder.judge(sighting, len(body), now_s)
+            assert worth is not None  # every look is sent
+            self.outbox.append("sighting", body, worth.priority, now_s)
             self.send_s = now_s
 
     def picture(self, now_s: float) -> None:
@@ -226,7 +234,7 @@ class Platform:
         chip = made_chip(
             f"{sighting_id}.{self.frame}", sighting_id, self.outbox.platform_id, time.time_ns(), data
         )
-        self.outbox.append("chip", encode(chip), now_s)
+        self.outbox.append("chip", encode(chip), TOPICS["chip"].priority, now_s)
         self.send_s = now_s
 
     def _sighting(self) -> Sighting:

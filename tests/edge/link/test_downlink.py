@@ -328,3 +328,24 @@ def test_half_a_batch_waits_for_nobody_and_gathering_can_be_switched_off() -> No
     core = _busy(outbox, gather_s=0.0)
     outbox.put("health", b"x")
     assert _seqs(_next(core, 0.11)) == [2]
+
+
+def test_where_answers_take_long_more_is_gathered() -> None:
+    outbox = _Memory()
+    core = _core(outbox)
+    _up(core)
+    now_s = 0.0
+    for _ in range(20):  # answers take 0.9 s: a satellite, or a station with too much to do
+        outbox.put("health", b"x")
+        batch = _next(core, now_s)
+        assert batch is not None
+        now_s += 0.9
+        _reply(core, batch, now_s, _ack(outbox, *_seqs(batch)))
+    outbox.put("health", b"first")
+    assert _next(core, now_s) is not None
+    outbox.put("health", b"x")
+    assert _next(core, now_s + 0.01) is None
+    assert _next(core, now_s + 0.25) is None
+    assert _next(core, now_s + 0.32) is not None
+    outbox.put("sighting", b"alert")
+    assert _next(core, now_s + 0.33) is not None
