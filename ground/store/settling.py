@@ -21,6 +21,7 @@ from skywarden.messages import Sighting
 from skywarden.wire import encode
 
 _CONTACTS_A_COMMIT = 100
+_READ_AT_ONCE = 1_000
 _YIELD_S = 0.001
 _OF_TRACKS = (
     f"SELECT {LEAF_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
@@ -150,8 +151,8 @@ class ContactSettler:
                 for sighting in unfed:
                     self._feed(db, sighting)
                 while missed is not None and missed < end:
-                    self._feed_stored(db, missed, min(end, missed + self._max_unfed))
-                    missed += self._max_unfed
+                    self._feed_stored(db, missed, min(end, missed + _READ_AT_ONCE))
+                    missed += _READ_AT_ONCE
         except BaseException:  # the next settle goes on; what is fed twice changes nothing
             with self._lock:
                 self._unfed = unfed + self._unfed
