@@ -9,6 +9,7 @@ the covariance that was stated.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from sys import intern
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,7 @@ def look_of(sighting: Sighting, position: Position) -> Look:
     return Look(
         time_ns=sighting.time_ns,
         sighting_id=sighting.sighting_id,
-        source=sighting.platform_id,
+        source=intern(sighting.platform_id),
         latitude_deg=position.latitude_deg,
         longitude_deg=position.longitude_deg,
         ee=ee + _FLOOR_M2,

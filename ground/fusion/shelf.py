@@ -15,6 +15,9 @@ from skywarden.messages import Sighting
 Recall = Callable[[str], Iterable[Sighting]]
 """The sightings of a track, as they are kept elsewhere; none when they are no more."""
 
+_QUIET_S = 20.0
+"""After so long without a sighting a track keeps no large estimates."""
+
 
 class Ended(NamedTuple):
     """What is known of a track whether it rests or not."""
@@ -111,7 +114,10 @@ class TrackShelf:
             return 0
         self._swept_s = now_s
         kept = set(but)
-        idle = [one for one, used_s in self._used_s.items() if now_s - used_s > idle_s and one not in kept]
+        quiet = [one for one, used_s in self._used_s.items() if now_s - used_s > _QUIET_S and one not in kept]
+        for track_id in quiet:
+            self._awake[track_id].slim()
+        idle = [one for one in quiet if now_s - self._used_s[one] > idle_s]
         for track_id in idle:
             track = self._awake.pop(track_id)
             self._resting[track_id] = Ended.of(track)

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from operator import is_
 from typing import NamedTuple
 
 from ground.config import ContactsConfig
@@ -20,7 +19,7 @@ SLOT_NS = 2 * NS_PER_S
 
 MAX_SLOTS = 900
 PAIR_LOOKS = 16
-_MAX_SPOTS = 24
+_MAX_SPOTS = 12
 _MAX_ESTIMATES = 3
 _STANDING = -1
 """Under this the estimate of a thing that never moved is remembered; instants are later."""
@@ -59,10 +58,10 @@ class FusionTrack:
     """West, south, east, north; west is not wrapped, so that a box may cross 180 degrees."""
     _slots: dict[int, Look] = field(default_factory=dict)
     _order: list[int] = field(default_factory=list)
-    _spots: dict[int, tuple[list[Look], Spot]] = field(default_factory=dict)
-    _estimates: dict[int, tuple[list[Look], Estimate]] = field(default_factory=dict)
-    """Where it was at some instants, and with which looks that was found: the last few whole, as they are
-    large, and of more the place alone."""
+    _spots: dict[int, tuple[int, Spot]] = field(default_factory=dict)
+    _estimates: dict[int, tuple[int, Estimate]] = field(default_factory=dict)
+    """Where it was at some instants, and from which looks (a hash of their names): the last few whole, as
+    they are large, and of more the place alone."""
 
     @property
     def is_placed(self) -> bool:
@@ -135,15 +134,15 @@ class FusionTrack:
     def spot_at(self, at_ns: int, config: ContactsConfig) -> Spot | None:
         """The place alone of `estimate_at`, remembered for longer: most others are far from it."""
         looks = thinned(self.looks_near(at_ns, config), PAIR_LOOKS)
-        known = self._spots.get(at_ns)
-        if known is not None and _are_same(known[0], looks):
+        known, names = self._spots.get(at_ns), _names_of(looks)
+        if known is not None and known[0] == names:
             return known[1]
         found = self._remembered(at_ns, at_ns, looks, config)
         if found is None:
             return None
         if len(self._spots) >= _MAX_SPOTS:
             del self._spots[next(iter(self._spots))]
-        self._spots[at_ns] = looks, found.spot
+        self._spots[at_ns] = names, found.spot
         return found.spot
 
     def estimate_at(self, at_ns: int, config: ContactsConfig) -> Estimate | None:
@@ -156,6 +155,10 @@ class FusionTrack:
         """Where it is if it never moved, from all its looks; `None` without a place. Remembered as
         `estimate_at` does."""
         return self._remembered(_STANDING, 0, thinned(self.looks(), PAIR_LOOKS), config)
+
+    def slim(self) -> None:
+        """Let go of what is large and can be worked out again: nothing comes for this track at present."""
+        self._estimates.clear()
 
     def looks_near(self, at_ns: int, config: ContactsConfig) -> list[Look]:
         """The looks that tell where it was at `at_ns`; at least one when there is any."""
@@ -171,13 +174,13 @@ class FusionTrack:
     def _remembered(self, key: int, at_ns: int, looks: list[Look], config: ContactsConfig) -> Estimate | None:
         if not looks:
             return None
-        known = self._estimates.get(key)
-        if known is not None and _are_same(known[0], looks):
+        known, names = self._estimates.get(key), _names_of(looks)
+        if known is not None and known[0] == names:
             return known[1]
         if len(self._estimates) >= _MAX_ESTIMATES:
             del self._estimates[next(iter(self._estimates))]
         made = estimate(looks, at_ns, config, is_static=self.is_static or key == _STANDING)
-        self._estimates[key] = looks, made
+        self._estimates[key] = names, made
         return made
 
     def _name(self) -> None:
@@ -224,8 +227,8 @@ class FusionTrack:
         )
 
 
-def _are_same(one: list[Look], two: list[Look]) -> bool:
-    return len(one) == len(two) and all(map(is_, one, two))
+def _names_of(looks: list[Look]) -> int:
+    return hash(tuple([look.sighting_id for look in looks]))
 
 
 def thinned(looks: Sequence[Look], most: int) -> list[Look]:
