@@ -21,8 +21,9 @@ from ground.fusion.shelf import Recall, TrackShelf
 from ground.fusion.track import FusionTrack
 from skywarden.messages import GENERIC_LABELS, Sighting
 
-_LINGER_S = 10.0
-"""A track may be continued after `max_gap_s`; it is kept at hand for so long more."""
+_LINGER_S = 120.0
+"""What began within `max_gap_s` of a track's end is compared with it for as long as it is seen, for most a
+shorter time than this; a track that rested earlier would be woken again and again."""
 
 
 class ContactBook:
