@@ -26,7 +26,7 @@ class LinkConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
         batch_bytes: a batch is closed at this size (a larger single record travels alone).
         window_bytes: at most so much is under way without a reply; the link measures how much is useful.
         gather_s: while a reply is out, what is no alert waits so long for more to travel with it under one
-            signature (up to half a second where answers take more than one); 0 sends everything at once.
+            signature (longer where answers take over 0.3 s, half a second at most); 0 sends all at once.
         heartbeat_s: something is sent at least so often.
         silence_s: the ground counts as out of reach when it has not answered for so long.
         retry_min_s: what was not acknowledged is sent again after so long at the earliest.

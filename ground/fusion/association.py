@@ -165,12 +165,8 @@ def _are_far(one: Spot, two: Spot, config: ContactsConfig) -> bool:
 
 def _distance_and_cost(
     first: Estimate, second: Estimate, config: ContactsConfig, *, are_static: bool
-) -> tuple[float, float] | None:
-    """Squared distance of two estimates of one instant and its cost; `None` when they are too vague."""
-    if _are_vague(first.spot, second.spot, config):
-        return None
-    if _are_far(first.spot, second.spot, config):
-        return math.inf, math.inf
+) -> tuple[float, float]:
+    """Squared distance of two estimates of one instant, neither vague nor far apart, and its cost."""
     offset, covariance = difference(first, second, config)
     squared = mahalanobis(offset, covariance[:2, :2])
     if not are_static:
@@ -191,10 +187,12 @@ def _cost_of_standing(
     if not (one.is_still and two.is_still) or gap_s > _longest_gap_s(one, two, config):
         return None
     first, second = one.standing_estimate(config), two.standing_estimate(config)
-    if first is None or second is None:
+    if first is None or second is None or _are_vague(first.spot, second.spot, config):
         return None
-    found = _distance_and_cost(first, second, config, are_static=True)
-    return found[1] if found is not None and found[0] <= gate_of(config) else None
+    if _are_far(first.spot, second.spot, config):
+        return None
+    squared, cost = _distance_and_cost(first, second, config, are_static=True)
+    return cost if squared <= gate_of(config) else None
 
 
 def _quick_distance(one: FusionTrack, two: FusionTrack, at_ns: int, config: ContactsConfig) -> float | None:

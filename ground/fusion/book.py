@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ground.config import ContactsConfig
 from ground.fusion import association
-from ground.fusion.contact import Contact, ContactChanges, ContactEvent, EventKind
+from ground.fusion.contact import Contact, ContactChanges, ContactEvent, EventKind, Recall
 from ground.fusion.estimate import NS_PER_S
 from ground.fusion.index import TrackTable
 from ground.fusion.place import placed
 from ground.fusion.rulings import Rulings
-from ground.fusion.shelf import Recall, TrackShelf
+from ground.fusion.shelf import TrackShelf
 from ground.fusion.track import FusionTrack
 from skywarden.messages import GENERIC_LABELS, Sighting
 

@@ -6,6 +6,9 @@ from typing import Literal, Protocol
 
 from skywarden.messages import Bearing, Message, Position, Sighting
 
+Recall = Callable[[str], Iterable[Sighting]]
+"""The sightings of a track, as they are kept elsewhere; none when they are no more."""
+
 EventKind = Literal["merged", "split", "renamed"]
 
 
@@ -75,7 +78,7 @@ class ContactNode(Protocol):
         """Work out what the sightings added since the last call change."""
         ...
 
-    def rest(self, now_s: float, recall: Callable[[str], Iterable[Sighting]]) -> int:
+    def rest(self, now_s: float, recall: Recall) -> int:
         """Put aside what nothing has come for lately (monotonic seconds); `recall` gives the sightings of a
         track again when it matters. The number of tracks put aside; no contact changes."""
         ...

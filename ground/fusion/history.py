@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ground.fusion.book import ContactBook
-from ground.fusion.contact import ContactChanges, ContactEvent
+from ground.fusion.contact import ContactChanges, ContactEvent, Recall
 from ground.fusion.rulings import Ruling, Rulings
-from ground.fusion.shelf import Recall
 from ground.store.database import open_database
 from ground.store.schema import as_store_errors
 from skywarden.clock import Clock

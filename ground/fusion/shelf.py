@@ -6,14 +6,12 @@ for again when it matters, and as a track does not depend on their order, it is 
 was.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from ground.fusion.contact import Recall
 from ground.fusion.track import FusionTrack
 from skywarden.messages import Sighting
-
-Recall = Callable[[str], Iterable[Sighting]]
-"""The sightings of a track, as they are kept elsewhere; none when they are no more."""
 
 _QUIET_S = 20.0
 """After so long without a sighting a track keeps no large estimates."""

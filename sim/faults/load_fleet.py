@@ -154,7 +154,7 @@ class MemoryOutbox:
         skip: Collection[int] = (),
         fresh_from: int = 0,
     ) -> list[PendingRecord]:
-        """See `RecordSource`: alerts first, then other sightings, then stills, the newest of each first."""
+        """See `RecordSource`: alerts first, then other sightings and stills, the newest of each first."""
         chosen: list[PendingRecord] = []
         size = 0
         for held in self._held:

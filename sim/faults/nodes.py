@@ -12,8 +12,7 @@ import apsw
 from edge.link.backlog import Backlog, Entry
 from edge.link.downlink import LinkConfig, LinkCore
 from edge.link.outbox import Outbox
-from ground.fusion.contact import ContactChanges
-from ground.fusion.shelf import Recall
+from ground.fusion.contact import ContactChanges, Recall
 from ground.link.intake import Intake, Parcel
 from ground.store.sqlite import SqliteStore
 from sim.faults.bugs import Bug, EagerStore, ForgetfulStore, SilentOutbox, TrustingOutbox
