@@ -8,14 +8,16 @@ import numpy as np
 
 from ground.config import ContactsConfig
 from ground.fusion.estimate import NS_PER_S, Estimate, Spot, difference, mahalanobis, offset_m
+from ground.fusion.kept import SLOT_NS
 from ground.fusion.labels import labels_agree
 from ground.fusion.plane import metres_per_degree, wrapped_deg
-from ground.fusion.track import SLOT_NS, FusionTrack
+from ground.fusion.track import FusionTrack
 
 _ALIGNED_NS = 10 * NS_PER_S
 _BRIEF_NS = 8 * NS_PER_S
 _CERTAINLY_APART = 2.5
 """So many times the gate; nearer, it may still be one thing that was seen badly."""
+_EQUATOR_M_PER_DEG = metres_per_degree(0.0)[0]
 _FASTEST_MPS = 45.0
 _SPEED_FLOOR_MPS = 0.5
 """What speeds of one thing differ by besides, per axis: errors that wander unlike the model."""
@@ -197,7 +199,7 @@ def _cost_of_standing(
 
 def _quick_distance(one: FusionTrack, two: FusionTrack, at_ns: int, config: ContactsConfig) -> float | None:
     """Infinite where two are farther apart at an instant than anything could explain; `None`: look closer."""
-    first, second = one.nearest(at_ns), two.nearest(at_ns)
+    first, second = one.kept.nearest(at_ns), two.kept.nearest(at_ns)
     north_m, east_m = metres_per_degree(first.latitude_deg)
     away_m = math.hypot(
         wrapped_deg(second.longitude_deg - first.longitude_deg) * east_m,
@@ -218,5 +220,4 @@ def _boxes_apart_m(one: FusionTrack, two: FusionTrack) -> float:
     between = abs(wrapped_deg((other_west + other_east) / 2 - (west + east) / 2))
     over = max(0.0, between - (east - west) / 2 - (other_east - other_west) / 2)
     latitude_deg = min(89.9, max(abs(south), abs(north), abs(other_south), abs(other_north)))
-    north_m, _ = metres_per_degree(0.0)
-    return math.hypot(up, over * math.cos(math.radians(latitude_deg))) * north_m
+    return math.hypot(up, over * math.cos(math.radians(latitude_deg))) * _EQUATOR_M_PER_DEG

@@ -72,7 +72,6 @@ class ContactBook:
         if not self._dirty:
             return ContactChanges(changed=(), removed=())
         dirty, self._dirty = self._dirty, set()
-        self._compared.clear()
         dirty = {track_id for track_id in dirty if self._is_here(track_id)}
         touched = set(dirty)
         for track_id in dirty:
@@ -91,6 +90,7 @@ class ContactBook:
         changed = [group for group in new_groups if group not in old_groups or not dirty.isdisjoint(group)]
         contacts = sorted((self._contact(group) for group in changed), key=lambda one: one.contact_id)
         gone = set(before.values()) - {self._contact_of[track_id] for track_id in region}
+        self._compared.clear()
         return ContactChanges(
             changed=tuple(contacts), removed=tuple(sorted(gone)), events=tuple(self._events(before))
         )
@@ -172,7 +172,9 @@ class ContactBook:
         if found is None:
             self._give_way()
             tracks = self._tracks[pair[0]], self._tracks[pair[1]]
-            found = self._compared[pair] = association.compared(*tracks, self._config)
+            found = association.compared(*tracks, self._config)
+            if found is not association.NOTHING:  # most are nothing, and quickly found so again
+                self._compared[pair] = found
         return found
 
     def _drop_edges(self, track_id: str) -> None:
@@ -260,7 +262,7 @@ class ContactBook:
             last_ns=max(track.last_ns for track in tracks),
             platform_ids=tuple(sorted({track.platform_id for track in tracks})),
             track_ids=group,
-            sighting_count=sum(len(track.seen) for track in tracks),
+            sighting_count=sum(track.kept.count for track in tracks),
             position=found.position if found is not None else None,
             bearing=shown.bearing if shown is not None else None,
             bearing_from=from_place[:2] if from_place is not None else None,

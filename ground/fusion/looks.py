@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from sys import intern
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -29,8 +30,7 @@ SHARED = 4
 """Numbers of variance one that the looks of a platform share: along the ray, across it, east, north."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where one sighting put its thing; `seen_from` is the platform's place where it is known.
 
     `source` is what shares errors: the platform. `is_opaque`: how its errors hang together with those of

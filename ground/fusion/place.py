@@ -46,10 +46,10 @@ def placed(tracks: Sequence[FusionTrack], config: ContactsConfig) -> Placed | No
         return None
     at_ns = max(track.newest.time_ns for track in with_place)
     if any(track.is_static for track in with_place):
-        found = _fitted([track.looks() for track in with_place], at_ns, config, is_static=True)
+        found = _fitted([track.kept.between() for track in with_place], at_ns, config, is_static=True)
         return _placed(found, at_ns, None)
     begin_ns = at_ns - round(config.window_s * NS_PER_S)
-    by_track = [(track, track.looks(begin_ns)) for track in with_place]
+    by_track = [(track, track.kept.between(begin_ns)) for track in with_place]
     recent = [(track, looks) for track, looks in by_track if looks]
     found = _fitted([looks for _, looks in recent], at_ns, config, is_static=False)
     tracks = [track for track, _ in recent]
@@ -91,8 +91,8 @@ def _fitted(by_track: Sequence[list[Look]], at_ns: int, config: ContactsConfig, 
 
 def _stood(tracks: Sequence[FusionTrack], at_ns: int, config: ContactsConfig) -> _Fit | None:
     """The fit of a thing that has not moved in all its looks; `None` when it has, or cannot be told."""
-    every = [look for track in tracks for look in track.looks() if not look.is_opaque]
-    if len(every) < 2 or any(look.is_opaque for track in tracks for look in track.looks()):
+    every = [look for track in tracks for look in track.kept.between() if not look.is_opaque]
+    if len(every) < 2 or any(look.is_opaque for track in tracks for look in track.kept.between()):
         return None
     every.sort(key=lambda one: (one.time_ns, one.sighting_id))
     looks = thinned(every, _MAX_LOOKS)

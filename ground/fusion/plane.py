@@ -1,6 +1,7 @@
 """Metres east and north of an origin; contacts are at most some kilometres across."""
 
 import math
+from functools import lru_cache
 
 from skywarden.geometry.geodesy import radii_of_curvature_m
 
@@ -9,6 +10,8 @@ _FARTHEST_DEG = 89.9
 
 class Plane:
     """Latitude and longitude times the radii of curvature at the origin; exactly invertible."""
+
+    __slots__ = ("east_m_per_deg", "latitude_deg", "longitude_deg", "north_m_per_deg")
 
     def __init__(self, latitude_deg: float, longitude_deg: float) -> None:
         self.latitude_deg, self.longitude_deg = latitude_deg, longitude_deg
@@ -26,6 +29,7 @@ class Plane:
         return min(90.0, max(-90.0, latitude_deg)), longitude_deg
 
 
+@lru_cache(maxsize=16_384)
 def metres_per_degree(latitude_deg: float) -> tuple[float, float]:
     """Of latitude and of longitude, on WGS 84; beyond 89.9 degrees as there."""
     latitude_deg = min(_FARTHEST_DEG, max(-_FARTHEST_DEG, latitude_deg))

@@ -14,7 +14,9 @@ from ground.fusion.track import FusionTrack
 from skywarden.messages import Sighting
 
 _QUIET_S = 20.0
-"""After so long without a sighting a track keeps no large estimates."""
+"""A track without a sighting for so long is packed."""
+
+_SWEEP_S = 5.0
 
 
 class Ended(NamedTuple):
@@ -27,7 +29,7 @@ class Ended(NamedTuple):
     @classmethod
     def of(cls, track: FusionTrack) -> "Ended":
         """As the track is now."""
-        return cls(track.last_ns, track.is_static, len(track.seen))
+        return cls(track.last_ns, track.is_static, track.kept.count)
 
 
 class TrackShelf:
@@ -85,7 +87,7 @@ class TrackShelf:
             track.add(sighting)
         if track is None:
             return False
-        if len(track.seen) != before.sightings:
+        if track.kept.count != before.sightings:
             self._news.add(track_id)
         self._awake[track_id], self._used_s[track_id] = track, self._now_s
         return True
@@ -105,10 +107,10 @@ class TrackShelf:
     def rest(self, now_s: float, idle_s: float, recall: Recall, *, but: Iterable[str]) -> int:
         """Put aside what was neither fed nor woken for `idle_s`, except `but`; how many that were.
 
-        `now_s` are monotonic seconds; all is looked through once in a tenth of `idle_s`.
+        What is merely quiet is packed. `now_s` are monotonic seconds; all is looked through every 5 s.
         """
         self._now_s, self._recall = now_s, recall
-        if self._swept_s is not None and now_s - self._swept_s < idle_s / 10.0:
+        if self._swept_s is not None and now_s - self._swept_s < _SWEEP_S:
             return 0
         self._swept_s = now_s
         kept = set(but)

@@ -1,28 +1,41 @@
 """The looks of one track, thinned so that a long watch costs no more than a short one."""
 
-from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from sys import intern
 from typing import NamedTuple
 
 from ground.config import ContactsConfig
 from ground.fusion.estimate import NS_PER_S, Estimate, Spot, estimate
+from ground.fusion.kept import KeptLooks
 from ground.fusion.labels import STATIC_LABELS
 from ground.fusion.looks import Look, look_of
 from ground.fusion.plane import wrapped_deg
 from skywarden.messages import GENERIC_LABELS, Label, Motion, Sighting
 
-SLOT_NS = 2 * NS_PER_S
-"""Of looks so close together the best one stands for all: what they do not share is the least part."""
-
-MAX_SLOTS = 900
 PAIR_LOOKS = 16
 _MAX_SPOTS = 12
 _MAX_ESTIMATES = 3
 _STANDING = -1
 """Under this the estimate of a thing that never moved is remembered; instants are later."""
+
+
+class _Remembered(NamedTuple):
+    """An answer; it holds while no sighting came, or none among the looks that it was worked out from."""
+
+    sightings: int
+    names: int
+    estimate: Estimate
+
+
+class _RememberedSpot(NamedTuple):
+    """The same of a place alone."""
+
+    sightings: int
+    names: int
+    spot: Spot
 
 
 class Told(NamedTuple):
@@ -47,7 +60,6 @@ class FusionTrack:
     """The label with the most score behind it, a particular one before a generic one."""
     is_static: bool = False
     """Whether it is of a kind that never moves."""
-    seen: set[str] = field(default_factory=set)
     scores: Counter[str] = field(default_factory=Counter)
     best_score: tuple[float, str, str] = (0.0, "", "")
     is_exercise: bool = False
@@ -56,17 +68,15 @@ class FusionTrack:
     """What its platform knew of its motion at the newest look that says so."""
     box: tuple[float, float, float, float] | None = None
     """West, south, east, north; west is not wrapped, so that a box may cross 180 degrees."""
-    _slots: dict[int, Look] = field(default_factory=dict)
-    _order: list[int] = field(default_factory=list)
-    _spots: dict[int, tuple[int, Spot]] = field(default_factory=dict)
-    _estimates: dict[int, tuple[int, Estimate]] = field(default_factory=dict)
-    """Where it was at some instants, and from which looks (a hash of their names): the last few whole, as
-    they are large, and of more the place alone."""
+    kept: KeptLooks = field(default_factory=KeptLooks)
+    _spots: dict[int, _RememberedSpot] = field(default_factory=dict)
+    _estimates: dict[int, _Remembered] = field(default_factory=dict)
+    """Where it was at some instants: the last few whole, as they are large, and of more the place alone."""
 
     @property
     def is_placed(self) -> bool:
         """Whether any look has a place."""
-        return bool(self._order)
+        return self.kept.newest is not None
 
     @property
     def is_still(self) -> bool:
@@ -81,29 +91,30 @@ class FusionTrack:
     @property
     def newest(self) -> Look:
         """The newest look that is kept; there must be one."""
-        return self._slots[self._order[-1]]
+        assert self.kept.newest is not None
+        return self.kept.newest
 
     @property
     def first_look_ns(self) -> int:
         """Time of the oldest look that is kept; there must be one."""
-        return self._slots[self._order[0]].time_ns
+        assert self.kept.oldest is not None
+        return self.kept.oldest.time_ns
 
     @classmethod
     def begun(cls, sighting: Sighting) -> "FusionTrack":
         """An empty track for the number of `sighting`."""
         return cls(
             track_id=sighting.track_id,
-            platform_id=sighting.platform_id,
-            sensor=(sighting.platform_id, sighting.sortie_id, sighting.sensor_id),
+            platform_id=intern(sighting.platform_id),
+            sensor=(intern(sighting.platform_id), intern(sighting.sortie_id), intern(sighting.sensor_id)),
             first_ns=sighting.time_ns,
             last_ns=sighting.time_ns,
         )
 
     def add(self, sighting: Sighting) -> bool:
         """Take in a sighting; False when it was known."""
-        if sighting.sighting_id in self.seen:
+        if not self.kept.see(sighting.sighting_id):
             return False
-        self.seen.add(sighting.sighting_id)
         self.first_ns = min(self.first_ns, sighting.time_ns)
         self.last_ns = max(self.last_ns, sighting.time_ns)
         self.scores[sighting.label] += round(sighting.score * 1_000_000) + 1
@@ -118,69 +129,68 @@ class FusionTrack:
             self._note_look(look_of(sighting, sighting.position))
         return True
 
-    def looks(self, begin_ns: int | None = None, end_ns: int | None = None) -> list[Look]:
-        """Kept looks from `begin_ns` to `end_ns`, in order of time; all without them."""
-        low = 0 if begin_ns is None else bisect_left(self._order, begin_ns // SLOT_NS)
-        high = len(self._order) if end_ns is None else bisect_right(self._order, end_ns // SLOT_NS)
-        return [self._slots[slot] for slot in self._order[low:high]]
-
-    def nearest(self, at_ns: int) -> Look:
-        """The look next to an instant; there must be one."""
-        index = bisect_left(self._order, at_ns // SLOT_NS)
-        around = self._order[max(0, index - 1) : index + 2]
-        looks = [self._slots[slot] for slot in around]
-        return min(looks, key=lambda look: (abs(look.time_ns - at_ns), look.time_ns))
-
     def spot_at(self, at_ns: int, config: ContactsConfig) -> Spot | None:
         """The place alone of `estimate_at`, remembered for longer: most others are far from it."""
+        known = self._spots.get(at_ns)
+        if known is not None and known.sightings == self.kept.count:
+            return known.spot
         looks = thinned(self.looks_near(at_ns, config), PAIR_LOOKS)
-        known, names = self._spots.get(at_ns), _names_of(looks)
-        if known is not None and known[0] == names:
-            return known[1]
-        found = self._remembered(at_ns, at_ns, looks, config)
-        if found is None:
+        if not looks:
             return None
-        if len(self._spots) >= _MAX_SPOTS:
-            del self._spots[next(iter(self._spots))]
-        self._spots[at_ns] = names, found.spot
-        return found.spot
+        names = _names_of(looks)
+        if known is not None and known.names == names:
+            spot = known.spot
+        else:
+            if known is None and len(self._spots) >= _MAX_SPOTS:
+                del self._spots[next(iter(self._spots))]
+            spot = self._worked_out(at_ns, at_ns, looks, config).spot
+        self._spots[at_ns] = _RememberedSpot(self.kept.count, names, spot)
+        return spot
 
     def estimate_at(self, at_ns: int, config: ContactsConfig) -> Estimate | None:
         """The state at an instant for comparing tracks; `None` without a place. Remembered until another look
         tells of that instant."""
+        known = self._estimates.get(at_ns)
+        if known is not None and known.sightings == self.kept.count:
+            return known.estimate
         looks = thinned(self.looks_near(at_ns, config), PAIR_LOOKS)
-        return self._remembered(at_ns, at_ns, looks, config)
+        return self._worked_out(at_ns, at_ns, looks, config) if looks else None
 
     def standing_estimate(self, config: ContactsConfig) -> Estimate | None:
         """Where it is if it never moved, from all its looks; `None` without a place. Remembered as
         `estimate_at` does."""
-        return self._remembered(_STANDING, 0, thinned(self.looks(), PAIR_LOOKS), config)
+        known = self._estimates.get(_STANDING)
+        if known is not None and known.sightings == self.kept.count:
+            return known.estimate
+        looks = thinned(self.kept.between(), PAIR_LOOKS)
+        return self._worked_out(_STANDING, 0, looks, config) if looks else None
 
     def slim(self) -> None:
-        """Let go of what is large and can be worked out again: nothing comes for this track at present."""
+        """Take less memory: nothing comes for this track at present."""
         self._estimates.clear()
+        self.kept.pack()
 
     def looks_near(self, at_ns: int, config: ContactsConfig) -> list[Look]:
         """The looks that tell where it was at `at_ns`; at least one when there is any."""
-        if self.is_static or not self._order:
-            return self.looks()
+        if self.is_static or not self.is_placed:
+            return self.kept.between()
         half_ns = round(config.window_s * NS_PER_S / 2)
-        near = self.looks(at_ns - half_ns, at_ns + half_ns)
+        near = self.kept.between(at_ns - half_ns, at_ns + half_ns)
         if near:
             return near
-        closest_ns = self.nearest(at_ns).time_ns
-        return self.looks(closest_ns - half_ns, closest_ns + half_ns)
+        closest_ns = self.kept.nearest(at_ns).time_ns
+        return self.kept.between(closest_ns - half_ns, closest_ns + half_ns)
 
-    def _remembered(self, key: int, at_ns: int, looks: list[Look], config: ContactsConfig) -> Estimate | None:
-        if not looks:
-            return None
+    def _worked_out(self, key: int, at_ns: int, looks: list[Look], config: ContactsConfig) -> Estimate:
+        """The estimate from these looks, unless it is remembered."""
         known, names = self._estimates.get(key), _names_of(looks)
-        if known is not None and known[0] == names:
-            return known[1]
-        if len(self._estimates) >= _MAX_ESTIMATES:
-            del self._estimates[next(iter(self._estimates))]
-        made = estimate(looks, at_ns, config, is_static=self.is_static or key == _STANDING)
-        self._estimates[key] = names, made
+        if known is not None and known.names == names:
+            made = known.estimate
+        else:
+            if known is None and len(self._estimates) >= _MAX_ESTIMATES:
+                del self._estimates[next(iter(self._estimates))]
+            made = estimate(looks, at_ns, config, is_static=self.is_static or key == _STANDING)
+        self._estimates[key] = _Remembered(self.kept.count, names, made)
         return made
 
     def _name(self) -> None:
@@ -202,15 +212,7 @@ class FusionTrack:
 
     def _note_look(self, look: Look) -> None:
         self._widen(look)  # every look, so that the box does not depend on which came first
-        slot = look.time_ns // SLOT_NS
-        before = self._slots.get(slot)
-        if before is None:
-            insort(self._order, slot)
-        elif before.worth <= look.worth:
-            return
-        self._slots[slot] = look
-        if len(self._order) > MAX_SLOTS:
-            del self._slots[self._order.pop(0)]
+        self.kept.take(look)
 
     def _widen(self, look: Look) -> None:
         if self.box is None:

@@ -42,11 +42,11 @@ def _day() -> list[Sighting]:
 class _Settled:
     """A book fed in steps, which rests after each when it is told to."""
 
-    def __init__(self, *, rests: bool, kept: list[Sighting]) -> None:
+    def __init__(self, *, rests: bool, kept: list[Sighting], step_s: float = HOUR_S) -> None:
         self.book = ContactBook(ContactsConfig())
         self.contacts: dict[str, Contact] = {}
         self.asked: list[str] = []
-        self._rests, self._kept, self._now_s = rests, kept, 0.0
+        self._rests, self._kept, self._now_s, self._step_s = rests, kept, 0.0, step_s
 
     def feed(self, sightings: list[Sighting]) -> None:
         for one in sightings:
@@ -55,7 +55,7 @@ class _Settled:
         for contact_id in changes.removed:
             self.contacts.pop(contact_id, None)
         self.contacts.update({one.contact_id: one for one in changes.changed})
-        self._now_s += HOUR_S
+        self._now_s += self._step_s
         if self._rests:
             self.book.rest(self._now_s, self._recalled)
 
@@ -83,6 +83,21 @@ def test_resting_changes_no_contact_whatever_comes_when(seed: int, is_ahead: boo
     resting.feed([])
     assert resting.contacts == awake.contacts
     assert resting.asked
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_quiet_tracks_are_packed_and_change_no_contact_whatever_comes_when(seed: int) -> None:
+    chance = random.Random(seed)
+    day = _day()
+    chance.shuffle(day)
+    packed = _Settled(rests=True, kept=[], step_s=30.0)  # nothing rests so soon
+    whole = _Settled(rests=False, kept=[])
+    while day:
+        some = [day.pop() for _ in range(min(len(day), chance.randrange(40, 90)))]
+        packed.feed(some)
+        whole.feed(some)
+        assert packed.contacts == whole.contacts
+    assert not packed.asked
 
 
 def test_what_is_awake_stays_what_was_used_lately() -> None:
