@@ -72,6 +72,7 @@ class Commit:
     records: list[tuple[Any, ...]] = field(default_factory=list)
     sightings: list[tuple[Any, ...]] = field(default_factory=list)
     fed: list[Sighting] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     others: list[tuple[int, Message]] = field(default_factory=list)
 
 
@@ -115,7 +116,7 @@ class RecordWriter:
             outcomes=outcomes, completed=tuple(commit.completed), alarms=tuple(dict.fromkeys(commit.alarms))
         )
         first = commit.sightings[0][0] if commit.sightings else 0
-        return Written(ingested=ingested, sightings=commit.fed, first_key=first)
+        return Written(ingested=ingested, sightings=commit.bodies, first_key=first)
 
     def mark(self) -> tuple[int, int]:
         """Where this stands before a transaction, for `undo`."""
@@ -198,6 +199,7 @@ class RecordWriter:
             )
         )
         if type(message) is Sighting:
+            commit.bodies.append(record.body)
             self._list_sighting(commit, run, record_key, message, received_ns)
         elif message is None:
             put_in_quarantine(commit.db, arrival, arrival.reason or "not valid")
@@ -508,10 +510,10 @@ class RecordWriter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Written:
-    """What one `RecordWriter.write` did; `sightings` are new, the first of them under `first_key`."""
+    """What one `RecordWriter.write` did; `sightings` are new and encoded, the first under `first_key`."""
 
     ingested: Ingested
-    sightings: list[Sighting]
+    sightings: list[bytes]
     first_key: int
 
 

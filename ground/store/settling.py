@@ -35,8 +35,9 @@ Connection = Callable[[], AbstractContextManager[Any]]
 class ContactSettler:
     """Feeds `contacts` the sightings that `owe` names and keeps what comes of them; safe from any thread.
 
-    Beyond `max_unfed` sightings that wait, only where they begin is remembered: they are read back. `load`
-    comes first; `end_key` tells the key that the next record will have.
+    They wait as they came over the link, a quarter of what they take decoded; beyond `max_unfed` of them only
+    where they begin is remembered, and they are read back. `load` comes first; `end_key` tells the key that
+    the next record will have.
     """
 
     def __init__(
@@ -60,13 +61,13 @@ class ContactSettler:
         self._lock = threading.Lock()
         self._settling = threading.RLock()
         self._newest_ns = 0
-        self._unfed: list[Sighting] = []
+        self._unfed: list[bytes] = []
         self._missed_from: int | None = None
         self._owed: dict[str, Contact] = {}
         self._owed_removals: set[str] = set()
 
-    def owe(self, sightings: Sequence[Sighting], first_key: int) -> None:
-        """These were committed, in the order of their keys, while the caller kept others from committing."""
+    def owe(self, sightings: Sequence[bytes], first_key: int) -> None:
+        """These were committed (encoded, by their keys), while the caller kept others from committing."""
         with self._lock:
             if self._missed_from is not None or not sightings:
                 return
@@ -148,8 +149,8 @@ class ContactSettler:
             end = self._end_key()
         try:
             with self._reading() as db:
-                for sighting in unfed:
-                    self._feed(db, sighting)
+                for body in unfed:
+                    self._feed(db, _sighting_of(body))
                 while missed is not None and missed < end:
                     self._feed_stored(db, missed, min(end, missed + _READ_AT_ONCE))
                     missed += _READ_AT_ONCE
@@ -224,6 +225,12 @@ class ContactSettler:
             return False
         db.execute("DELETE FROM contacts WHERE contact_id = ?", (contact_id,))
         return True
+
+
+def _sighting_of(body: bytes) -> Sighting:
+    sighting = decoded_body("sighting", body)
+    assert isinstance(sighting, Sighting)
+    return sighting
 
 
 def _sightings_in(rows: Iterable[Any]) -> Iterator[Sighting]:
