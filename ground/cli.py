@@ -150,7 +150,7 @@ def serve(
 def _summary(handle: "GroundHandle") -> str:
     """For `systemctl status`; a problem that a new start would not mend is said, and keeps nothing alive."""
     problems = handle.problems()
-    heard = f"{len(handle.picture.platforms())} platforms heard"
+    heard = f"{handle.picture.platform_count} platforms heard"
     return f"{heard}; {len(problems)} problems, such as: {problems[0]}" if problems else heard
 
 

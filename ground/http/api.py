@@ -148,7 +148,7 @@ class _Questions:
             revision=station.picture.revision,
             started=rfc3339(station.started_ns),
             counts=views.CountsView(
-                platforms=len(station.picture.platforms()),
+                platforms=station.picture.platform_count,
                 contacts=counts.contacts,
                 sightings=counts.sightings,
                 chips=counts.chips,

@@ -115,7 +115,7 @@ def add_tasking_routes(
     @needs(Permission.TASK_PLATFORMS)
     def ask(request: Request, given: AskView) -> TaskingView:
         """Ask a platform for something; the receipt comes when the platform has heard of it."""
-        if all(one.platform_id != given.platform_id for one in picture.platforms()):
+        if picture.platform(given.platform_id) is None:
             raise HTTPException(404, f"no platform {given.platform_id} was ever heard here")
         _check(given)
         asked = desk.ask(

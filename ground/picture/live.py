@@ -300,6 +300,17 @@ class LivePicture:
         if self._listener is not None:
             self._listener()
 
+    @property
+    def platform_count(self) -> int:
+        """How many platforms were ever heard."""
+        return len(self._platforms)
+
+    def platform(self, platform_id: str) -> PlatformState | None:
+        """A copy of one platform; `None` when it was never heard."""
+        with self._lock:
+            state = self._platforms.get(platform_id)
+            return None if state is None else _copied_platform(state)
+
     def platforms(self) -> list[PlatformState]:
         """Copies of all platforms, by id."""
         with self._lock:

@@ -53,8 +53,8 @@ def _start_requests(base: Foundation, receiver: Receiver, picture: LivePicture) 
 
     def age_s(platform_id: str) -> float | None:
         now_s, now_ns = clock.monotonic_ns() / 1e9, clock.utc_ns()
-        found = [one for one in picture.platforms() if one.platform_id == platform_id]
-        return found[0].age_s(now_s, now_ns) if found else None
+        found = picture.platform(platform_id)
+        return found.age_s(now_s, now_ns) if found is not None else None
 
     def note(platform_id: str, receipt: TaskingReceipt) -> None:
         try:

@@ -39,15 +39,15 @@ def _start_ais(base: Foundation, picture: LivePicture) -> AisWatch:
     """AIS: where carried receivers are, and where cameras look, is asked of the picture."""
 
     def place_of(platform_id: str) -> AisReceiver | None:
-        for one in picture.platforms():
-            pose = one.pose if one.platform_id == platform_id else None
-            if pose is not None and pose.latitude_deg is not None and pose.longitude_deg is not None:
-                return AisReceiver(
-                    latitude_deg=pose.latitude_deg,
-                    longitude_deg=pose.longitude_deg,
-                    height_m=max(2.0, pose.alt_msl_m or pose.alt_rel_m or 2.0),
-                )
-        return None
+        state = picture.platform(platform_id)
+        pose = state.pose if state is not None else None
+        if pose is None or pose.latitude_deg is None or pose.longitude_deg is None:
+            return None
+        return AisReceiver(
+            latitude_deg=pose.latitude_deg,
+            longitude_deg=pose.longitude_deg,
+            height_m=max(2.0, pose.alt_msl_m or pose.alt_rel_m or 2.0),
+        )
 
     def footprints() -> list[tuple[int, tuple[tuple[float, float], ...]]]:
         frames = [one.frame for one in picture.platforms() if one.frame is not None]

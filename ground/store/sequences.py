@@ -15,6 +15,7 @@ class SequenceSet:
     def __init__(self, numbers: Iterable[int] = ()) -> None:
         self._firsts: list[int] = []
         self._lasts: list[int] = []
+        self._count = 0
         for number in numbers:
             self.add(number)
 
@@ -23,16 +24,18 @@ class SequenceSet:
         return place >= 0 and number <= self._lasts[place]
 
     def __len__(self) -> int:
-        return sum(last - first + 1 for first, last in self.ranges())
+        return self._count
 
     def add(self, number: int) -> bool:
         """Put in one number; False when it was there."""
         if self._lasts and number == self._lasts[-1] + 1:  # nearly always
             self._lasts[-1] = number
+            self._count += 1
             return True
         place = bisect_right(self._firsts, number) - 1
         if place >= 0 and number <= self._lasts[place]:
             return False
+        self._count += 1
         joins_left = place >= 0 and self._lasts[place] == number - 1
         joins_right = place + 1 < len(self._firsts) and self._firsts[place + 1] == number + 1
         if joins_left and joins_right:
@@ -55,6 +58,8 @@ class SequenceSet:
         end = bisect_right(self._firsts, last + 1)
         if start < end:
             first, last = min(first, self._firsts[start]), max(last, self._lasts[end - 1])
+        known = sum(self._lasts[place] - self._firsts[place] + 1 for place in range(start, end))
+        self._count += last - first + 1 - known
         self._firsts[start:end] = [first]
         self._lasts[start:end] = [last]
 

@@ -35,6 +35,7 @@ def test_ranges_go_in_like_their_numbers(numbers: set[int], ranges: list[tuple[i
         kept.add_range(first, first + more)
         plain |= set(range(first, first + more + 1))
     assert kept.ranges() == SequenceSet(sorted(plain)).ranges()
+    assert len(kept) == len(plain)
     assert kept.contiguous == next(n for n in range(100) if n + 1 not in plain)
     with pytest.raises(ValueError, match="no range"):
         kept.add_range(5, 4)
