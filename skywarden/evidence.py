@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey, VerifyKey
 
 from skywarden.errors import LinkError
 from skywarden.link import keys
@@ -113,8 +113,8 @@ def key_id(public: bytes) -> bytes:
 def is_signed_by(public: bytes, signature: bytes, text: bytes) -> bool:
     """Whether `signature` over `text` was made with the secret half of `public` (RFC 8032)."""
     try:
-        _verifier(public).verify(signature, text)
-    except (InvalidSignature, ValueError):
+        _verifier(public).verify(text, signature)
+    except (BadSignatureError, ValueError):
         return False
     return True
 
@@ -125,21 +125,21 @@ class EvidenceKey:
 
     public: bytes
     secret: bytes = field(repr=False)
-    _signer: Ed25519PrivateKey = field(repr=False)
+    _signer: SigningKey = field(repr=False)
 
     @classmethod
     def from_secret(cls, secret: bytes) -> "EvidenceKey":
         """The pair of a 32-byte seed; raises `LinkError` when it is not one."""
         try:
-            signer = Ed25519PrivateKey.from_private_bytes(secret)
+            signer = SigningKey(secret)
         except ValueError as error:
             raise LinkError(f"an evidence key has 32 bytes, this one {len(secret)}") from error
-        return cls(public=signer.public_key().public_bytes_raw(), secret=secret, _signer=signer)
+        return cls(public=bytes(signer.verify_key), secret=secret, _signer=signer)
 
     @classmethod
     def new(cls) -> "EvidenceKey":
         """A fresh pair from the operating system's random source."""
-        return cls.from_secret(Ed25519PrivateKey.generate().private_bytes_raw())
+        return cls.from_secret(bytes(SigningKey.generate()))
 
     @property
     def public_text(self) -> str:
@@ -153,7 +153,7 @@ class EvidenceKey:
 
     def sign(self, text: bytes) -> bytes:
         """The 64-byte signature over `text`."""
-        return self._signer.sign(text)
+        return self._signer.sign(text).signature
 
 
 def public_text(public: bytes) -> str:
@@ -233,8 +233,8 @@ def load_or_create_evidence_key(path: Path) -> EvidenceKey:
 
 
 @lru_cache(maxsize=4_096)
-def _verifier(public: bytes) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(public)
+def _verifier(public: bytes) -> VerifyKey:
+    return VerifyKey(public)
 
 
 @lru_cache(maxsize=8_192)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,6 +84,28 @@ def test_a_signature_with_any_bit_turned_is_refused(text: bytes, bit: int) -> No
     signature[bit // 8] ^= 1 << bit % 8
     assert not evidence.is_signed_by(KEY.public, bytes(signature), text)
     assert not evidence.is_signed_by(EvidenceKey.new().public, KEY.sign(text), text)
+
+
+def test_signatures_are_those_of_rfc_8032_and_of_other_libraries() -> None:
+    secret = bytes.fromhex("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7")
+    key = EvidenceKey.from_secret(secret)  # RFC 8032, 7.1, test 3
+    assert key.public.hex() == "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025"
+    signature = key.sign(bytes.fromhex("af82"))
+    assert signature.hex() == (
+        "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac"
+        "18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"
+    )
+    Ed25519PublicKey.from_public_bytes(key.public).verify(signature, bytes.fromhex("af82"))
+    other = Ed25519PrivateKey.from_private_bytes(secret).sign(b"text")
+    assert evidence.is_signed_by(key.public, other, b"text")
+
+
+@pytest.mark.parametrize(
+    ("public", "signature"), [(b"", b"s" * 64), (b"p" * 31, b"s" * 64), (b"p" * 32, b"s")]
+)
+def test_what_is_no_key_or_no_signature_signs_nothing(public: bytes, signature: bytes) -> None:
+    assert not evidence.is_signed_by(public, signature, b"text")
+    assert not evidence.is_signed_by(KEY.public, signature, b"text")
 
 
 @given(st.lists(st.binary(min_size=32, max_size=32), min_size=2, max_size=6, unique=True), st.data())
