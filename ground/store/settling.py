@@ -79,8 +79,8 @@ class ContactSettler:
     def settle(self, revision: int) -> Settled:
         """See `Store`."""
         with self._settling:
-            self._contacts.rest(time.monotonic(), self._recalled)
             self._feed_contacts()
+            self._contacts.rest(time.monotonic(), self._recalled)  # now it is known what goes on
             changes = self._contacts.settle()
             for contact_id in changes.removed:
                 self._owed.pop(contact_id, None)

@@ -53,7 +53,7 @@ class SqliteStore(SqliteReader):
         *,
         horizon_s: float = 86_400.0,
         vfs: str | None = None,
-        max_unfed: int = 30_000,
+        max_unfed: int = 100_000,
         is_exercise: bool = False,
         give_way: Callable[[], None] = lambda: None,
     ) -> None:
