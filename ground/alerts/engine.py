@@ -144,10 +144,15 @@ class AlertEngine:
                         known.watches[key] = watch
             self._contact_of[track_id] = contact.contact_id
         if len(self._known) > _MAX_CONTACTS:
-            oldest = min(self._known, key=lambda name: self._known[name].last_ns)
-            del self._known[oldest]
-            self._contact_of = {t: c for t, c in self._contact_of.items() if c != oldest}
+            self._thin(contact.contact_id)
         return known
+
+    def _thin(self, kept: str) -> None:
+        """Drop the tenth that was seen longest ago, at once, so that few contacts pay for it; not `kept`."""
+        by_age = sorted(self._known, key=lambda name: (name == kept, self._known[name].last_ns))
+        for name in by_age[: len(by_age) // 10]:
+            del self._known[name]
+        self._contact_of = {t: c for t, c in self._contact_of.items() if c in self._known}
 
     def _zones_of(self, rule: Rule) -> list[ZoneShape]:
         if rule.zone_ids:

@@ -201,6 +201,17 @@ def test_what_was_logged_does_not_fire_again_after_a_restart() -> None:
     assert _fired(again, contact(at_s=9.0)) == []
 
 
+def test_of_more_contacts_than_memory_holds_those_seen_last_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ground.alerts.engine._MAX_CONTACTS", 200)
+    engine = _engine(rule())
+    many = [contact(at_s=float(n), name=f"a-{n}") for n in range(500)]
+    assert len(_fired(engine, *many)) == 500
+    assert _fired(engine, *(contact(at_s=n + 600.0, name=f"a-{n}") for n in range(330, 500))) == []
+    assert len(_fired(engine, contact(at_s=600.0, name="a-0"))) == 1
+
+
 def test_a_new_zone_is_asked_about_contacts_that_stand_there() -> None:
     engine = _engine(rule(), zones=())
     assert _fired(engine, contact()) == []
