@@ -143,7 +143,7 @@ class FusionTrack:
         else:
             if known is None and len(self._spots) >= _MAX_SPOTS:
                 del self._spots[next(iter(self._spots))]
-            spot = self._worked_out(at_ns, at_ns, looks, config).spot
+            spot = self._worked_out(at_ns, at_ns, looks, config, is_kept=not self.kept.is_packed).spot
         self._spots[at_ns] = _RememberedSpot(self.kept.count, names, spot)
         return spot
 
@@ -181,16 +181,20 @@ class FusionTrack:
         closest_ns = self.kept.nearest(at_ns).time_ns
         return self.kept.between(closest_ns - half_ns, closest_ns + half_ns)
 
-    def _worked_out(self, key: int, at_ns: int, looks: list[Look], config: ContactsConfig) -> Estimate:
-        """The estimate from these looks, unless it is remembered."""
+    def _worked_out(
+        self, key: int, at_ns: int, looks: list[Look], config: ContactsConfig, *, is_kept: bool = True
+    ) -> Estimate:
+        """The estimate from these looks, unless it is remembered; a track that is packed remembers one."""
         known, names = self._estimates.get(key), _names_of(looks)
         if known is not None and known.names == names:
             made = known.estimate
         else:
-            if known is None and len(self._estimates) >= _MAX_ESTIMATES:
-                del self._estimates[next(iter(self._estimates))]
             made = estimate(looks, at_ns, config, is_static=self.is_static or key == _STANDING)
-        self._estimates[key] = _Remembered(self.kept.count, names, made)
+        if is_kept:
+            most = 1 if self.kept.is_packed else _MAX_ESTIMATES
+            while key not in self._estimates and len(self._estimates) >= most:
+                del self._estimates[next(iter(self._estimates))]
+            self._estimates[key] = _Remembered(self.kept.count, names, made)
         return made
 
     def _name(self) -> None:
