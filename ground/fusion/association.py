@@ -17,7 +17,6 @@ _ALIGNED_NS = 10 * NS_PER_S
 _BRIEF_NS = 8 * NS_PER_S
 _CERTAINLY_APART = 2.5
 """So many times the gate; nearer, it may still be one thing that was seen badly."""
-_EQUATOR_M_PER_DEG = metres_per_degree(0.0)[0]
 _FASTEST_MPS = 45.0
 _SPEED_FLOOR_MPS = 0.5
 """What speeds of one thing differ by besides, per axis: errors that wander unlike the model."""
@@ -220,4 +219,5 @@ def _boxes_apart_m(one: FusionTrack, two: FusionTrack) -> float:
     between = abs(wrapped_deg((other_west + other_east) / 2 - (west + east) / 2))
     over = max(0.0, between - (east - west) / 2 - (other_east - other_west) / 2)
     latitude_deg = min(89.9, max(abs(south), abs(north), abs(other_south), abs(other_north)))
-    return math.hypot(up, over * math.cos(math.radians(latitude_deg))) * _EQUATOR_M_PER_DEG
+    north_m, _ = metres_per_degree(0.0)
+    return math.hypot(up, over * math.cos(math.radians(latitude_deg))) * north_m

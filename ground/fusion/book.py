@@ -72,6 +72,7 @@ class ContactBook:
         if not self._dirty:
             return ContactChanges(changed=(), removed=())
         dirty, self._dirty = self._dirty, set()
+        self._compared.clear()
         dirty = {track_id for track_id in dirty if self._is_here(track_id)}
         touched = set(dirty)
         for track_id in dirty:
@@ -90,7 +91,6 @@ class ContactBook:
         changed = [group for group in new_groups if group not in old_groups or not dirty.isdisjoint(group)]
         contacts = sorted((self._contact(group) for group in changed), key=lambda one: one.contact_id)
         gone = set(before.values()) - {self._contact_of[track_id] for track_id in region}
-        self._compared.clear()
         return ContactChanges(
             changed=tuple(contacts), removed=tuple(sorted(gone)), events=tuple(self._events(before))
         )

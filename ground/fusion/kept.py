@@ -32,7 +32,7 @@ _decoder = msgspec.msgpack.Decoder(_Packed)
 class KeptLooks:
     """Looks in order of time, at most one for each slot; not safe from several threads."""
 
-    __slots__ = ("_looks", "_packed", "_seen", "_slots", "count", "newest", "oldest")
+    __slots__ = ("_looks", "_packed", "_seen", "count", "newest", "oldest")
 
     def __init__(self) -> None:
         self.count = 0
@@ -40,7 +40,6 @@ class KeptLooks:
         self.oldest: Look | None = None
         self.newest: Look | None = None
         self._looks: list[Look] = []
-        self._slots: list[int] = []
         self._seen: set[str] = set()
         self._packed: bytes | None = None
 
@@ -61,22 +60,21 @@ class KeptLooks:
     def take(self, look: Look) -> None:
         """Keep a look, unless a better one fills its slot; beyond `MAX_SLOTS` the oldest goes."""
         self._unpack()
-        slot = look.time_ns // SLOT_NS
-        index = bisect_left(self._slots, slot)
-        if index == len(self._slots) or self._slots[index] != slot:
-            self._slots.insert(index, slot)
+        slot = _slot_of(look)
+        index = bisect_left(self._looks, slot, key=_slot_of)
+        if index == len(self._looks) or _slot_of(self._looks[index]) != slot:
             self._looks.insert(index, look)
         elif look.worth < self._looks[index].worth:
             self._looks[index] = look
-        if len(self._slots) > MAX_SLOTS:
-            del self._slots[0], self._looks[0]
+        if len(self._looks) > MAX_SLOTS:
+            del self._looks[0]
         self.oldest, self.newest = self._looks[0], self._looks[-1]
 
     def between(self, begin_ns: int | None = None, end_ns: int | None = None) -> list[Look]:
         """Looks from `begin_ns` to `end_ns`, by slots; all without them."""
-        looks, slots = self._at_hand()
-        low = 0 if begin_ns is None else bisect_left(slots, begin_ns // SLOT_NS)
-        high = len(slots) if end_ns is None else bisect_right(slots, end_ns // SLOT_NS)
+        looks = self._at_hand()
+        low = 0 if begin_ns is None else bisect_left(looks, begin_ns // SLOT_NS, key=_slot_of)
+        high = len(looks) if end_ns is None else bisect_right(looks, end_ns // SLOT_NS, key=_slot_of)
         return looks[low:high]
 
     def nearest(self, at_ns: int) -> Look:
@@ -87,8 +85,8 @@ class KeptLooks:
             return self.oldest
         if at_ns >= self.newest.time_ns:
             return self.newest
-        looks, slots = self._at_hand()
-        index = bisect_left(slots, at_ns // SLOT_NS)
+        looks = self._at_hand()
+        index = bisect_left(looks, at_ns // SLOT_NS, key=_slot_of)
         around = looks[max(0, index - 1) : index + 2]
         return min(around, key=lambda look: (abs(look.time_ns - at_ns), look.time_ns))
 
@@ -97,24 +95,20 @@ class KeptLooks:
         if self._packed is None:
             whole = msgspec.msgpack.encode(_Packed(self._looks, self._seen))
             self._packed = zlib.compress(whole, _FAST)
-            self._looks, self._slots, self._seen = [], [], set()
+            self._looks, self._seen = [], set()
 
     def _unpack(self) -> None:
         if self._packed is not None:
             found = _unpacked(self._packed)
-            self._looks, self._slots = found.looks, _slots_of(found.looks)
-            self._seen, self._packed = found.seen, None
+            self._looks, self._seen, self._packed = found.looks, found.seen, None
 
-    def _at_hand(self) -> tuple[list[Look], list[int]]:
-        if self._packed is None:
-            return self._looks, self._slots
-        looks = _unpacked(self._packed).looks
-        return looks, _slots_of(looks)
+    def _at_hand(self) -> list[Look]:
+        return self._looks if self._packed is None else _unpacked(self._packed).looks
 
 
 def _unpacked(packed: bytes) -> _Packed:
     return _decoder.decode(zlib.decompress(packed))
 
 
-def _slots_of(looks: list[Look]) -> list[int]:
-    return [look.time_ns // SLOT_NS for look in looks]
+def _slot_of(look: Look) -> int:
+    return look.time_ns // SLOT_NS

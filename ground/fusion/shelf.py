@@ -115,11 +115,11 @@ class TrackShelf:
         self._swept_s = now_s
         kept = set(but)
         quiet = [one for one, used_s in self._used_s.items() if now_s - used_s > _QUIET_S and one not in kept]
+        idle = {one for one in quiet if now_s - self._used_s[one] > idle_s}
         for track_id in quiet:
-            self._awake[track_id].slim()
-        idle = [one for one in quiet if now_s - self._used_s[one] > idle_s]
-        for track_id in idle:
-            track = self._awake.pop(track_id)
-            self._resting[track_id] = Ended.of(track)
-            del self._used_s[track_id]
+            if track_id in idle:
+                self._resting[track_id] = Ended.of(self._awake.pop(track_id))
+                del self._used_s[track_id]
+            else:
+                self._awake[track_id].slim()
         return len(idle)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from sys import intern
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from ground.config import ContactsConfig
 from ground.fusion.estimate import NS_PER_S, Estimate, Spot, estimate
@@ -15,6 +15,8 @@ from ground.fusion.looks import Look, look_of
 from ground.fusion.plane import wrapped_deg
 from skywarden.messages import GENERIC_LABELS, Label, Motion, Sighting
 
+_Answer = TypeVar("_Answer")
+
 PAIR_LOOKS = 16
 _MAX_SPOTS = 12
 _MAX_ESTIMATES = 3
@@ -22,20 +24,12 @@ _STANDING = -1
 """Under this the estimate of a thing that never moved is remembered; instants are later."""
 
 
-class _Remembered(NamedTuple):
+class _Remembered(NamedTuple, Generic[_Answer]):
     """An answer; it holds while no sighting came, or none among the looks that it was worked out from."""
 
     sightings: int
     names: int
-    estimate: Estimate
-
-
-class _RememberedSpot(NamedTuple):
-    """The same of a place alone."""
-
-    sightings: int
-    names: int
-    spot: Spot
+    answer: _Answer
 
 
 class Told(NamedTuple):
@@ -69,8 +63,8 @@ class FusionTrack:
     box: tuple[float, float, float, float] | None = None
     """West, south, east, north; west is not wrapped, so that a box may cross 180 degrees."""
     kept: KeptLooks = field(default_factory=KeptLooks)
-    _spots: dict[int, _RememberedSpot] = field(default_factory=dict)
-    _estimates: dict[int, _Remembered] = field(default_factory=dict)
+    _spots: dict[int, _Remembered[Spot]] = field(default_factory=dict)
+    _estimates: dict[int, _Remembered[Estimate]] = field(default_factory=dict)
     """Where it was at some instants: the last few whole, as they are large, and of more the place alone."""
 
     @property
@@ -133,18 +127,18 @@ class FusionTrack:
         """The place alone of `estimate_at`, remembered for longer: most others are far from it."""
         known = self._spots.get(at_ns)
         if known is not None and known.sightings == self.kept.count:
-            return known.spot
+            return known.answer
         looks = thinned(self.looks_near(at_ns, config), PAIR_LOOKS)
         if not looks:
             return None
         names = _names_of(looks)
         if known is not None and known.names == names:
-            spot = known.spot
+            spot = known.answer
         else:
             if known is None and len(self._spots) >= _MAX_SPOTS:
                 del self._spots[next(iter(self._spots))]
             spot = self._worked_out(at_ns, at_ns, looks, config, is_kept=not self.kept.is_packed).spot
-        self._spots[at_ns] = _RememberedSpot(self.kept.count, names, spot)
+        self._spots[at_ns] = _Remembered(self.kept.count, names, spot)
         return spot
 
     def estimate_at(self, at_ns: int, config: ContactsConfig) -> Estimate | None:
@@ -152,7 +146,7 @@ class FusionTrack:
         tells of that instant."""
         known = self._estimates.get(at_ns)
         if known is not None and known.sightings == self.kept.count:
-            return known.estimate
+            return known.answer
         looks = thinned(self.looks_near(at_ns, config), PAIR_LOOKS)
         return self._worked_out(at_ns, at_ns, looks, config) if looks else None
 
@@ -161,7 +155,7 @@ class FusionTrack:
         `estimate_at` does."""
         known = self._estimates.get(_STANDING)
         if known is not None and known.sightings == self.kept.count:
-            return known.estimate
+            return known.answer
         looks = thinned(self.kept.between(), PAIR_LOOKS)
         return self._worked_out(_STANDING, 0, looks, config) if looks else None
 
@@ -187,7 +181,7 @@ class FusionTrack:
         """The estimate from these looks, unless it is remembered; a track that is packed remembers one."""
         known, names = self._estimates.get(key), _names_of(looks)
         if known is not None and known.names == names:
-            made = known.estimate
+            made = known.answer
         else:
             made = estimate(looks, at_ns, config, is_static=self.is_static or key == _STANDING)
         if is_kept:
