@@ -1,17 +1,20 @@
 """Which tracks are one thing: pairs by what their looks say, groups by joining the likeliest pairs first."""
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from ground.config import ContactsConfig
-from ground.fusion.estimate import NS_PER_S, Estimate, Spot, difference, mahalanobis, offset_m
+from ground.fusion.answers import Question, answered
+from ground.fusion.estimate import Estimate, Spot, difference, mahalanobis, offset_m
 from ground.fusion.kept import SLOT_NS
 from ground.fusion.labels import labels_agree
 from ground.fusion.plane import metres_per_degree, wrapped_deg
-from ground.fusion.track import FusionTrack
+from ground.fusion.track import STANDING, FusionTrack
+from skywarden.clock import NS_PER_S
 
 _ALIGNED_NS = 10 * NS_PER_S
 _BRIEF_NS = 8 * NS_PER_S
@@ -36,15 +39,43 @@ class Verdict:
 NOTHING = Verdict(None, is_apart=False)
 APART = Verdict(None, is_apart=True)
 
+_Result = TypeVar("_Result")
+_Questions = tuple[Question, Question]
+_Answers = tuple[Estimate | Spot, Estimate | Spot]
+_Part = Generator[_Questions, _Answers, _Result]
+_Comparison = Generator[_Questions, _Answers, Verdict]
 
-def compared(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> Verdict:
-    """Whether two tracks may be one thing; both have a place.
+
+def compared(pairs: Sequence[tuple[FusionTrack, FusionTrack]], config: ContactsConfig) -> list[Verdict]:
+    """Whether the tracks of each pair may be one thing; all have a place.
 
     Where they were there at the same time they are compared at the begin, the middle and the end of that
     time: things that only cross are not one. Where one begins after the other ended, they are one where both
     may have stood at one place; else, unless both stand, they are carried to the middle of the gap. What both
-    share (a platform's boresight, the height of the surface) is taken off.
+    share (a platform's boresight, the height of the surface) is taken off. What is asked of the tracks for
+    one pair and another is worked out together.
     """
+    found = [NOTHING] * len(pairs)
+    asking: list[tuple[int, _Comparison, _Questions]] = []
+    for row, (one, two) in enumerate(pairs):
+        comparison = _comparison(one, two, config)
+        try:
+            asking.append((row, comparison, next(comparison)))
+        except StopIteration as end:
+            found[row] = end.value
+    while asking:
+        answers = iter(answered([question for *_, two in asking for question in two], config))
+        turn, asking = asking, []
+        for row, comparison, _ in turn:
+            try:
+                asking.append((row, comparison, comparison.send((next(answers), next(answers)))))
+            except StopIteration as end:
+                found[row] = end.value
+    return found
+
+
+def _comparison(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> "_Comparison":
+    """The verdict on a pair; yields what it must know of both and is sent the answers."""
     if are_seen_apart(one, two) or not labels_agree(one.label, two.label):
         return APART
     are_static = one.is_static and two.is_static
@@ -52,7 +83,7 @@ def compared(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> Verd
     gap_s = 0.0 if are_static else max(0.0, (begins - ends) / NS_PER_S)
     away_m = _boxes_apart_m(one, two)
     if gap_s > 0.0 and away_m <= config.max_distance_m:
-        cost = _cost_of_standing(one, two, gap_s, config)
+        cost = yield from _cost_of_standing(one, two, gap_s, config)
         if cost is not None:
             return Verdict(cost, is_apart=False)
     if gap_s > config.max_gap_s or (gap_s > 0.0 and one.is_standing and two.is_standing):
@@ -62,7 +93,7 @@ def compared(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> Verd
     gate = gate_of(config)
     costs = []
     for at_ns in _instants(one, two, begins, ends, config, are_static=are_static):
-        found = _compared_at(one, two, at_ns, config, are_static=are_static)
+        found = yield from _compared_at(one, two, at_ns, config, are_static=are_static)
         if found is None:
             return NOTHING
         squared, cost = found
@@ -139,21 +170,35 @@ def _instants(
 
 def _compared_at(
     one: FusionTrack, two: FusionTrack, at_ns: int, config: ContactsConfig, *, are_static: bool
-) -> tuple[float, float] | None:
+) -> "_Part[tuple[float, float] | None]":
     """Squared distance at an instant and its cost; `None` when they are too vague to say."""
     if not are_static:
         quick = _quick_distance(one, two, at_ns, config)
         if quick is not None:
             return quick, math.inf
-    spots = one.spot_at(at_ns, config), two.spot_at(at_ns, config)
-    if spots[0] is None or spots[1] is None or _are_vague(spots[0], spots[1], config):
+    spots = yield from _spots(one, two, at_ns)
+    if _are_vague(*spots, config):
         return None
-    if _are_far(spots[0], spots[1], config):
+    if _are_far(*spots, config):
         return math.inf, math.inf
-    first, second = one.estimate_at(at_ns, config), two.estimate_at(at_ns, config)
-    if first is None or second is None:
-        return None
+    first, second = yield from _estimates(one, two, at_ns)
     return _distance_and_cost(first, second, config, are_static=are_static)
+
+
+def _spots(one: FusionTrack, two: FusionTrack, at_ns: int) -> "_Part[tuple[Spot, Spot]]":
+    first, second = one.known_at(at_ns, is_whole=False), two.known_at(at_ns, is_whole=False)
+    if first is None or second is None:
+        first, second = yield Question(one, at_ns, is_whole=False), Question(two, at_ns, is_whole=False)
+    assert isinstance(first, Spot)
+    assert isinstance(second, Spot)
+    return first, second
+
+
+def _estimates(one: FusionTrack, two: FusionTrack, at_ns: int) -> "_Part[tuple[Estimate, Estimate]]":
+    first, second = yield Question(one, at_ns, is_whole=True), Question(two, at_ns, is_whole=True)
+    assert isinstance(first, Estimate)
+    assert isinstance(second, Estimate)
+    return first, second
 
 
 def _are_vague(one: Spot, two: Spot, config: ContactsConfig) -> bool:
@@ -179,7 +224,7 @@ def _distance_and_cost(
 
 def _cost_of_standing(
     one: FusionTrack, two: FusionTrack, gap_s: float, config: ContactsConfig
-) -> float | None:
+) -> "_Part[float | None]":
     """Cost of joining two tracks, one after the other, as one thing that stood; `None` where it did not.
 
     No platform may say that it moves. Nothing is carried over the pause, which makes a brief track as vague
@@ -187,10 +232,8 @@ def _cost_of_standing(
     """
     if not (one.is_still and two.is_still) or gap_s > _longest_gap_s(one, two, config):
         return None
-    first, second = one.standing_estimate(config), two.standing_estimate(config)
-    if first is None or second is None or _are_vague(first.spot, second.spot, config):
-        return None
-    if _are_far(first.spot, second.spot, config):
+    first, second = yield from _estimates(one, two, STANDING)
+    if _are_vague(first.spot, second.spot, config) or _are_far(first.spot, second.spot, config):
         return None
     squared, cost = _distance_and_cost(first, second, config, are_static=True)
     return cost if squared <= gate_of(config) else None

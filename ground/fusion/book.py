@@ -13,17 +13,21 @@ from collections.abc import Callable, Iterable, Iterator
 from ground.config import ContactsConfig
 from ground.fusion import association
 from ground.fusion.contact import Contact, ContactChanges, ContactEvent, EventKind, Recall
-from ground.fusion.estimate import NS_PER_S
 from ground.fusion.index import TrackTable
-from ground.fusion.place import placed
+from ground.fusion.place import Placed, placed
 from ground.fusion.rulings import Rulings
 from ground.fusion.shelf import TrackShelf
 from ground.fusion.track import FusionTrack
+from skywarden.clock import NS_PER_S
 from skywarden.messages import GENERIC_LABELS, Sighting
 
 _LINGER_S = 120.0
 """What began within `max_gap_s` of a track's end is compared with it for as long as it is seen, for most a
 shorter time than this; a track that rested earlier would be woken again and again."""
+
+_COMPARED_AT_ONCE = 200
+"""Pairs; so few that who is in a hurry need not wait long."""
+_PLACED_AT_ONCE = 32
 
 
 class ContactBook:
@@ -77,10 +81,11 @@ class ContactBook:
         touched = set(dirty)
         for track_id in dirty:
             self._table.note(self._tracks[track_id])
-        for track_id in sorted(dirty):
-            touched |= self._edges.get(track_id, {}).keys()
-            self._renew_edges(track_id)
-            touched |= self._edges.get(track_id, {}).keys()
+        for track_id in dirty:
+            touched.update(self._edges.get(track_id, ()))
+        self._renew_edges(sorted(dirty))
+        for track_id in dirty:
+            touched.update(self._edges.get(track_id, ()))
         region = self._closure(touched)
         before = {track_id: self._contact_of[track_id] for track_id in region if track_id in self._contact_of}
         old_groups = {self._group_of[track_id] for track_id in region if track_id in self._group_of}
@@ -89,7 +94,7 @@ class ContactBook:
             self._group_of.update(dict.fromkeys(group, group))
             self._contact_of.update(dict.fromkeys(group, self._contact_id(group)))
         changed = [group for group in new_groups if group not in old_groups or not dirty.isdisjoint(group)]
-        contacts = sorted((self._contact(group) for group in changed), key=lambda one: one.contact_id)
+        contacts = sorted(self._contacts(changed), key=lambda one: one.contact_id)
         gone = set(before.values()) - {self._contact_of[track_id] for track_id in region}
         return ContactChanges(
             changed=tuple(contacts), removed=tuple(sorted(gone)), events=tuple(self._events(before))
@@ -151,31 +156,42 @@ class ContactBook:
             open_ends.extend(self._rulings.partners(track_id))
         return found
 
-    def _renew_edges(self, track_id: str) -> None:
-        self._give_way()
-        self._drop_edges(track_id)
+    def _renew_edges(self, track_ids: list[str]) -> None:
+        for track_id in track_ids:
+            self._drop_edges(track_id)
+        pairs: list[tuple[str, str]] = []
+        for track_id in track_ids:
+            self._give_way()
+            pairs += self._pairs_with(track_id)
+            if len(pairs) >= _COMPARED_AT_ONCE:
+                self._note_edges(pairs)
+                pairs = []
+        self._note_edges(pairs)
+
+    def _pairs_with(self, track_id: str) -> list[tuple[str, str]]:
         track = self._tracks[track_id]
         if not track.is_placed:
-            return
-        for other_id in self._table.near(track):
-            if not self._is_here(other_id):
-                continue
-            cost = self._verdict(track_id, other_id).cost
-            if cost is not None:
-                self._edges.setdefault(track_id, {})[other_id] = cost
-                self._edges.setdefault(other_id, {})[track_id] = cost
+            return []
+        near = (other_id for other_id in self._table.near(track) if self._is_here(other_id))
+        return [(min(track_id, other_id), max(track_id, other_id)) for other_id in near]
 
-    def _verdict(self, one: str, two: str) -> association.Verdict:
-        """On a pair of tracks, worked out once in a `settle`."""
-        pair = (one, two) if one < two else (two, one)
-        found = self._compared.get(pair)
-        if found is None:
-            self._give_way()
-            tracks = self._tracks[pair[0]], self._tracks[pair[1]]
-            found = association.compared(*tracks, self._config)
-            if found is not association.NOTHING:  # most are nothing, and quickly found so again
-                self._compared[pair] = found
-        return found
+    def _note_edges(self, pairs: list[tuple[str, str]]) -> None:
+        for (one, two), verdict in self._verdicts(pairs).items():
+            if verdict.cost is not None:
+                self._edges.setdefault(one, {})[two] = verdict.cost
+                self._edges.setdefault(two, {})[one] = verdict.cost
+
+    def _verdicts(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], association.Verdict]:
+        """On pairs of tracks in order of name, worked out once in a `settle`."""
+        self._give_way()
+        found = {pair: self._compared.get(pair) for pair in pairs}
+        new = [pair for pair, verdict in found.items() if verdict is None]
+        tracks = [(self._tracks[one], self._tracks[two]) for one, two in new]
+        verdicts = dict(zip(new, association.compared(tracks, self._config), strict=True))
+        for pair, verdict in verdicts.items():
+            if verdict is not association.NOTHING:  # most are nothing, and quickly found so again
+                self._compared[pair] = verdict
+        return {pair: verdict or verdicts[pair] for pair, verdict in found.items()}
 
     def _drop_edges(self, track_id: str) -> None:
         for other in self._edges.pop(track_id, {}):
@@ -196,7 +212,8 @@ class ContactBook:
         if association.are_seen_apart(first, second):
             return True
         is_comparable = first.is_placed and second.is_placed and self._are_of_one_time(first, second)
-        return is_comparable and self._verdict(one, two).is_apart
+        pair = (min(one, two), max(one, two))
+        return is_comparable and self._verdicts([pair])[pair].is_apart
 
     def _are_of_one_time(self, one: FusionTrack, two: FusionTrack) -> bool:
         """Whether their looks can tell that they are two; what is long past cannot."""
@@ -239,13 +256,18 @@ class ContactBook:
             track_ids=tuple(members),
         )
 
-    def _contact(self, group: tuple[str, ...]) -> Contact:
-        self._give_way()
-        tracks = [self._tracks[track_id] for track_id in group]
+    def _contacts(self, groups: list[tuple[str, ...]]) -> Iterator[Contact]:
+        for begin in range(0, len(groups), _PLACED_AT_ONCE):
+            self._give_way()
+            some = groups[begin : begin + _PLACED_AT_ONCE]
+            by_group = [[self._tracks[track_id] for track_id in group] for group in some]
+            for group, tracks, place in zip(some, by_group, placed(by_group, self._config), strict=True):
+                yield self._contact(group, tracks, place)
+
+    def _contact(self, group: tuple[str, ...], tracks: list[FusionTrack], found: Placed | None) -> Contact:
         scores: Counter[str] = Counter()
         for track in tracks:
             scores.update(track.scores)
-        found = placed(tracks, self._config)
         unplaced = max(
             (track.unplaced for track in tracks if track.unplaced is not None),
             key=lambda sighting: (sighting.time_ns, sighting.sighting_id),

@@ -9,8 +9,8 @@ from bisect import bisect_left, bisect_right
 
 import msgspec
 
-from ground.fusion.estimate import NS_PER_S
 from ground.fusion.looks import Look
+from skywarden.clock import NS_PER_S
 
 SLOT_NS = 2 * NS_PER_S
 """Of looks so close together the best one stands for all: what they do not share is the least part."""

@@ -4,16 +4,18 @@ share."""
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from ground.config import ContactsConfig
-from ground.fusion.estimate import NS_PER_S, estimate, mahalanobis
+from ground.fusion.estimate import Lot, estimates, mahalanobis
 from ground.fusion.intersection import intersected
 from ground.fusion.looks import Look
 from ground.fusion.plane import Plane
 from ground.fusion.track import FusionTrack, thinned
+from skywarden.clock import NS_PER_S
 from skywarden.geometry.uncertainty import ce90_m, le90_m
 from skywarden.messages import Position
 
@@ -24,6 +26,7 @@ _LEAST_PER_TRACK = 6
 _SPEED_GATE = 5.991  # chi-square, 2 degrees of freedom, 95 %
 _SPEED_FLOOR_MPS = 0.2
 """What no fit is trusted to know better, per axis: waves, and boxes that grow."""
+_LEAST_STOOD = 2
 _LEAST_MOVING = 4
 """Looks before a thing is said to move, as aboard: a corner that enters the picture is a place of its own."""
 
@@ -39,26 +42,59 @@ class Placed:
     velocity_covariance_en_m2ps2: tuple[float, float, float] | None
 
 
-def placed(tracks: Sequence[FusionTrack], config: ContactsConfig) -> Placed | None:
-    """The place at the newest look of the tracks together; `None` when no look has a place."""
-    with_place = [track for track in tracks if track.is_placed]
-    if not with_place:
-        return None
-    at_ns = max(track.newest.time_ns for track in with_place)
-    if any(track.is_static for track in with_place):
-        found = _fitted([track.kept.between() for track in with_place], at_ns, config, is_static=True)
-        return _placed(found, at_ns, None)
-    begin_ns = at_ns - round(config.window_s * NS_PER_S)
-    by_track = [(track, track.kept.between(begin_ns)) for track in with_place]
-    recent = [(track, looks) for track, looks in by_track if looks]
-    found = _fitted([looks for _, looks in recent], at_ns, config, is_static=False)
-    tracks = [track for track, _ in recent]
-    if _moves(found, tracks):
-        return _placed(found, at_ns, _velocity(found, tracks), is_moving=True)
-    stood = _stood(with_place, at_ns, config)
-    if stood is not None:
-        return _placed(stood, at_ns, None)
-    return _placed(found, at_ns, _velocity(found, []))
+def placed(groups: Sequence[Sequence[FusionTrack]], config: ContactsConfig) -> list[Placed | None]:
+    """The place of each group of tracks at its newest look; `None` where no look has a place."""
+    groups = [[track for track in tracks if track.is_placed] for tracks in groups]
+    known = [number for number, tracks in enumerate(groups) if tracks]
+    found: list[Placed | None] = [None] * len(groups)
+    gathered = [_Gathered.of(groups[number], config) for number in known]
+    fits = _fitted(gathered, config)
+    doubtful = []
+    for number, one, fit in zip(known, gathered, fits, strict=True):
+        if one.is_static:
+            found[number] = _placed(fit, one.at_ns, None)
+        elif _moves(fit, one.recent):
+            found[number] = _placed(fit, one.at_ns, _velocity(fit, one.recent), is_moving=True)
+        else:
+            found[number] = _placed(fit, one.at_ns, _velocity(fit, []))
+            doubtful.append((number, one.at_ns))
+    stood = _stood([(groups[number], at_ns) for number, at_ns in doubtful], config)
+    for (number, at_ns), standing in zip(doubtful, stood, strict=True):
+        if standing is not None:
+            found[number] = _placed(standing, at_ns, None)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """What a group is placed by: the looks that tell of the instant, and the tracks they are of."""
+
+    at_ns: int
+    is_static: bool
+    looks: list[Look]
+    recent: list[FusionTrack]
+
+    @classmethod
+    def of(cls, tracks: Sequence[FusionTrack], config: ContactsConfig) -> "_Gathered":
+        at_ns = max(track.newest.time_ns for track in tracks)
+        is_static = any(track.is_static for track in tracks)
+        begin_ns = None if is_static else at_ns - round(config.window_s * NS_PER_S)
+        by_track = [(track, track.kept.between(begin_ns)) for track in tracks]
+        recent = [(track, looks) for track, looks in by_track if looks]
+        most = max(_LEAST_PER_TRACK, _MAX_LOOKS // len(recent))
+        looks = [look for _, looks in recent for look in thinned(looks, most)]
+        looks = thinned(sorted(looks, key=lambda one: (one.time_ns, one.sighting_id)), 2 * _MAX_LOOKS)
+        return cls(at_ns, is_static, looks, [track for track, _ in recent])
+
+    def lots(self) -> list[Lot]:
+        """Those whose errors are understood together; each source that is not by itself."""
+        best = min(self.looks, key=lambda look: look.worth)
+        plane = Plane(best.latitude_deg, best.longitude_deg)
+        clear = [look for look in self.looks if not look.is_opaque]
+        sources = sorted({look.source for look in self.looks if look.is_opaque})
+        lots = [clear] if clear else []
+        lots += [[look for look in self.looks if look.is_opaque and look.source == name] for name in sources]
+        return [Lot(lot, self.at_ns, self.is_static, plane) for lot in lots]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +106,43 @@ class _Fit:
     look_count: int
 
 
-def _fitted(by_track: Sequence[list[Look]], at_ns: int, config: ContactsConfig, *, is_static: bool) -> _Fit:
-    """One fit of all looks whose errors are understood; each source that is not is intersected with it."""
-    most = max(_LEAST_PER_TRACK, _MAX_LOOKS // len(by_track))
-    looks = [look for one in by_track for look in thinned(one, most)]
-    looks = thinned(sorted(looks, key=lambda one: (one.time_ns, one.sighting_id)), 2 * _MAX_LOOKS)
-    clear = [look for look in looks if not look.is_opaque]
-    sources = sorted({look.source for look in looks if look.is_opaque})
-    lots = [clear] if clear else []
-    lots += [[look for look in looks if look.is_opaque and look.source == source] for source in sources]
-    best = min(looks, key=lambda look: look.worth)
-    plane = Plane(best.latitude_deg, best.longitude_deg)
-    found = [estimate(lot, at_ns, config, is_static=is_static, plane=plane) for lot in lots]
-    first, *others = sorted(found, key=lambda one: (one.sigma_m, one.nearest.sighting_id))
-    state, covariance = first.state, first.covariance
-    for other in others:
-        state, covariance = intersected(state, covariance, other.state, other.covariance)
-    return _Fit(plane, state, covariance, first.nearest, len(looks))
+def _fitted(gathered: Sequence[_Gathered], config: ContactsConfig) -> list[_Fit]:
+    """One fit each of all looks whose errors are understood, intersected with each source that is not."""
+    by_group = [one.lots() for one in gathered]
+    every = iter(estimates([lot for lots in by_group for lot in lots], config))
+    found = []
+    for one, lots in zip(gathered, by_group, strict=True):
+        mine = list(islice(every, len(lots)))
+        first, *others = sorted(mine, key=lambda fit: (fit.sigma_m, fit.nearest.sighting_id))
+        state, covariance = first.state, first.covariance
+        for other in others:
+            state, covariance = intersected(state, covariance, other.state, other.covariance)
+        found.append(_Fit(first.plane, state, covariance, first.nearest, len(one.looks)))
+    return found
 
 
-def _stood(tracks: Sequence[FusionTrack], at_ns: int, config: ContactsConfig) -> _Fit | None:
+def _stood(groups: Sequence[tuple[Sequence[FusionTrack], int]], config: ContactsConfig) -> list[_Fit | None]:
     """The fit of a thing that has not moved in all its looks; `None` when it has, or cannot be told."""
-    every = [look for track in tracks for look in track.kept.between() if not look.is_opaque]
-    if len(every) < 2 or any(look.is_opaque for track in tracks for look in track.kept.between()):
+    lots = [_standing_lot(tracks, at_ns) for tracks, at_ns in groups]
+    every = iter(estimates([lot for lot in lots if lot is not None], config))
+    found: list[_Fit | None] = []
+    for lot in lots:
+        made = None if lot is None else next(every)
+        if lot is None or made is None or not made.is_fitting:
+            found.append(None)
+        else:
+            found.append(_Fit(made.plane, made.state, made.covariance, made.nearest, len(lot.looks)))
+    return found
+
+
+def _standing_lot(tracks: Sequence[FusionTrack], at_ns: int) -> Lot | None:
+    every = [look for track in tracks for look in track.kept.between()]
+    if len(every) < _LEAST_STOOD or any(look.is_opaque for look in every):
         return None
     every.sort(key=lambda one: (one.time_ns, one.sighting_id))
     looks = thinned(every, _MAX_LOOKS)
     best = min(looks, key=lambda look: look.worth)
-    plane = Plane(best.latitude_deg, best.longitude_deg)
-    found = estimate(looks, at_ns, config, is_static=True, plane=plane)
-    if not found.is_fitting:
-        return None
-    return _Fit(plane, found.state, found.covariance, found.nearest, len(looks))
+    return Lot(looks, at_ns, is_static=True, plane=Plane(best.latitude_deg, best.longitude_deg))
 
 
 def _moves(found: _Fit, tracks: Sequence[FusionTrack]) -> bool:

@@ -2,8 +2,14 @@
 
 import math
 from functools import lru_cache
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from skywarden.geometry.geodesy import radii_of_curvature_m
+
+_Degrees = TypeVar("_Degrees", float, npt.NDArray[np.float64])
 
 _FARTHEST_DEG = 89.9
 
@@ -37,6 +43,6 @@ def metres_per_degree(latitude_deg: float) -> tuple[float, float]:
     return math.radians(meridian_m), math.radians(normal_m) * math.cos(math.radians(latitude_deg))
 
 
-def wrapped_deg(longitude_deg: float) -> float:
-    """In [-180, 180)."""
+def wrapped_deg(longitude_deg: _Degrees) -> _Degrees:
+    """In [-180, 180), one or many."""
     return (longitude_deg + 180.0) % 360.0 - 180.0

@@ -5,31 +5,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from sys import intern
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from ground.config import ContactsConfig
-from ground.fusion.estimate import NS_PER_S, Estimate, Spot, estimate
+from ground.fusion.estimate import Estimate, Lot, Spot
 from ground.fusion.kept import KeptLooks
 from ground.fusion.labels import STATIC_LABELS
 from ground.fusion.looks import Look, look_of
 from ground.fusion.plane import wrapped_deg
+from skywarden.clock import NS_PER_S
 from skywarden.messages import GENERIC_LABELS, Label, Motion, Sighting
-
-_Answer = TypeVar("_Answer")
 
 PAIR_LOOKS = 16
 _MAX_SPOTS = 12
 _MAX_ESTIMATES = 3
-_STANDING = -1
+STANDING = -1
 """Under this the estimate of a thing that never moved is remembered; instants are later."""
 
 
-class _Remembered(NamedTuple, Generic[_Answer]):
+class _Remembered(NamedTuple):
     """An answer; it holds while no sighting came, or none among the looks that it was worked out from."""
 
     sightings: int
     names: int
-    answer: _Answer
+    answer: Estimate | Spot
 
 
 class Told(NamedTuple):
@@ -43,7 +42,7 @@ class Told(NamedTuple):
 
 @dataclass(slots=True)
 class FusionTrack:
-    """What one platform saw under one number; grows by `add`, answers by `estimate_at`."""
+    """What one platform saw under one number; grows by `add`; `ground.fusion.answers` asks it."""
 
     track_id: str
     platform_id: str
@@ -63,9 +62,8 @@ class FusionTrack:
     box: tuple[float, float, float, float] | None = None
     """West, south, east, north; west is not wrapped, so that a box may cross 180 degrees."""
     kept: KeptLooks = field(default_factory=KeptLooks)
-    _spots: dict[int, _Remembered[Spot]] = field(default_factory=dict)
-    _estimates: dict[int, _Remembered[Estimate]] = field(default_factory=dict)
-    """Where it was at some instants: the last few whole, as they are large, and of more the place alone."""
+    _spots: dict[int, _Remembered] = field(default_factory=dict)
+    _estimates: dict[int, _Remembered] = field(default_factory=dict)
 
     @property
     def is_placed(self) -> bool:
@@ -123,41 +121,36 @@ class FusionTrack:
             self._note_look(look_of(sighting, sighting.position))
         return True
 
-    def spot_at(self, at_ns: int, config: ContactsConfig) -> Spot | None:
-        """The place alone of `estimate_at`, remembered for longer: most others are far from it."""
-        known = self._spots.get(at_ns)
-        if known is not None and known.sightings == self.kept.count:
-            return known.answer
-        looks = thinned(self.looks_near(at_ns, config), PAIR_LOOKS)
-        if not looks:
+    def known_at(self, at_ns: int, *, is_whole: bool) -> Estimate | Spot | None:
+        """Where it was at an instant or if it never moved (`STANDING`), all of it or the place alone; `None`
+        when that is not remembered, or a sighting came since."""
+        known = self._memory(is_whole).get(at_ns)
+        return known.answer if known is not None and known.sightings == self.kept.count else None
+
+    def lot(self, at_ns: int, config: ContactsConfig) -> Lot:
+        """The looks that answer it; there must be one with a place."""
+        if at_ns == STANDING:
+            return Lot(thinned(self.kept.between(), PAIR_LOOKS), 0, is_static=True)
+        return Lot(thinned(self.looks_near(at_ns, config), PAIR_LOOKS), at_ns, self.is_static)
+
+    def still_known(self, at_ns: int, lot: Lot, *, is_whole: bool) -> Estimate | Spot | None:
+        """What is remembered, where it was worked out from these same looks."""
+        memory = self._memory(is_whole)
+        known = memory.get(at_ns)
+        if known is None or known.names != _names_of(lot.looks):
             return None
-        names = _names_of(looks)
-        if known is not None and known.names == names:
-            spot = known.answer
-        else:
-            if known is None and len(self._spots) >= _MAX_SPOTS:
-                del self._spots[next(iter(self._spots))]
-            spot = self._worked_out(at_ns, at_ns, looks, config, is_kept=not self.kept.is_packed).spot
-        self._spots[at_ns] = _Remembered(self.kept.count, names, spot)
-        return spot
+        memory[at_ns] = known._replace(sightings=self.kept.count)
+        return known.answer
 
-    def estimate_at(self, at_ns: int, config: ContactsConfig) -> Estimate | None:
-        """The state at an instant for comparing tracks; `None` without a place. Remembered until another look
-        tells of that instant."""
-        known = self._estimates.get(at_ns)
-        if known is not None and known.sightings == self.kept.count:
-            return known.answer
-        looks = thinned(self.looks_near(at_ns, config), PAIR_LOOKS)
-        return self._worked_out(at_ns, at_ns, looks, config) if looks else None
-
-    def standing_estimate(self, config: ContactsConfig) -> Estimate | None:
-        """Where it is if it never moved, from all its looks; `None` without a place. Remembered as
-        `estimate_at` does."""
-        known = self._estimates.get(_STANDING)
-        if known is not None and known.sightings == self.kept.count:
-            return known.answer
-        looks = thinned(self.kept.between(), PAIR_LOOKS)
-        return self._worked_out(_STANDING, 0, looks, config) if looks else None
+    def remember(self, at_ns: int, lot: Lot, made: Estimate, *, is_whole: bool) -> None:
+        """Keep an answer: of the last few the estimate, as it is large, and of more the place alone. A track
+        that is packed keeps one estimate, and only such as were asked for whole."""
+        names = _names_of(lot.looks)
+        if not is_whole:
+            _kept(self._spots, at_ns, _Remembered(self.kept.count, names, made.spot), _MAX_SPOTS)
+        if is_whole or not self.kept.is_packed:
+            most = 1 if self.kept.is_packed else _MAX_ESTIMATES
+            _kept(self._estimates, at_ns, _Remembered(self.kept.count, names, made), most)
 
     def slim(self) -> None:
         """Take less memory: nothing comes for this track at present."""
@@ -175,21 +168,8 @@ class FusionTrack:
         closest_ns = self.kept.nearest(at_ns).time_ns
         return self.kept.between(closest_ns - half_ns, closest_ns + half_ns)
 
-    def _worked_out(
-        self, key: int, at_ns: int, looks: list[Look], config: ContactsConfig, *, is_kept: bool = True
-    ) -> Estimate:
-        """The estimate from these looks, unless it is remembered; a track that is packed remembers one."""
-        known, names = self._estimates.get(key), _names_of(looks)
-        if known is not None and known.names == names:
-            made = known.answer
-        else:
-            made = estimate(looks, at_ns, config, is_static=self.is_static or key == _STANDING)
-        if is_kept:
-            most = 1 if self.kept.is_packed else _MAX_ESTIMATES
-            while key not in self._estimates and len(self._estimates) >= most:
-                del self._estimates[next(iter(self._estimates))]
-            self._estimates[key] = _Remembered(self.kept.count, names, made)
-        return made
+    def _memory(self, is_whole: bool) -> "dict[int, _Remembered]":
+        return self._estimates if is_whole else self._spots
 
     def _name(self) -> None:
         self.label = min(self.scores, key=lambda name: (name in GENERIC_LABELS, -self.scores[name], name))
@@ -227,7 +207,13 @@ class FusionTrack:
         )
 
 
-def _names_of(looks: list[Look]) -> int:
+def _kept(memory: dict[int, _Remembered], at_ns: int, one: _Remembered, most: int) -> None:
+    while at_ns not in memory and len(memory) >= most:
+        del memory[next(iter(memory))]
+    memory[at_ns] = one
+
+
+def _names_of(looks: Sequence[Look]) -> int:
     return hash(tuple([look.sighting_id for look in looks]))
 
 

@@ -42,7 +42,7 @@ def _tracks(seed: int, shift_deg: float) -> list[FusionTrack]:
 
 def _has_cost(one: FusionTrack, two: FusionTrack) -> bool:
     first, second = (one, two) if one.track_id < two.track_id else (two, one)
-    return compared(first, second, CONFIG).cost is not None
+    return compared([(first, second)], CONFIG)[0].cost is not None
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -84,6 +84,31 @@ def test_what_was_forgotten_is_near_nothing_and_the_others_stay() -> None:
     for track in tracks:
         if track.track_id not in gone:
             assert table.near(track) == [one for one in before[track.track_id] if one not in gone]
+
+
+def test_of_a_long_watch_only_what_is_of_its_time_is_near_also_when_most_was_forgotten() -> None:
+    table, tracks = TrackTable(CONFIG), []
+    for number in range(2_600):  # several blocks; two at each time, 100 m apart, and a building that stays
+        label, at_s = "building" if number == 7 else "vessel", 1_000.0 * (number // 2)
+        place = position(100.0 * (number % 2), 0.0)
+        looks = [
+            sighting(f"t{number:04}", step, at_s=at_s + step, place=place, label=label) for step in (1, 2)
+        ]
+        tracks.append(FusionTrack.begun(looks[0]))
+        for one in looks:
+            tracks[-1].add(one)
+        table.note(tracks[-1])
+    assert all(table.near(tracks[number]) == [f"t{number + 1:04}"] for number in range(8, 2_600, 2))
+    for track in tracks[:2_500]:
+        table.forget(track.track_id)
+    assert all(table.near(tracks[number]) == [f"t{number + 1:04}"] for number in range(2_500, 2_600, 2))
+    late = FusionTrack.begun(sighting("late", at_s=1_000.0 * 1_299))
+    late.add(sighting("late", at_s=1_000.0 * 1_299, place=position(50.0)))
+    table.note(late)
+    assert table.near(late) == ["t2598", "t2599"]
+    for track in tracks:
+        table.note(track)
+    assert table.near(tracks[8]) == ["t0009"]
 
 
 def test_a_track_that_moved_on_is_where_it_is_now() -> None:

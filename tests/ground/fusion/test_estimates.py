@@ -1,0 +1,129 @@
+"""Estimates that are worked out together, and the parts that a look's error is made of."""
+
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from ground.config import ContactsConfig
+from ground.fusion.estimate import Estimate, Lot, estimate, estimates
+from ground.fusion.looks import Look, columns_of, parts_of
+from ground.fusion.plane import Plane
+from skywarden.clock import NS_PER_S
+
+CONFIG = ContactsConfig()
+START_NS = 1_790_000_000 * NS_PER_S
+
+
+def _look(chance: random.Random, number: int, source: str, *, at_s: float | None = None) -> Look:
+    ee, nn = chance.uniform(1.0, 900.0), chance.uniform(1.0, 900.0)
+    from_above = (
+        45.0 + chance.gauss(0.0, 4e-3),
+        10.0 + chance.gauss(0.0, 4e-3),
+        chance.uniform(-5.0, 900.0),
+    )
+    return Look(
+        time_ns=START_NS + round((chance.uniform(0.0, 60.0) if at_s is None else at_s) * NS_PER_S),
+        sighting_id=f"{source}.{number}",
+        source=source,
+        latitude_deg=45.0 + chance.gauss(0.0, 2e-4),
+        longitude_deg=10.0 + chance.gauss(0.0, 2e-4),
+        ee=ee,
+        en=chance.uniform(-0.95, 0.95) * (ee * nn) ** 0.5,
+        nn=nn,
+        alt_hae_m=2.5,
+        uu=chance.choice((0.0, 0.09, 25.0, 400.0)),
+        surface="sea",
+        seen_from=from_above if chance.random() < 0.9 else None,
+        is_opaque=False,
+    )
+
+
+def _lots(seed: int, count: int) -> list[Lot]:
+    chance = random.Random(seed)
+    lots = []
+    for _ in range(count):
+        sources = chance.choice((["a"], ["a", "b"], ["a", "b", "c"]))
+        looks = [
+            _look(chance, number, chance.choice(sources))
+            for number in range(chance.choice((1, 2, 3, 4, 7, 16, 16, 30, 48)))
+        ]
+        at_ns = START_NS + round(chance.uniform(-60.0, 120.0) * NS_PER_S)
+        lots.append(Lot(looks, at_ns, chance.random() < 0.3))
+    return lots
+
+
+def _bytes_of(one: Estimate) -> bytes:
+    numbers = [one.state, one.covariance, one.common, np.array([one.misfit, one.freedom])]
+    for source in sorted(one.shared):
+        numbers += [one.shared[source].seconds, one.shared[source].effect]
+    return b"".join(part.tobytes() for part in numbers) + one.nearest.sighting_id.encode()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_who_else_is_worked_out_changes_no_bit_of_an_estimate(seed: int) -> None:
+    lots = _lots(seed, 60)
+    together = [_bytes_of(one) for one in estimates(lots, CONFIG)]
+    assert together == [_bytes_of(estimate(lot, CONFIG)) for lot in lots]
+    order = random.Random(seed).sample(range(60), 60)
+    mixed = estimates([lots[row] for row in order], CONFIG)
+    assert [_bytes_of(one) for one in mixed] == [together[row] for row in order]
+    assert len(set(together)) == 60
+
+
+def test_order_of_looks_changes_no_bit_of_an_estimate() -> None:
+    for lot in _lots(7, 20):
+        mixed = lot._replace(looks=random.Random(1).sample(list(lot.looks), len(lot.looks)))
+        assert _bytes_of(estimate(lot, CONFIG)) == _bytes_of(estimate(mixed, CONFIG))
+
+
+def test_nothing_asked_is_nothing_answered() -> None:
+    assert estimates([], CONFIG) == []
+
+
+def _parts_by_look(looks: Sequence[Look]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    parts = parts_of(columns_of([looks], [Plane(45.0, 10.0)], [START_NS]), CONFIG)
+    return list(zip(parts.own[0], parts.shared[0], parts.common[0], strict=True))
+
+
+def test_parts_add_up_to_the_covariance_that_was_stated() -> None:
+    chance = random.Random(11)
+    looks = sorted((_look(chance, number, "a") for number in range(200)), key=lambda one: one.time_ns)
+    for look, (own, shared, common) in zip(looks, _parts_by_look(looks), strict=True):
+        total = own + shared @ shared.T + np.outer(common, common)
+        assert total == pytest.approx(np.array([[look.ee, look.en], [look.en, look.nn]]), rel=1e-6, abs=1e-6)
+
+
+def _looks_in_turn() -> list[Look]:
+    chance = random.Random(12)
+    return [_look(chance, number, "ab"[number % 2], at_s=float(number)) for number in range(60)]
+
+
+def test_what_looks_of_a_source_share_does_not_depend_on_who_looks_in_between() -> None:
+    looks = _looks_in_turn()
+    both = [shared for _, shared, _ in _parts_by_look(looks)]
+    for first in (0, 1):
+        alone = [shared for _, shared, _ in _parts_by_look(looks[first::2])]
+        assert all(np.array_equal(one, two) for one, two in zip(both[first::2], alone, strict=True))
+
+
+def test_the_axis_along_the_ray_goes_on_when_the_platform_has_flown_over() -> None:
+    looks = _looks_in_turn()[::2]
+    rays = [_ray(look) for look in looks]
+    axes = [shared[:, 0] for _, shared, _ in _parts_by_look(looks)]  # of the ray's side, if not along it
+    has_turned = [float(one @ two) < 0.0 for one, two in pairwise(rays)]
+    is_against = [float(ray @ axis) < 0.0 for ray, axis in zip(rays, axes, strict=True)]
+    assert any(has_turned)
+    assert not is_against[0]
+    assert [one != two for one, two in pairwise(is_against)] == has_turned
+
+
+def _ray(look: Look) -> np.ndarray:
+    """Direction from the platform, or east where it is not known."""
+    if look.seen_from is None:
+        return np.array([1.0, 0.0])
+    plane = Plane(45.0, 10.0)
+    place, platform = (look.latitude_deg, look.longitude_deg), look.seen_from[:2]
+    return np.subtract(plane.east_north_m(*place), plane.east_north_m(*platform))
