@@ -71,19 +71,28 @@ class ContactBook:
         self._rulings = rulings
 
     def settle(self) -> ContactChanges:
-        """The contacts that the sightings added since the last call make or change, by id."""
+        """The contacts that the sightings added since the last call make or change, by id.
+
+        Where a track that rests cannot be read back, what is open stays open for the next call.
+        """
         self._dirty |= self._tracks.news()
         if not self._dirty:
             return ContactChanges(changed=(), removed=())
         dirty, self._dirty = self._dirty, set()
+        beside = {other for track_id in dirty for other in self._edges.get(track_id, ())}
+        try:
+            return self._settled(dirty, beside)
+        except BaseException:
+            self._dirty |= dirty | beside
+            raise
+
+    def _settled(self, dirty: set[str], beside: set[str]) -> ContactChanges:
         self._compared.clear()
         dirty = {track_id for track_id in dirty if self._is_here(track_id)}
-        touched = set(dirty)
         for track_id in dirty:
             self._table.note(self._tracks[track_id])
-        for track_id in dirty:
-            touched.update(self._edges.get(track_id, ()))
         self._renew_edges(sorted(dirty))
+        touched = dirty | beside
         for track_id in dirty:
             touched.update(self._edges.get(track_id, ()))
         region = self._closure(touched)

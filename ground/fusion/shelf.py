@@ -78,13 +78,14 @@ class TrackShelf:
         """Have a track in memory whole; False, and it is known no more, when nothing is left of it."""
         if track_id in self._awake:
             return True
-        before = self._resting.pop(track_id, None)
+        before = self._resting.get(track_id)
         if before is None or self._recall is None:
             return False
         track: FusionTrack | None = None
         for sighting in self._recall(track_id):
             track = track or FusionTrack.begun(sighting)
             track.add(sighting)
+        del self._resting[track_id]
         if track is None:
             return False
         if track.kept.count != before.sightings:

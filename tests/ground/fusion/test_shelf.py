@@ -11,6 +11,7 @@ from ground.fusion.contact import Contact
 from ground.fusion.shelf import TrackShelf
 from ground.store.reading import Filter
 from ground.store.sqlite import SqliteStore
+from skywarden.errors import StoreError
 from skywarden.messages import Sighting
 from tests.ground.scenes import arrival, position, sighting
 
@@ -62,6 +63,33 @@ class _Settled:
     def _recalled(self, track_id: str) -> list[Sighting]:
         self.asked.append(track_id)
         return [one for one in self._kept if one.track_id == track_id]
+
+
+def test_a_track_that_cannot_be_read_back_is_looked_at_again_at_the_next_settle() -> None:
+    early, late = _walk("a-early", 0.0, 0.0), _walk("b-late", 20.0, 45.0)
+    book, whole = ContactBook(ContactsConfig()), ContactBook(ContactsConfig())
+    faults = [StoreError("the disk is gone for a moment")]
+
+    def recalled(track_id: str) -> list[Sighting]:
+        if faults:
+            raise faults.pop()
+        return [one for one in early if one.track_id == track_id]
+
+    for one in early:
+        book.add(one)
+    first = book.settle().changed
+    for now_s in (0.0, 10_000.0):
+        book.rest(now_s, recalled)
+    for one in late:
+        book.add(one)
+    with pytest.raises(StoreError):
+        book.settle()
+    changes = book.settle()
+    for one in early + late:
+        whole.add(one)
+    assert whole.settle().changed == changes.changed
+    assert changes.changed[0].track_ids == ("a-early", "b-late")
+    assert len(first) == 1
 
 
 @pytest.mark.parametrize("seed", range(4))
