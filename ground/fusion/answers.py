@@ -23,7 +23,7 @@ def answered(questions: Sequence[Question], config: ContactsConfig) -> list[Esti
     lots: dict[tuple[str, int], tuple[Question, Lot]] = {}
     for one in questions:
         known = one.track.known_at(one.at_ns, is_whole=one.is_whole)
-        if known is None:
+        if known is None and (one.track.track_id, one.at_ns) not in lots:
             lot = one.track.lot(one.at_ns, config)
             known = one.track.still_known(one.at_ns, lot, is_whole=one.is_whole)
             if known is None:

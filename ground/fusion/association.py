@@ -2,21 +2,18 @@
 
 import math
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from ground.config import ContactsConfig
 from ground.fusion.answers import Question, answered
-from ground.fusion.estimate import Estimate, Spot, difference, mahalanobis, offset_m
-from ground.fusion.kept import SLOT_NS
-from ground.fusion.labels import labels_agree
+from ground.fusion.estimate import Estimate, Spot, apart_m, difference, mahalanobis
+from ground.fusion.pairs import ALIGNED_NS, APART, NOTHING, Prospect, Verdict, middle_of, sorted_out
 from ground.fusion.plane import metres_per_degree, wrapped_deg
 from ground.fusion.track import STANDING, FusionTrack
 from skywarden.clock import NS_PER_S
 
-_ALIGNED_NS = 10 * NS_PER_S
 _BRIEF_NS = 8 * NS_PER_S
 _CERTAINLY_APART = 2.5
 """So many times the gate; nearer, it may still be one thing that was seen badly."""
@@ -24,20 +21,6 @@ _FASTEST_MPS = 45.0
 _SPEED_FLOOR_MPS = 0.5
 """What speeds of one thing differ by besides, per axis: errors that wander unlike the model."""
 
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """On a pair: joined first where `cost` is least; `None`: nothing speaks for one thing.
-
-    `is_apart`: two things for certain, which no third track may join.
-    """
-
-    cost: float | None
-    is_apart: bool
-
-
-NOTHING = Verdict(None, is_apart=False)
-APART = Verdict(None, is_apart=True)
 
 _Result = TypeVar("_Result")
 _Questions = tuple[Question, Question]
@@ -55,10 +38,14 @@ def compared(pairs: Sequence[tuple[FusionTrack, FusionTrack]], config: ContactsC
     share (a platform's boresight, the height of the surface) is taken off. What is asked of the tracks for
     one pair and another is worked out together.
     """
-    found = [NOTHING] * len(pairs)
+    found: list[Verdict] = []
     asking: list[tuple[int, _Comparison, _Questions]] = []
-    for row, (one, two) in enumerate(pairs):
-        comparison = _comparison(one, two, config)
+    for row, ((one, two), told) in enumerate(zip(pairs, sorted_out(pairs, config), strict=True)):
+        if isinstance(told, Verdict):
+            found.append(told)
+            continue
+        found.append(NOTHING)
+        comparison = _comparison(one, two, told, config)
         try:
             asking.append((row, comparison, next(comparison)))
         except StopIteration as end:
@@ -74,40 +61,30 @@ def compared(pairs: Sequence[tuple[FusionTrack, FusionTrack]], config: ContactsC
     return found
 
 
-def _comparison(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> "_Comparison":
+def _comparison(
+    one: FusionTrack, two: FusionTrack, prospect: Prospect, config: ContactsConfig
+) -> "_Comparison":
     """The verdict on a pair; yields what it must know of both and is sent the answers."""
-    if are_seen_apart(one, two) or not labels_agree(one.label, two.label):
-        return APART
-    are_static = one.is_static and two.is_static
-    begins, ends = max(one.first_ns, two.first_ns), min(one.last_ns, two.last_ns)
-    gap_s = 0.0 if are_static else max(0.0, (begins - ends) / NS_PER_S)
-    away_m = _boxes_apart_m(one, two)
-    if gap_s > 0.0 and away_m <= config.max_distance_m:
-        cost = yield from _cost_of_standing(one, two, gap_s, config)
+    if prospect.may_have_stood:
+        cost = yield from _cost_of_standing(one, two, config)
         if cost is not None:
             return Verdict(cost, is_apart=False)
-    if gap_s > config.max_gap_s or (gap_s > 0.0 and one.is_standing and two.is_standing):
+    if prospect.is_else_nothing:
         return NOTHING
-    if away_m > config.max_distance_m + gap_s * 5 * config.speed_sigma_mps:
-        return APART if gap_s == 0.0 else NOTHING
+    are_static, has_gap = one.is_static and two.is_static, prospect.gap_s > 0.0
     gate = gate_of(config)
     costs = []
-    for at_ns in _instants(one, two, begins, ends, config, are_static=are_static):
+    for at_ns in (0,) if are_static else _instants(one, two, config):
         found = yield from _compared_at(one, two, at_ns, config, are_static=are_static)
         if found is None:
             return NOTHING
         squared, cost = found
         if squared > _CERTAINLY_APART * gate:
-            return APART if gap_s == 0.0 else NOTHING
+            return NOTHING if has_gap else APART
         costs.append((squared, cost))
     if sum(squared for squared, _ in costs) > gate * len(costs):
         return NOTHING
     return Verdict(sum(cost for _, cost in costs) / len(costs), is_apart=False)
-
-
-def _longest_gap_s(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> float:
-    """Across how long a pause two tracks may be joined, seconds."""
-    return config.standing_gap_s if one.is_standing and two.is_standing else config.max_gap_s
 
 
 def gate_of(config: ContactsConfig) -> float:
@@ -143,28 +120,20 @@ def grouped(
     return [tuple(sorted(group)) for group in unique.values()]
 
 
-def _instants(
-    one: FusionTrack, two: FusionTrack, begins: int, ends: int, config: ContactsConfig, *, are_static: bool
-) -> tuple[int, ...]:
-    """When to compare; of full ten seconds where it can be, so that the answers can be remembered.
-
-    In the middle of a pause both are carried from looks within a window; where these tell of that middle, a
-    little off it is another answer.
-    """
-    if are_static:
-        return (0,)
+def _instants(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> tuple[int, ...]:
+    """When to compare two that may move: at the begin, the middle and the end of the time they share, or in
+    the middle of the pause."""
+    begins, ends = max(one.first_ns, two.first_ns), min(one.last_ns, two.last_ns)
     if begins > ends:
-        is_long = begins - ends > config.window_s * NS_PER_S
-        step = _ALIGNED_NS if is_long else SLOT_NS
-        return ((begins + ends + step) // (2 * step) * step,)
+        return (int(middle_of(np.array(begins), np.array(ends), config)),)
     begins = max(begins, one.first_look_ns, two.first_look_ns)
     if ends - begins < _BRIEF_NS:
         return (ends,)
-    first = -(-begins // _ALIGNED_NS) * _ALIGNED_NS
-    last = ends // _ALIGNED_NS * _ALIGNED_NS
+    first = -(-begins // ALIGNED_NS) * ALIGNED_NS
+    last = ends // ALIGNED_NS * ALIGNED_NS
     if last <= first:
         return (begins, ends)
-    middle = (first + last) // 2 // _ALIGNED_NS * _ALIGNED_NS
+    middle = (first + last) // 2 // ALIGNED_NS * ALIGNED_NS
     return tuple(sorted({first, middle, last}))
 
 
@@ -206,7 +175,7 @@ def _are_vague(one: Spot, two: Spot, config: ContactsConfig) -> bool:
 
 
 def _are_far(one: Spot, two: Spot, config: ContactsConfig) -> bool:
-    return math.hypot(*offset_m(one, two)) > config.max_distance_m
+    return apart_m(one, two) > config.max_distance_m
 
 
 def _distance_and_cost(
@@ -222,16 +191,12 @@ def _distance_and_cost(
     return squared, squared + math.log(max(determinant, 1e-6))
 
 
-def _cost_of_standing(
-    one: FusionTrack, two: FusionTrack, gap_s: float, config: ContactsConfig
-) -> "_Part[float | None]":
+def _cost_of_standing(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> "_Part[float | None]":
     """Cost of joining two tracks, one after the other, as one thing that stood; `None` where it did not.
 
     No platform may say that it moves. Nothing is carried over the pause, which makes a brief track as vague
     as its speed is.
     """
-    if not (one.is_still and two.is_still) or gap_s > _longest_gap_s(one, two, config):
-        return None
     first, second = yield from _estimates(one, two, STANDING)
     if _are_vague(first.spot, second.spot, config) or _are_far(first.spot, second.spot, config):
         return None
@@ -250,17 +215,3 @@ def _quick_distance(one: FusionTrack, two: FusionTrack, at_ns: int, config: Cont
     moved_m = _FASTEST_MPS * (abs(first.time_ns - at_ns) + abs(second.time_ns - at_ns)) / NS_PER_S
     spread_m = math.sqrt(first.ee + first.nn) + math.sqrt(second.ee + second.nn)
     return math.inf if away_m > moved_m + min(config.max_distance_m, 6.0 * spread_m) else None
-
-
-def _boxes_apart_m(one: FusionTrack, two: FusionTrack) -> float:
-    """Least distance between the boxes round two tracks, metres; a cheap first look."""
-    if one.box is None or two.box is None:
-        return math.inf
-    west, south, east, north = one.box
-    other_west, other_south, other_east, other_north = two.box
-    up = max(south - other_north, other_south - north, 0.0)
-    between = abs(wrapped_deg((other_west + other_east) / 2 - (west + east) / 2))
-    over = max(0.0, between - (east - west) / 2 - (other_east - other_west) / 2)
-    latitude_deg = min(89.9, max(abs(south), abs(north), abs(other_south), abs(other_north)))
-    north_m, _ = metres_per_degree(0.0)
-    return math.hypot(up, over * math.cos(math.radians(latitude_deg))) * north_m

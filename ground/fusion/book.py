@@ -14,6 +14,7 @@ from ground.config import ContactsConfig
 from ground.fusion import association
 from ground.fusion.contact import Contact, ContactChanges, ContactEvent, EventKind, Recall
 from ground.fusion.index import TrackTable
+from ground.fusion.pairs import NOTHING, Verdict
 from ground.fusion.place import Placed, placed
 from ground.fusion.rulings import Rulings
 from ground.fusion.shelf import TrackShelf
@@ -25,7 +26,7 @@ _LINGER_S = 120.0
 """What began within `max_gap_s` of a track's end is compared with it for as long as it is seen, for most a
 shorter time than this; a track that rested earlier would be woken again and again."""
 
-_COMPARED_AT_ONCE = 200
+_COMPARED_AT_ONCE = 1_000
 """Pairs; so few that who is in a hurry need not wait long."""
 _PLACED_AT_ONCE = 32
 
@@ -51,7 +52,7 @@ class ContactBook:
         self._group_of: dict[str, tuple[str, ...]] = {}
         self._contact_of: dict[str, str] = {}
         self._dirty: set[str] = set()
-        self._compared: dict[tuple[str, str], association.Verdict] = {}
+        self._compared: dict[tuple[str, str], Verdict] = {}
         self._give_way = give_way
 
     def knows(self, track_id: str) -> bool:
@@ -190,7 +191,7 @@ class ContactBook:
                 self._edges.setdefault(one, {})[two] = verdict.cost
                 self._edges.setdefault(two, {})[one] = verdict.cost
 
-    def _verdicts(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], association.Verdict]:
+    def _verdicts(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], Verdict]:
         """On pairs of tracks in order of name, worked out once in a `settle`."""
         self._give_way()
         found = {pair: self._compared.get(pair) for pair in pairs}
@@ -198,7 +199,7 @@ class ContactBook:
         tracks = [(self._tracks[one], self._tracks[two]) for one, two in new]
         verdicts = dict(zip(new, association.compared(tracks, self._config), strict=True))
         for pair, verdict in verdicts.items():
-            if verdict is not association.NOTHING:  # most are nothing, and quickly found so again
+            if verdict is not NOTHING:  # most are nothing, and quickly found so again
                 self._compared[pair] = verdict
         return {pair: verdict or verdicts[pair] for pair, verdict in found.items()}
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ground.config import ContactsConfig
 from ground.fusion.looks import Columns, Look, Parts, columns_of, parts_of
-from ground.fusion.plane import Plane
+from ground.fusion.plane import Plane, wrapped_deg
 from skywarden.clock import NS_PER_S
 
 FloatArray = npt.NDArray[np.float64]
@@ -51,12 +51,14 @@ class SharedPart:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """The place of an estimate alone, metres of its plane: enough to see that two are far apart."""
+    """The place of an estimate alone, with the metres of a degree there: enough to see that two are far
+    apart."""
 
-    plane: Plane
-    east_m: float
-    north_m: float
+    latitude_deg: float
+    longitude_deg: float
     sigma_m: float
+    north_m_per_deg: float
+    east_m_per_deg: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,9 @@ class Estimate:
     @property
     def spot(self) -> Spot:
         """The place alone."""
-        return Spot(self.plane, float(self.state[0]), float(self.state[1]), self.sigma_m)
+        plane = self.plane
+        latitude_deg, longitude_deg = plane.geodetic(float(self.state[0]), float(self.state[1]))
+        return Spot(latitude_deg, longitude_deg, self.sigma_m, plane.north_m_per_deg, plane.east_m_per_deg)
 
     @property
     def is_fitting(self) -> bool:
@@ -172,17 +176,20 @@ def _without_wild(trials: list[_Trial], config: ContactsConfig) -> list[Estimate
     return found
 
 
-def offset_m(one: Spot, two: Spot) -> tuple[float, float]:
-    """From `one` to `two`, metres east and north."""
-    east, north = one.plane.east_north_m(*two.plane.geodetic(two.east_m, two.north_m))
-    return east - one.east_m, north - one.north_m
+def apart_m(one: Spot, two: Spot) -> float:
+    """From `one` to `two`."""
+    return math.hypot(
+        wrapped_deg(two.longitude_deg - one.longitude_deg) * one.east_m_per_deg,
+        (two.latitude_deg - one.latitude_deg) * one.north_m_per_deg,
+    )
 
 
 def difference(one: Estimate, two: Estimate, config: ContactsConfig) -> tuple[FloatArray, FloatArray]:
     """The state of `two` less that of `one` (4,), and its covariance (4, 4): what both share counts for
     neither. The two are of different looks."""
     offset = two.state - one.state
-    offset[0], offset[1] = offset_m(one.spot, two.spot)
+    place = two.plane.geodetic(float(two.state[0]), float(two.state[1]))
+    offset[:2] = np.array(one.plane.east_north_m(*place)) - one.state[:2]
     between = np.outer(one.common, two.common)
     apart_s = (two.at_ns - one.at_ns) / NS_PER_S
     for source, mine in one.shared.items():
