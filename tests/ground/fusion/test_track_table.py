@@ -1,43 +1,15 @@
 """The table of tracks leaves out only pairs that cannot be one thing."""
 
-import random
-
-import msgspec
 import pytest
 
 from ground.config import ContactsConfig
 from ground.fusion.association import compared
 from ground.fusion.index import TrackTable
 from ground.fusion.track import FusionTrack
-from skywarden.messages import Motion
+from tests.ground.fusion.strewn import strewn_tracks
 from tests.ground.scenes import position, sighting
 
 CONFIG = ContactsConfig()
-
-
-def _tracks(seed: int, shift_deg: float) -> list[FusionTrack]:
-    """Tracks strewn over some kilometres and twenty minutes: some stand, some are fast, some never move."""
-    chance = random.Random(seed)
-    spots = [(chance.gauss(0, 900), chance.gauss(0, 900)) for _ in range(10)]
-    found = []
-    for number in range(40):
-        motion: Motion | None = chance.choice((None, "moving", "standing", "standing"))
-        label = chance.choice(("vessel", "vessel", "building"))
-        (north, east), begin = chance.choice(spots), chance.randrange(0, 1_200, 60)
-        rate = chance.gauss(0, 12) if motion == "moving" else 0.0
-        looks = []
-        for step in range(chance.randrange(1, 5)):
-            place = position(north + 5 * rate * step, east + chance.gauss(0, 5), chance.uniform(3.0, 60.0))
-            longitude = (place.longitude_deg + shift_deg + 180.0) % 360.0 - 180.0
-            place = msgspec.structs.replace(place, longitude_deg=longitude)
-            name, platform = f"t{number}", f"p{number % 3}"
-            one = sighting(name, step, at_s=begin + 5.0 * step, place=place, label=label, platform=platform)
-            looks.append(msgspec.structs.replace(one, motion=motion))
-        track = FusionTrack.begun(looks[0])
-        for one in looks:
-            track.add(one)
-        found.append(track)
-    return found
 
 
 def _has_cost(one: FusionTrack, two: FusionTrack) -> bool:
@@ -47,7 +19,7 @@ def _has_cost(one: FusionTrack, two: FusionTrack) -> bool:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_may_be_one_thing_is_near(seed: int) -> None:
-    tracks = _tracks(seed, 160.0 if seed % 2 else 0.0)  # every other time across 180 degrees
+    tracks = strewn_tracks(seed, 160.0 if seed % 2 else 0.0)  # every other time across 180 degrees
     table = TrackTable(CONFIG)
     for track in tracks:
         table.note(track)
@@ -73,7 +45,7 @@ def test_a_thousand_things_at_one_time_are_near_their_neighbours_only() -> None:
 
 
 def test_what_was_forgotten_is_near_nothing_and_the_others_stay() -> None:
-    table, tracks = TrackTable(CONFIG), _tracks(1, 0.0)
+    table, tracks = TrackTable(CONFIG), strewn_tracks(1, 0.0)
     for track in tracks:
         table.note(track)
     before = {track.track_id: table.near(track) for track in tracks}
