@@ -126,7 +126,7 @@ def _instants(one: FusionTrack, two: FusionTrack, config: ContactsConfig) -> tup
     begins, ends = max(one.first_ns, two.first_ns), min(one.last_ns, two.last_ns)
     if begins > ends:
         return (int(middle_of(np.array(begins), np.array(ends), config)),)
-    begins = max(begins, one.first_look_ns, two.first_look_ns)
+    begins = max(begins, one.kept.first_ns or begins, two.kept.first_ns or begins)
     if ends - begins < _BRIEF_NS:
         return (ends,)
     first = -(-begins // ALIGNED_NS) * ALIGNED_NS

@@ -49,8 +49,7 @@ class SharedPart:
     effect: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(NamedTuple):
     """The place of an estimate alone, with the metres of a degree there: enough to see that two are far
     apart."""
 

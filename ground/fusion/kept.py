@@ -32,13 +32,14 @@ _decoder = msgspec.msgpack.Decoder(_Packed)
 class KeptLooks:
     """Looks in order of time, at most one for each slot; not safe from several threads."""
 
-    __slots__ = ("_looks", "_packed", "_seen", "count", "newest", "oldest")
+    __slots__ = ("_looks", "_packed", "_seen", "count", "first_ns", "last_ns")
 
     def __init__(self) -> None:
         self.count = 0
         """How many sightings were seen: it grows with each new one, and so tells whether any came."""
-        self.oldest: Look | None = None
-        self.newest: Look | None = None
+        self.first_ns: int | None = None
+        self.last_ns: int | None = None
+        """Times of the oldest and the newest look; `None` without any."""
         self._looks: list[Look] = []
         self._seen: set[str] = set()
         self._packed: bytes | None = None
@@ -68,7 +69,7 @@ class KeptLooks:
             self._looks[index] = look
         if len(self._looks) > MAX_SLOTS:
             del self._looks[0]
-        self.oldest, self.newest = self._looks[0], self._looks[-1]
+        self.first_ns, self.last_ns = self._looks[0].time_ns, self._looks[-1].time_ns
 
     def between(self, begin_ns: int | None = None, end_ns: int | None = None) -> list[Look]:
         """Looks from `begin_ns` to `end_ns`, by slots; all without them."""
@@ -79,16 +80,18 @@ class KeptLooks:
 
     def nearest(self, at_ns: int) -> Look:
         """The look next to an instant; there must be one."""
-        assert self.oldest is not None
-        assert self.newest is not None
-        if at_ns <= self.oldest.time_ns:
-            return self.oldest
-        if at_ns >= self.newest.time_ns:
-            return self.newest
         looks = self._at_hand()
         index = bisect_left(looks, at_ns // SLOT_NS, key=_slot_of)
         around = looks[max(0, index - 1) : index + 2]
         return min(around, key=lambda look: (abs(look.time_ns - at_ns), look.time_ns))
+
+    def nearest_ns(self, at_ns: int) -> int:
+        """The time of that look, which is quickly told before the first and after the last one."""
+        assert self.first_ns is not None
+        assert self.last_ns is not None
+        if not self.first_ns < at_ns < self.last_ns:
+            return self.first_ns if at_ns <= self.first_ns else self.last_ns
+        return self.nearest(at_ns).time_ns
 
     def pack(self) -> None:
         """Take less memory until the next sighting."""

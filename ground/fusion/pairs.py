@@ -94,6 +94,7 @@ def middle_of(begins: TimeArray, ends: TimeArray, config: ContactsConfig) -> Tim
 
 
 _STATIC, _STILL, _STANDING = range(3)
+_NEAR_POLE_DEG = 89.9
 
 
 class _Table:
@@ -162,17 +163,12 @@ class _Table:
             Question(self._tracks[number // len(instants)], int(instants[number % len(instants)]), False)
             for number in unique.tolist()
         ]
-        spots = np.array([_numbers_of(one) for one in answered(questions, config) if isinstance(one, Spot)])
-        one, two = spots[place[: len(rows)]], spots[place[len(rows) :]]
-        away_m = np.hypot(wrapped_deg(two[:, 1] - one[:, 1]) * one[:, 3], (two[:, 0] - one[:, 0]) * one[:, 4])
-        found: BoolArray = (np.maximum(one[:, 2], two[:, 2]) > config.max_sigma_m) | (
-            away_m > config.max_distance_m
+        spots = np.array([one for one in answered(questions, config) if isinstance(one, Spot)])
+        one, two = Spot(*spots[place[: len(rows)]].T), Spot(*spots[place[len(rows) :]].T)
+        away_m = np.hypot(
+            wrapped_deg(two.longitude_deg - one.longitude_deg) * one.east_m_per_deg,
+            (two.latitude_deg - one.latitude_deg) * one.north_m_per_deg,
         )
+        sigma_m = np.maximum(one.sigma_m, two.sigma_m)
+        found: BoolArray = (sigma_m > config.max_sigma_m) | (away_m > config.max_distance_m)
         return found
-
-
-_NEAR_POLE_DEG = 89.9
-
-
-def _numbers_of(spot: Spot) -> tuple[float, float, float, float, float]:
-    return spot.latitude_deg, spot.longitude_deg, spot.sigma_m, spot.east_m_per_deg, spot.north_m_per_deg

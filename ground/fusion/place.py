@@ -76,7 +76,7 @@ class _Gathered:
 
     @classmethod
     def of(cls, tracks: Sequence[FusionTrack], config: ContactsConfig) -> "_Gathered":
-        at_ns = max(track.newest.time_ns for track in tracks)
+        at_ns = max(track.kept.last_ns or 0 for track in tracks)
         is_static = any(track.is_static for track in tracks)
         begin_ns = None if is_static else at_ns - round(config.window_s * NS_PER_S)
         by_track = [(track, track.kept.between(begin_ns)) for track in tracks]

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from struct import Struct
 from sys import intern
 from typing import NamedTuple
 
@@ -28,7 +29,12 @@ class _Remembered(NamedTuple):
 
     sightings: int
     names: int
-    answer: Estimate | Spot
+    answer: Estimate
+
+
+_FORGOTTEN = (-1, 0, None)
+_SPOT = Struct("=qq5d")
+"""A `Spot` with the same two numbers before it: many are remembered, so they are small."""
 
 
 class Told(NamedTuple):
@@ -62,13 +68,13 @@ class FusionTrack:
     box: tuple[float, float, float, float] | None = None
     """West, south, east, north; west is not wrapped, so that a box may cross 180 degrees."""
     kept: KeptLooks = field(default_factory=KeptLooks)
-    _spots: dict[int, _Remembered] = field(default_factory=dict)
+    _spots: dict[int, bytes] = field(default_factory=dict)
     _estimates: dict[int, _Remembered] = field(default_factory=dict)
 
     @property
     def is_placed(self) -> bool:
         """Whether any look has a place."""
-        return self.kept.newest is not None
+        return self.kept.first_ns is not None
 
     @property
     def is_still(self) -> bool:
@@ -79,18 +85,6 @@ class FusionTrack:
     def is_standing(self) -> bool:
         """Whether its platform says that it stands."""
         return self.told is not None and self.told.motion == "standing"
-
-    @property
-    def newest(self) -> Look:
-        """The newest look that is kept; there must be one."""
-        assert self.kept.newest is not None
-        return self.kept.newest
-
-    @property
-    def first_look_ns(self) -> int:
-        """Time of the oldest look that is kept; there must be one."""
-        assert self.kept.oldest is not None
-        return self.kept.oldest.time_ns
 
     @classmethod
     def begun(cls, sighting: Sighting) -> "FusionTrack":
@@ -124,8 +118,8 @@ class FusionTrack:
     def known_at(self, at_ns: int, *, is_whole: bool) -> Estimate | Spot | None:
         """Where it was at an instant or if it never moved (`STANDING`), all of it or the place alone; `None`
         when that is not remembered, or a sighting came since."""
-        known = self._memory(is_whole).get(at_ns)
-        return known.answer if known is not None and known.sightings == self.kept.count else None
+        sightings, _, answer = self._remembered(at_ns, is_whole)
+        return answer if sightings == self.kept.count else None
 
     def lot(self, at_ns: int, config: ContactsConfig) -> Lot:
         """The looks that answer it; there must be one with a place."""
@@ -135,22 +129,38 @@ class FusionTrack:
 
     def still_known(self, at_ns: int, lot: Lot, *, is_whole: bool) -> Estimate | Spot | None:
         """What is remembered, where it was worked out from these same looks."""
-        memory = self._memory(is_whole)
-        known = memory.get(at_ns)
-        if known is None or known.names != _names_of(lot.looks):
+        _, names, answer = self._remembered(at_ns, is_whole)
+        if answer is None or names != _names_of(lot.looks):
             return None
-        memory[at_ns] = known._replace(sightings=self.kept.count)
-        return known.answer
+        self._keep(at_ns, names, answer)
+        return answer
 
     def remember(self, at_ns: int, lot: Lot, made: Estimate, *, is_whole: bool) -> None:
         """Keep an answer: of the last few the estimate, as it is large, and of more the place alone. A track
         that is packed keeps one estimate, and only such as were asked for whole."""
         names = _names_of(lot.looks)
         if not is_whole:
-            _kept(self._spots, at_ns, _Remembered(self.kept.count, names, made.spot), _MAX_SPOTS)
+            self._keep(at_ns, names, made.spot)
         if is_whole or not self.kept.is_packed:
-            most = 1 if self.kept.is_packed else _MAX_ESTIMATES
-            _kept(self._estimates, at_ns, _Remembered(self.kept.count, names, made), most)
+            self._keep(at_ns, names, made)
+
+    def _remembered(self, at_ns: int, is_whole: bool) -> tuple[int, int, Estimate | Spot | None]:
+        """How many sightings there were, which looks it is of, and the answer."""
+        if is_whole:
+            return self._estimates.get(at_ns, _FORGOTTEN)
+        packed = self._spots.get(at_ns)
+        if packed is None:
+            return _FORGOTTEN
+        sightings, names, *numbers = _SPOT.unpack(packed)
+        return sightings, names, Spot._make(numbers)
+
+    def _keep(self, at_ns: int, names: int, answer: Estimate | Spot) -> None:
+        if isinstance(answer, Spot):
+            _make_room(self._spots, at_ns, _MAX_SPOTS)
+            self._spots[at_ns] = _SPOT.pack(self.kept.count, names, *answer)
+        else:
+            _make_room(self._estimates, at_ns, 1 if self.kept.is_packed else _MAX_ESTIMATES)
+            self._estimates[at_ns] = _Remembered(self.kept.count, names, answer)
 
     def slim(self) -> None:
         """Take less memory: nothing comes for this track at present."""
@@ -165,11 +175,8 @@ class FusionTrack:
         near = self.kept.between(at_ns - half_ns, at_ns + half_ns)
         if near:
             return near
-        closest_ns = self.kept.nearest(at_ns).time_ns
+        closest_ns = self.kept.nearest_ns(at_ns)
         return self.kept.between(closest_ns - half_ns, closest_ns + half_ns)
-
-    def _memory(self, is_whole: bool) -> "dict[int, _Remembered]":
-        return self._estimates if is_whole else self._spots
 
     def _name(self) -> None:
         self.label = min(self.scores, key=lambda name: (name in GENERIC_LABELS, -self.scores[name], name))
@@ -207,10 +214,9 @@ class FusionTrack:
         )
 
 
-def _kept(memory: dict[int, _Remembered], at_ns: int, one: _Remembered, most: int) -> None:
+def _make_room(memory: "dict[int, bytes] | dict[int, _Remembered]", at_ns: int, most: int) -> None:
     while at_ns not in memory and len(memory) >= most:
         del memory[next(iter(memory))]
-    memory[at_ns] = one
 
 
 def _names_of(looks: Sequence[Look]) -> int:

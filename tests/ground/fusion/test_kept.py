@@ -35,9 +35,10 @@ def test_packed_looks_answer_as_whole_ones(seed: int) -> None:
             at_ns = first_ns + chance.randrange(-20 * 10**9, 120 * 10**9)
             end_ns = at_ns + chance.randrange(60 * 10**9)
             assert packed.nearest(at_ns) == whole.nearest(at_ns)
+            assert packed.nearest_ns(at_ns) == whole.nearest(at_ns).time_ns
             assert packed.between(at_ns, end_ns) == whole.between(at_ns, end_ns)
         assert packed.between() == whole.between()
-        assert (packed.oldest, packed.newest) == (whole.oldest, whole.newest)
+        assert (packed.first_ns, packed.last_ns) == (whole.first_ns, whole.last_ns)
         extra = _look(1_000 + part, chance.uniform(-30.0, 120.0), 0.0)
         for kept in (packed, whole):
             assert kept.see(extra.sighting_id)
@@ -64,8 +65,9 @@ def test_a_long_watch_keeps_its_newest_looks() -> None:
     for number in range(MAX_SLOTS + 50):
         kept.take(_look(number, 2.0 * number, 0.0))
     assert len(kept.between()) == MAX_SLOTS
-    assert kept.oldest == kept.between()[0]
-    assert kept.newest == _look(MAX_SLOTS + 49, 2.0 * (MAX_SLOTS + 49), 0.0)
+    newest = _look(MAX_SLOTS + 49, 2.0 * (MAX_SLOTS + 49), 0.0)
+    assert (kept.first_ns, kept.last_ns) == (kept.between()[0].time_ns, newest.time_ns)
+    assert kept.between()[-1] == newest
 
 
 def test_a_packed_track_takes_a_fraction_of_the_memory() -> None:
