@@ -126,6 +126,10 @@ class AlertEngine:
                 watch.has_fired, watch.fired_ns = True, at_ns
                 zone = shape.zone if shape is not None else None
                 fired.append(_made(rule, zone, contact, at_ns, now_ns, found, held))
+        if not known.watches:  # no rule asks: nothing is worth remembering
+            self.forget(contact.contact_id)
+            for track_id in contact.track_ids:
+                self._contact_of.pop(track_id, None)
         return fired
 
     def forget(self, contact_id: str) -> None:

@@ -22,9 +22,8 @@ from ground.fusion.track import FusionTrack
 from skywarden.clock import NS_PER_S
 from skywarden.messages import GENERIC_LABELS, Sighting
 
-_LINGER_S = 120.0
-"""What began within `max_gap_s` of a track's end is compared with it for as long as it is seen, for most a
-shorter time than this; a track that rested earlier would be woken again and again."""
+_IDLE_S = 30.0
+"""A track that nobody asked for so long rests; what is near is asked for at each `settle`."""
 
 _COMPARED_AT_ONCE = 1_000
 """Pairs; so few that who is in a hurry need not wait long."""
@@ -111,12 +110,12 @@ class ContactBook:
         )
 
     def rest(self, now_s: float, recall: Recall) -> int:
-        """Put tracks aside that nothing has come for lately, to bound memory; the number of them.
+        """Put tracks aside that nobody has asked for lately, to bound memory; the number of them.
 
         Nothing else changes: `recall` is asked for their sightings when they matter again. `now_s` are
         monotonic seconds, the same clock at each call.
         """
-        return self._tracks.rest(now_s, self._config.max_gap_s + _LINGER_S, recall, but=self._dirty)
+        return self._tracks.rest(now_s, _IDLE_S, recall, but=self._dirty)
 
     def forget_before(self, time_ns: int) -> int:
         """Drop contacts that ended before `time_ns` to bound memory; as told they stay as they are.

@@ -35,7 +35,7 @@ class Plane:
         return min(90.0, max(-90.0, latitude_deg)), longitude_deg
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=2_048)
 def metres_per_degree(latitude_deg: float) -> tuple[float, float]:
     """Of latitude and of longitude, on WGS 84; beyond 89.9 degrees as there."""
     latitude_deg = min(_FARTHEST_DEG, max(-_FARTHEST_DEG, latitude_deg))

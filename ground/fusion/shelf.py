@@ -13,8 +13,8 @@ from ground.fusion.contact import Recall
 from ground.fusion.track import FusionTrack
 from skywarden.messages import Sighting
 
-_QUIET_S = 20.0
-"""A track without a sighting for so long is packed."""
+_QUIET_S = 5.0
+"""A track without a sighting for so long, and since the last time that any rested, is packed."""
 
 _SWEEP_S = 5.0
 
@@ -37,11 +37,14 @@ class TrackShelf:
 
     def __init__(self) -> None:
         self._awake: dict[str, FusionTrack] = {}
+        self._fed_s: dict[str, float] = {}
         self._used_s: dict[str, float] = {}
+        self._fed: set[str] = set()
+        self._used: set[str] = set()
+        """Since the last `rest`, which gives them its time: so that what a slow turn used is never old."""
         self._resting: dict[str, Ended] = {}
         self._news: set[str] = set()
         self._recall: Recall | None = None
-        self._now_s = 0.0
         self._swept_s: float | None = None
 
     def __contains__(self, track_id: object) -> bool:
@@ -71,12 +74,14 @@ class TrackShelf:
         track_id = sighting.track_id
         if not self.wake(track_id):
             self._awake[track_id] = FusionTrack.begun(sighting)
-        self._used_s[track_id] = self._now_s
+        self._fed.add(track_id)
+        self._used.add(track_id)
         return self._awake[track_id].add(sighting)
 
     def wake(self, track_id: str) -> bool:
         """Have a track in memory whole; False, and it is known no more, when nothing is left of it."""
         if track_id in self._awake:
+            self._used.add(track_id)
             return True
         before = self._resting.get(track_id)
         if before is None or self._recall is None:
@@ -90,7 +95,9 @@ class TrackShelf:
             return False
         if track.kept.count != before.sightings:
             self._news.add(track_id)
-        self._awake[track_id], self._used_s[track_id] = track, self._now_s
+        self._awake[track_id] = track
+        self._fed.add(track_id)
+        self._used.add(track_id)
         return True
 
     def news(self) -> set[str]:
@@ -101,26 +108,30 @@ class TrackShelf:
 
     def forget(self, track_id: str) -> None:
         """Drop a track."""
-        self._awake.pop(track_id, None)
-        self._used_s.pop(track_id, None)
-        self._resting.pop(track_id, None)
+        for table in (self._awake, self._fed_s, self._used_s, self._resting):
+            table.pop(track_id, None)
+        self._fed.discard(track_id)
+        self._used.discard(track_id)
 
     def rest(self, now_s: float, idle_s: float, recall: Recall, *, but: Iterable[str]) -> int:
-        """Put aside what was neither fed nor woken for `idle_s`, except `but`; how many that were.
+        """Put aside what was neither fed nor asked for in `idle_s`, except `but`; how many that were.
 
         What is merely quiet is packed. `now_s` are monotonic seconds; all is looked through every 5 s.
         """
-        self._now_s, self._recall = now_s, recall
+        self._recall = recall
+        self._fed_s.update(dict.fromkeys(self._fed, now_s))
+        self._used_s.update(dict.fromkeys(self._used, now_s))
+        self._fed.clear()
+        self._used.clear()
         if self._swept_s is not None and now_s - self._swept_s < _SWEEP_S:
             return 0
         self._swept_s = now_s
         kept = set(but)
-        quiet = [one for one, used_s in self._used_s.items() if now_s - used_s > _QUIET_S and one not in kept]
-        idle = {one for one in quiet if now_s - self._used_s[one] > idle_s}
+        quiet = [one for one, fed_s in self._fed_s.items() if now_s - fed_s > _QUIET_S and one not in kept]
+        idle = [track_id for track_id in quiet if now_s - self._used_s[track_id] > idle_s]
         for track_id in quiet:
-            if track_id in idle:
-                self._resting[track_id] = Ended.of(self._awake.pop(track_id))
-                del self._used_s[track_id]
-            else:
-                self._awake[track_id].slim()
+            self._awake[track_id].slim()
+        for track_id in idle:
+            self._resting[track_id] = Ended.of(self._awake.pop(track_id))
+            del self._fed_s[track_id], self._used_s[track_id]
         return len(idle)

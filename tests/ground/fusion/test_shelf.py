@@ -118,10 +118,10 @@ def test_quiet_tracks_are_packed_and_change_no_contact_whatever_comes_when(seed:
     chance = random.Random(seed)
     day = _day()
     chance.shuffle(day)
-    packed = _Settled(rests=True, kept=[], step_s=30.0)  # nothing rests so soon
+    packed = _Settled(rests=True, kept=[], step_s=6.0)  # nothing rests so soon
     whole = _Settled(rests=False, kept=[])
     while day:
-        some = [day.pop() for _ in range(min(len(day), chance.randrange(40, 90)))]
+        some = [day.pop() for _ in range(min(len(day), chance.randrange(110, 200)))]
         packed.feed(some)
         whole.feed(some)
         assert packed.contacts == whole.contacts
@@ -134,15 +134,28 @@ def test_what_is_awake_stays_what_was_used_lately() -> None:
         for one in _walk(f"a-{hour}", hour * HOUR_S, 0.0):
             shelf.take(one)
         shelf.rest(hour * 60.0, 150.0, lambda _: (), but=())
-    assert shelf.awake_count == 2
+    assert shelf.awake_count == 3
     assert len(list(shelf)) == 50
     assert "a-7" in shelf
+
+
+def test_what_is_asked_for_stays_awake_however_long_a_turn_takes() -> None:
+    shelf = TrackShelf()
+    for one in _walk("a-1", 0.0, 0.0) + _walk("a-2", 0.0, 900.0):
+        shelf.take(one)
+    for turn in range(6):
+        shelf.rest(100.0 * turn, 30.0, lambda _: (), but=())
+        assert shelf.wake("a-1")
+    assert shelf.awake_count == 1
+    assert shelf["a-1"].kept.is_packed
+    assert "a-2" in shelf
 
 
 def test_a_track_that_is_being_worked_on_does_not_rest() -> None:
     shelf = TrackShelf()
     for one in _walk("a-1", 0.0, 0.0) + _walk("a-2", 0.0, 900.0):
         shelf.take(one)
+    assert shelf.rest(0.0, 10.0, lambda _: (), but=()) == 0
     assert shelf.rest(1_000.0, 10.0, lambda _: (), but=["a-2"]) == 1
     assert shelf["a-2"].track_id == "a-2"
 
@@ -151,6 +164,7 @@ def test_what_nothing_is_left_of_is_known_no_more() -> None:
     settled = _Settled(rests=True, kept=[])
     settled.feed(_walk("a-1", 0.0, 0.0))
     assert settled.book.knows("a-1")
+    settled.feed([])
     settled.feed(_walk("b-1", 20.0, 30.0))
     assert settled.asked == ["a-1"]
     assert not settled.book.knows("a-1")
