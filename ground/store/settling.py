@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -61,7 +62,7 @@ class ContactSettler:
         self._lock = threading.Lock()
         self._settling = threading.RLock()
         self._newest_ns = 0
-        self._unfed: list[bytes] = []
+        self._unfed: deque[bytes] = deque()
         self._missed_from: int | None = None
         self._owed: dict[str, Contact] = {}
         self._owed_removals: set[str] = set()
@@ -144,13 +145,14 @@ class ContactSettler:
     def _feed_contacts(self) -> None:
         """Give the contacts everything that was committed since the last time."""
         with self._lock:
-            unfed, self._unfed = self._unfed, []
+            unfed, self._unfed = self._unfed, deque()
             missed, self._missed_from = self._missed_from, None
             end = self._end_key()
         try:
             with self._reading() as db:
-                for body in unfed:
-                    self._feed(db, _sighting_of(body))
+                while unfed:
+                    self._feed(db, _sighting_of(unfed[0]))
+                    unfed.popleft()  # what is fed makes room for what comes meanwhile
                 while missed is not None and missed < end:
                     self._feed_stored(db, missed, min(end, missed + _READ_AT_ONCE))
                     missed += _READ_AT_ONCE
