@@ -20,6 +20,7 @@ from ground.fusion.rulings import Rulings
 from ground.fusion.shelf import TrackShelf
 from ground.fusion.track import FusionTrack
 from skywarden.clock import NS_PER_S
+from skywarden.errors import StoreError
 from skywarden.messages import GENERIC_LABELS, Sighting
 
 _IDLE_S = 30.0
@@ -82,7 +83,7 @@ class ContactBook:
         beside = {other for track_id in dirty for other in self._edges.get(track_id, ())}
         try:
             return self._settled(dirty, beside)
-        except BaseException:
+        except StoreError:
             self._dirty |= dirty | beside
             raise
 

@@ -201,18 +201,26 @@ def _continued(source: npt.NDArray[np.int64], ray: FloatArray) -> FloatArray:
     An axis knows no sign, but an error does: a platform that flies over its object looks forward and then
     back within seconds, and a camera that is tilted wrongly shows it ahead of its place both times.
     """
+    if not source.any():  # nearly always
+        turns = _turns(ray)
+        return ray * np.cumprod(turns, axis=1)[:, :, None] if turns.min() < 0.0 else ray
     order = np.argsort(source, axis=1, kind="stable")
-    lined = np.take_along_axis(ray, order[:, :, None], axis=1)
-    turns = lined[:, 1:, 0] * lined[:, :-1, 0] + lined[:, 1:, 1] * lined[:, :-1, 1] < 0.0
-    if not turns.any():
-        return ray
+    turns = _turns(np.take_along_axis(ray, order[:, :, None], axis=1))
     sources = np.take_along_axis(source, order, axis=1)
     is_first = np.diff(sources, axis=1, prepend=-1) != 0
     begins = np.maximum.accumulate(np.where(is_first, np.arange(source.shape[1]), 0), axis=1)
-    sign = np.cumprod(np.where(np.pad(turns, ((0, 0), (1, 0))), -1.0, 1.0), axis=1)
+    sign = np.cumprod(turns, axis=1)
     sign = sign * np.take_along_axis(sign, begins, axis=1)
     back = np.argsort(order, axis=1, kind="stable")
     found: FloatArray = ray * np.take_along_axis(sign, back, axis=1)[:, :, None]
+    return found
+
+
+def _turns(ray: FloatArray) -> FloatArray:
+    """-1 where a ray (B, N, 2) is against the one before it, else 1; (B, N)."""
+    found = np.ones(ray.shape[:2])
+    ahead = ray[:, 1:, 0] * ray[:, :-1, 0] + ray[:, 1:, 1] * ray[:, :-1, 1]
+    found[:, 1:][ahead < 0.0] = -1.0
     return found
 
 

@@ -4,14 +4,16 @@ import random
 from collections.abc import Sequence
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 
 from ground.config import ContactsConfig
 from ground.fusion.estimate import Estimate, Lot, estimate, estimates
-from ground.fusion.looks import Look, columns_of, parts_of
+from ground.fusion.looks import Look, columns_of, look_of, parts_of
 from ground.fusion.plane import Plane
 from skywarden.clock import NS_PER_S
+from tests.ground.scenes import position, sighting
 
 CONFIG = ContactsConfig()
 START_NS = 1_790_000_000 * NS_PER_S
@@ -127,3 +129,39 @@ def _ray(look: Look) -> np.ndarray:
     plane = Plane(45.0, 10.0)
     place, platform = (look.latitude_deg, look.longitude_deg), look.seen_from[:2]
     return np.subtract(plane.east_north_m(*place), plane.east_north_m(*platform))
+
+
+def _stated(chance: random.Random, number: int) -> Look:
+    """A look as a platform may state it that lies, or is broken: within what a message may hold."""
+
+    def variance() -> float:
+        return chance.choice((0.0, 1e-9, 1.0, 1e12, 10.0 ** chance.uniform(-12.0, 12.0)))
+
+    ee, nn = variance(), variance()
+    en = (ee * nn) ** 0.5 * chance.choice((0.0, chance.uniform(-1.0, 1.0), 0.9999999999999, 1.0, 1e6))
+    place = msgspec.structs.replace(
+        position(),
+        latitude_deg=chance.choice((-90.0, 90.0, chance.uniform(-90.0, 90.0))),
+        longitude_deg=chance.choice((-180.0, 180.0, chance.uniform(-180.0, 180.0))),
+        alt_hae_m=chance.choice((0.0, -1e12, 1e12)),
+        covariance_enu_m2=(ee, en, 0.0, nn, 0.0, variance()),
+    )
+    above = (chance.uniform(-90.0, 90.0), chance.uniform(-180.0, 180.0), chance.choice((0.0, 1e12, -1e12)))
+    beside = (place.latitude_deg, place.longitude_deg, chance.uniform(-100.0, 900.0))
+    at_s = chance.choice((0.0, 300.0, chance.uniform(0.0, 300.0)))
+    said = sighting("t", number, at_s=at_s, place=place, platform=chance.choice("ab"))
+    said = msgspec.structs.replace(said, platform_position=chance.choice((None, above, beside)))
+    return look_of(said, place)
+
+
+def test_whatever_a_platform_states_an_estimate_is_finite() -> None:
+    chance = random.Random(21)
+    lots = []
+    for _ in range(600):
+        looks = [_stated(chance, number) for number in range(chance.randrange(1, 9))]
+        at_ns = looks[0].time_ns + chance.choice((0, 300, -90)) * NS_PER_S
+        lots.append(Lot(looks, at_ns, chance.random() < 0.4))
+    for one in estimates(lots, CONFIG):
+        assert np.isfinite(one.state).all()
+        assert np.isfinite(one.covariance).all()
+        assert one.sigma_m >= 0.0
