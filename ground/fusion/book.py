@@ -26,9 +26,9 @@ from skywarden.messages import GENERIC_LABELS, Sighting
 _IDLE_S = 30.0
 """A track that nobody asked for so long rests; what is near is asked for at each `settle`."""
 
-_COMPARED_AT_ONCE = 1_000
+_COMPARED_AT_ONCE = 500
 """Pairs; so few that who is in a hurry need not wait long."""
-_PLACED_AT_ONCE = 32
+_PLACED_AT_ONCE = 16
 
 
 class ContactBook:
