@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install the system packages that the tests use, when that is possible; else say which are missing.
 set -u
-declare -A package=([chromium]=chromium [gst-launch-1.0]=gstreamer1.0-tools)
+declare -A package=([chromium]=chromium [gst-launch-1.0]=gstreamer1.0-tools [ffmpeg]=ffmpeg)
 missing=()
 for command in "${!package[@]}"; do command -v "$command" >/dev/null || missing+=("${package[$command]}"); done
 ldconfig -p | grep -q libGL.so.1 || missing+=(libgl1)
