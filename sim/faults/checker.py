@@ -75,6 +75,8 @@ class Checker:
         self.written: dict[bytes, Written] = {}
         self.forged: set[bytes] = set()
         self._by_name: dict[tuple[str, int], bytes] = {}
+        self._noted_to: dict[str, int] = {}
+        """All numbers up to this one are noted as acknowledged: a platform tells them again each time."""
 
     def attempt(self, platform_id: str, body: bytes) -> bytes:
         """A platform is about to record this body; its hash."""
@@ -95,10 +97,13 @@ class Checker:
 
     def acknowledge(self, boot_id: str, first: int, last: int) -> None:
         """The outbox has believed the ground that it has these."""
-        for seq in range(first, last + 1):
+        noted_to = self._noted_to.get(boot_id, 0)
+        for seq in range(max(first, noted_to + 1), last + 1):
             key = self._by_name.get((boot_id, seq))
             if key is not None:
                 self.written[key].is_acknowledged = True
+                noted_to += seq == noted_to + 1
+        self._noted_to[boot_id] = noted_to
 
     def excuse(self, key: bytes) -> None:
         """The disk that held this record was replaced by an older image: it may be gone, and its numbers may
@@ -108,6 +113,7 @@ class Checker:
         for name in written.names:
             if self._by_name.get(name) == key:
                 del self._by_name[name]
+                self._noted_to[name[0]] = min(self._noted_to.get(name[0], 0), name[1] - 1)
 
     def note_waiting(self, boot_id: str, seq: int) -> None:
         """The platform still holds this one in the end: not delivered yet, and not lost either."""
