@@ -21,7 +21,6 @@ _FASTEST_MPS = 45.0
 _SPEED_FLOOR_MPS = 0.5
 """What speeds of one thing differ by besides, per axis: errors that wander unlike the model."""
 
-
 _Result = TypeVar("_Result")
 _Questions = tuple[Question, Question]
 _Answers = tuple[Estimate | Spot, Estimate | Spot]
@@ -155,9 +154,7 @@ def _compared_at(
 
 
 def _spots(one: FusionTrack, two: FusionTrack, at_ns: int) -> "_Part[tuple[Spot, Spot]]":
-    first, second = one.known_at(at_ns, is_whole=False), two.known_at(at_ns, is_whole=False)
-    if first is None or second is None:
-        first, second = yield Question(one, at_ns, is_whole=False), Question(two, at_ns, is_whole=False)
+    first, second = yield Question(one, at_ns, is_whole=False), Question(two, at_ns, is_whole=False)
     assert isinstance(first, Spot)
     assert isinstance(second, Spot)
     return first, second

@@ -97,11 +97,6 @@ class Estimate:
         cube = 2.0 / (9.0 * freedom)
         return self.misfit <= freedom * (1.0 - cube + _FIT_SIGMAS * math.sqrt(cube)) ** 3
 
-    @property
-    def velocity_distance(self) -> float:
-        """Squared Mahalanobis distance of the velocity from standing still (2 degrees of freedom)."""
-        return mahalanobis(self.state[2:], self.covariance[2:, 2:])
-
 
 class Lot(NamedTuple):
     """What one estimate is made of: at least one look, in any order, of a thing that moves or never does; the
@@ -111,11 +106,6 @@ class Lot(NamedTuple):
     at_ns: int
     is_static: bool
     plane: Plane | None = None
-
-
-def estimate(lot: Lot, config: ContactsConfig) -> Estimate:
-    """The state at the lot's instant; see `estimates`."""
-    return estimates([lot], config)[0]
 
 
 def estimates(lots: Sequence[Lot], config: ContactsConfig) -> list[Estimate]:

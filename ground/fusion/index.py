@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ground.config import ContactsConfig
-from ground.fusion.plane import metres_per_degree
+from ground.fusion.plane import metres_per_degree, wrapped_deg
 from ground.fusion.track import FusionTrack
 from skywarden.clock import NS_PER_S
 
@@ -111,12 +111,12 @@ class TrackTable:
         return blocks[found] * _BLOCK + offset
 
     def _away_m(self, track: FusionTrack, rows: npt.NDArray[np.intp]) -> FloatArray:
-        """Least distance between boxes: what `association` works out for a pair, for many."""
+        """Least distance between boxes: what `pairs` works out for many pairs, for one track and many."""
         assert track.box is not None
         west, south, east, north = track.box
         boxes = self._boxes[:, rows]
         up = np.maximum(np.maximum(south - boxes[_NORTH], boxes[_SOUTH] - north), 0.0)
-        between = np.abs(((boxes[_WEST] + boxes[_EAST] - west - east) / 2 + 180.0) % 360.0 - 180.0)
+        between = np.abs(wrapped_deg((boxes[_WEST] + boxes[_EAST] - west - east) / 2))
         over = np.maximum(between - (east - west) / 2 - (boxes[_EAST] - boxes[_WEST]) / 2, 0.0)
         farthest = np.maximum(np.abs(boxes[_SOUTH]), np.abs(boxes[_NORTH]))
         latitude_deg = np.minimum(89.9, np.maximum(farthest, max(abs(south), abs(north))))

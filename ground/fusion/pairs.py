@@ -107,7 +107,6 @@ class _Table:
         self._tracks = [by_id[name] for name in numbers]
         self._one: IndexArray = np.array(rows[::2], np.intp)
         self._two: IndexArray = np.array(rows[1::2], np.intp)
-        self._labels = sorted({track.label for track in self._tracks})
 
     def begins_and_ends(self) -> tuple[TimeArray, TimeArray]:
         """When the later one of each pair began, and the earlier one ended."""
@@ -124,7 +123,7 @@ class _Table:
 
     def labels_agree(self) -> BoolArray:
         """Whether both may be of one kind."""
-        names: list[Label] = self._labels
+        names: list[Label] = sorted({track.label for track in self._tracks})
         agree = np.array([[labels_agree(one, two) for two in names] for one in names])
         number = np.array([names.index(track.label) for track in self._tracks])
         found: BoolArray = agree[number[self._one], number[self._two]]

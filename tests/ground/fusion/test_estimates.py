@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ground.config import ContactsConfig
-from ground.fusion.estimate import Estimate, Lot, estimate, estimates
+from ground.fusion.estimate import Estimate, Lot, estimates
 from ground.fusion.looks import Look, columns_of, look_of, parts_of
 from ground.fusion.plane import Plane
 from skywarden.clock import NS_PER_S
@@ -68,7 +68,7 @@ def _bytes_of(one: Estimate) -> bytes:
 def test_who_else_is_worked_out_changes_no_bit_of_an_estimate(seed: int) -> None:
     lots = _lots(seed, 60)
     together = [_bytes_of(one) for one in estimates(lots, CONFIG)]
-    assert together == [_bytes_of(estimate(lot, CONFIG)) for lot in lots]
+    assert together == [_bytes_of(estimates([lot], CONFIG)[0]) for lot in lots]
     order = random.Random(seed).sample(range(60), 60)
     mixed = estimates([lots[row] for row in order], CONFIG)
     assert [_bytes_of(one) for one in mixed] == [together[row] for row in order]
@@ -78,7 +78,7 @@ def test_who_else_is_worked_out_changes_no_bit_of_an_estimate(seed: int) -> None
 def test_order_of_looks_changes_no_bit_of_an_estimate() -> None:
     for lot in _lots(7, 20):
         mixed = lot._replace(looks=random.Random(1).sample(list(lot.looks), len(lot.looks)))
-        assert _bytes_of(estimate(lot, CONFIG)) == _bytes_of(estimate(mixed, CONFIG))
+        assert _bytes_of(estimates([lot], CONFIG)[0]) == _bytes_of(estimates([mixed], CONFIG)[0])
 
 
 def test_nothing_asked_is_nothing_answered() -> None:
