@@ -51,6 +51,9 @@ class ContactBook:
         self._edges: dict[str, dict[str, float]] = {}
         self._group_of: dict[str, tuple[str, ...]] = {}
         self._contact_of: dict[str, str] = {}
+        """Of tracks that are one thing with others; most are alone, and are not noted here."""
+        self._unsettled: set[str] = set()
+        """Tracks that are in no contact yet."""
         self._dirty: set[str] = set()
         self._compared: dict[tuple[str, str], Verdict] = {}
         self._give_way = give_way
@@ -61,6 +64,8 @@ class ContactBook:
 
     def add(self, sighting: Sighting) -> None:
         """Take in one sighting; one that was fed before changes nothing."""
+        if sighting.track_id not in self._tracks:
+            self._unsettled.add(sighting.track_id)
         if self._tracks.take(sighting):
             self._dirty.add(sighting.track_id)
 
@@ -97,15 +102,14 @@ class ContactBook:
         for track_id in dirty:
             touched.update(self._edges.get(track_id, ()))
         region = self._closure(touched)
-        before = {track_id: self._contact_of[track_id] for track_id in region if track_id in self._contact_of}
-        old_groups = {self._group_of[track_id] for track_id in region if track_id in self._group_of}
+        before = {track_id: self._contact_with(track_id) for track_id in region - self._unsettled}
+        old_groups = {self._group_with(track_id) for track_id in before}
         new_groups = self._grouped(region)
-        for group in new_groups:
-            self._group_of.update(dict.fromkeys(group, group))
-            self._contact_of.update(dict.fromkeys(group, self._contact_id(group)))
+        self._note_groups(new_groups)
+        self._unsettled -= region
         changed = [group for group in new_groups if group not in old_groups or not dirty.isdisjoint(group)]
         contacts = sorted(self._contacts(changed), key=lambda one: one.contact_id)
-        gone = set(before.values()) - {self._contact_of[track_id] for track_id in region}
+        gone = set(before.values()) - {self._contact_with(track_id) for track_id in region}
         return ContactChanges(
             changed=tuple(contacts), removed=tuple(sorted(gone)), events=tuple(self._events(before))
         )
@@ -127,7 +131,7 @@ class ContactBook:
         old = [
             track_id
             for track_id in self._tracks
-            if all(self._is_over(one, time_ns) for one in self._group_of.get(track_id, (track_id,)))
+            if all(self._is_over(one, time_ns) for one in self._group_with(track_id))
         ]
         for track_id in old:
             self._forget(track_id)
@@ -138,6 +142,7 @@ class ContactBook:
         self._tracks.forget(track_id)
         self._dirty.discard(track_id)
         self._drop_edges(track_id)
+        self._unsettled.discard(track_id)
         self._contact_of.pop(track_id, None)
         self._group_of.pop(track_id, None)
 
@@ -232,6 +237,22 @@ class ContactBook:
         both_stand = one.is_standing and two.is_standing
         return both_stand and _is_within(one, two, self._config.standing_gap_s)
 
+    def _note_groups(self, groups: list[tuple[str, ...]]) -> None:
+        for group in groups:
+            if len(group) > 1:
+                self._group_of.update(dict.fromkeys(group, group))
+                self._contact_of.update(dict.fromkeys(group, self._contact_id(group)))
+            else:
+                self._group_of.pop(group[0], None)
+                self._contact_of.pop(group[0], None)
+
+    def _group_with(self, track_id: str) -> tuple[str, ...]:
+        """The tracks that are one thing with this one, and itself."""
+        return self._group_of.get(track_id, (track_id,))
+
+    def _contact_with(self, track_id: str) -> str:
+        return self._contact_of.get(track_id) or id_of_leader(track_id)
+
     def _contact_id(self, group: tuple[str, ...]) -> str:
         """Named after the track that was first; a late older one renames the contact."""
         leader = min(group, key=lambda track_id: (self._tracks[track_id].first_ns, track_id))
@@ -242,7 +263,7 @@ class ContactBook:
         heirs: dict[str, set[str]] = {}
         parents: dict[str, set[str]] = {}
         for track_id, old in before.items():
-            new = self._contact_of[track_id]
+            new = self._contact_with(track_id)
             heirs.setdefault(old, set()).add(new)
             parents.setdefault(new, set()).add(old)
         for old in sorted(heirs):
@@ -257,7 +278,7 @@ class ContactBook:
 
     def _event(self, kind: EventKind, olds: set[str], news: set[str], before: dict[str, str]) -> ContactEvent:
         members = [track_id for track_id, old in before.items() if old in olds]
-        members = sorted(track_id for track_id in members if self._contact_of[track_id] in news)
+        members = sorted(track_id for track_id in members if self._contact_with(track_id) in news)
         return ContactEvent(
             kind=kind,
             time_ns=max(self._tracks[track_id].last_ns for track_id in members),
@@ -287,7 +308,7 @@ class ContactBook:
         from_place = shown.platform_position if shown is not None else None
         best = max(track.best_score for track in tracks)
         return Contact(
-            contact_id=self._contact_of[group[0]],
+            contact_id=self._contact_with(group[0]),
             label=min(scores, key=lambda name: (name in GENERIC_LABELS, -scores[name], name)),
             score=best[0],
             first_ns=min(track.first_ns for track in tracks),

@@ -7,6 +7,7 @@ was.
 """
 
 from collections.abc import Iterable, Iterator
+from struct import Struct
 from typing import NamedTuple
 
 from ground.fusion.contact import Recall
@@ -17,6 +18,9 @@ _QUIET_S = 5.0
 """A track without a sighting for so long, and since the last time that any rested, is packed."""
 
 _SWEEP_S = 5.0
+
+_ENDED = Struct("=q?q")
+"""An `Ended` in bytes: a watch of days has millions of them."""
 
 
 class Ended(NamedTuple):
@@ -31,6 +35,11 @@ class Ended(NamedTuple):
         """As the track is now."""
         return cls(track.last_ns, track.is_static, track.kept.count)
 
+    @classmethod
+    def unpacked(cls, packed: bytes) -> "Ended":
+        """What `_ENDED` packed."""
+        return cls(*_ENDED.unpack(packed))
+
 
 class TrackShelf:
     """Tracks by id; not safe from several threads. Nothing rests before `rest` was called."""
@@ -42,7 +51,7 @@ class TrackShelf:
         self._fed: set[str] = set()
         self._used: set[str] = set()
         """Since the last `rest`, which gives them its time: so that what a slow turn used is never old."""
-        self._resting: dict[str, Ended] = {}
+        self._resting: dict[str, bytes] = {}
         self._news: set[str] = set()
         self._recall: Recall | None = None
         self._swept_s: float | None = None
@@ -67,7 +76,10 @@ class TrackShelf:
     def ended(self, track_id: str) -> Ended | None:
         """When a track was seen last, and whether it is of a kind that never moves; `None` when unknown."""
         track = self._awake.get(track_id)
-        return Ended.of(track) if track is not None else self._resting.get(track_id)
+        if track is not None:
+            return Ended.of(track)
+        packed = self._resting.get(track_id)
+        return Ended.unpacked(packed) if packed is not None else None
 
     def take(self, sighting: Sighting) -> bool:
         """Give a sighting to its track, which is begun or woken where need be; False when it was known."""
@@ -83,8 +95,8 @@ class TrackShelf:
         if track_id in self._awake:
             self._used.add(track_id)
             return True
-        before = self._resting.get(track_id)
-        if before is None or self._recall is None:
+        packed = self._resting.get(track_id)
+        if packed is None or self._recall is None:
             return False
         track: FusionTrack | None = None
         for sighting in self._recall(track_id):
@@ -93,7 +105,7 @@ class TrackShelf:
         del self._resting[track_id]
         if track is None:
             return False
-        if track.kept.count != before.sightings:
+        if track.kept.count != Ended.unpacked(packed).sightings:
             self._news.add(track_id)
         self._awake[track_id] = track
         self._fed.add(track_id)
@@ -132,6 +144,6 @@ class TrackShelf:
         for track_id in quiet:
             self._awake[track_id].slim()
         for track_id in idle:
-            self._resting[track_id] = Ended.of(self._awake.pop(track_id))
+            self._resting[track_id] = _ENDED.pack(*Ended.of(self._awake.pop(track_id)))
             del self._fed_s[track_id], self._used_s[track_id]
         return len(idle)

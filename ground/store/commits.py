@@ -42,7 +42,7 @@ INSERT_SIGHTING = (
     "INSERT OR IGNORE INTO sighting_rows(sighting_key, sighting_id, track_key, label, score, time_ns, "
     "received_ns, latitude_deg, longitude_deg) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_MAX_TRACKS = 50_000
+_MAX_TRACKS = 10_000
 _MAX_STREAMS = 4_096
 
 

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from sim.faults.result import Result
 from skywarden.errors import UsageError, VerificationError
+from skywarden.logs import configure_logs
 
 app = App(name="faults", default_parameter=Parameter(negative=()))
 
@@ -74,6 +75,7 @@ def faults(
     chosen = SCENARIOS.get(scenario.upper())
     if chosen is None:
         raise UsageError(f"no scenario {scenario!r}; there are {', '.join(map(_shown, SCENARIOS))}")
+    configure_logs("json", verbosity=-1)  # to stderr: some scenarios have a station in this process
     result = importlib.import_module(chosen[0]).run(profile, seed)
     if json:
         tree = {**dataclasses.asdict(result), "is_passed": result.is_passed}

@@ -21,6 +21,7 @@ class SlowReader:
     sightings: set[str] = field(default_factory=set)
     resyncs: int = 0
     revision: int = 0
+    taken: int = 0
     is_closed: bool = False
 
     def take(self, most: int) -> int:
@@ -34,6 +35,7 @@ class SlowReader:
             return 0
         self.is_closed = not got
         self.data += got
+        self.taken += len(got)
         self._parse()
         return len(got)
 
@@ -69,6 +71,10 @@ class SlowReaders:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="slow readers", daemon=True)
         self._thread.start()
+
+    def are_open(self) -> bool:
+        """Whether each was answered."""
+        return all(one.taken for one in self.readers)
 
     def catch_up(self, revision: int, limit_s: float) -> bool:
         """Read on at full speed until all have seen `revision`; whether they did in time."""

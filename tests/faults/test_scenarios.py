@@ -1,8 +1,11 @@
 """The fault scenarios, small: what `skywarden sim faults` runs, inside the tests."""
 
+import json
+import os
 import shutil
 
 import pytest
+import structlog
 
 from sim.faults import duplicates, every_write, kills, power, replays
 from sim.faults.cli import SCENARIOS, app, conclude, table
@@ -55,6 +58,22 @@ def test_the_command_lists_scenarios_and_refuses_others(capsys: pytest.CaptureFi
     assert len(capsys.readouterr().out.splitlines()) == len(SCENARIOS)
     with pytest.raises(UsageError, match="no scenario 'S99'; there are S1, S1b"):
         app(["S99"], result_action="return_value", exit_on_error=False)
+
+
+def test_what_a_station_logs_meanwhile_does_not_spoil_the_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("SKYWARDEN_LOG_FORMAT", "SKYWARDEN_LOG_VERBOSITY"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setitem(SCENARIOS, "X1", ("tests.faults.talkative", "logs"))
+    before = structlog.get_config()
+    try:
+        assert app(["X1", "--json"], result_action="return_value") == 0
+    finally:
+        structlog.configure(**before)
+    said = capsys.readouterr()
+    assert json.loads(said.out)["scenario"] == "X1"
+    assert "loudly" in said.err
 
 
 def test_a_missed_criterion_is_an_error_with_its_name() -> None:
