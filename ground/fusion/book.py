@@ -23,7 +23,7 @@ from skywarden.clock import NS_PER_S
 from skywarden.errors import StoreError
 from skywarden.messages import GENERIC_LABELS, Sighting
 
-_IDLE_S = 30.0
+_IDLE_S = 10.0
 """A track that nobody asked for so long rests; what is near is asked for at each `settle`."""
 
 _COMPARED_AT_ONCE = 500

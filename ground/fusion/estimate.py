@@ -65,7 +65,7 @@ class Estimate:
     """State (4,) east, north in metres of `plane` and their rates at `at_ns`, and covariance (4, 4).
 
     `shared` and `common` tell what of its error is the platforms' and what is the surface's. `misfit` is the
-    weighted sum of squared residuals, of `freedom` degrees.
+    weighted sum of squared residuals, of `freedom` degrees; `nearest_id` names the look next to the instant.
     """
 
     plane: Plane
@@ -76,7 +76,7 @@ class Estimate:
     common: FloatArray
     misfit: float
     freedom: int
-    nearest: Look
+    nearest_id: str
 
     @property
     def sigma_m(self) -> float:
@@ -253,7 +253,7 @@ def _solved_alike(trials: list[_Trial], config: ContactsConfig) -> list[tuple[Es
                 common=common[row, :, 0].copy(),
                 misfit=float(misfit[row, 0, 0]),
                 freedom=2 * count - (4 if trial.is_mobile else 2),
-                nearest=trial.looks[nearest[row]],
+                nearest_id=trial.looks[nearest[row]].sighting_id,
             ),
             np.flatnonzero(is_wild[row]).tolist() if count >= _LEAST_FOR_WILD else [],
         )

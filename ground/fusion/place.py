@@ -113,12 +113,17 @@ def _fitted(gathered: Sequence[_Gathered], config: ContactsConfig) -> list[_Fit]
     found = []
     for one, lots in zip(gathered, by_group, strict=True):
         mine = list(islice(every, len(lots)))
-        first, *others = sorted(mine, key=lambda fit: (fit.sigma_m, fit.nearest.sighting_id))
+        first, *others = sorted(mine, key=lambda fit: (fit.sigma_m, fit.nearest_id))
         state, covariance = first.state, first.covariance
         for other in others:
             state, covariance = intersected(state, covariance, other.state, other.covariance)
-        found.append(_Fit(first.plane, state, covariance, first.nearest, len(one.looks)))
+        nearest = _named(first.nearest_id, one.looks)
+        found.append(_Fit(first.plane, state, covariance, nearest, len(one.looks)))
     return found
+
+
+def _named(sighting_id: str, looks: Sequence[Look]) -> Look:
+    return next(look for look in looks if look.sighting_id == sighting_id)
 
 
 def _stood(groups: Sequence[tuple[Sequence[FusionTrack], int]], config: ContactsConfig) -> list[_Fit | None]:
@@ -131,7 +136,8 @@ def _stood(groups: Sequence[tuple[Sequence[FusionTrack], int]], config: Contacts
         if lot is None or made is None or not made.is_fitting:
             found.append(None)
         else:
-            found.append(_Fit(made.plane, made.state, made.covariance, made.nearest, len(lot.looks)))
+            nearest = _named(made.nearest_id, lot.looks)
+            found.append(_Fit(made.plane, made.state, made.covariance, nearest, len(lot.looks)))
     return found
 
 

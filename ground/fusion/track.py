@@ -136,12 +136,12 @@ class FusionTrack:
         return answer
 
     def remember(self, at_ns: int, lot: Lot, made: Estimate, *, is_whole: bool) -> None:
-        """Keep an answer: of the last few the estimate, as it is large, and of more the place alone. A track
-        that is packed keeps one estimate, and only such as were asked for whole."""
+        """Keep what was asked for: of many instants the place alone, of few the estimate, as it is large, and
+        none of a track that is packed."""
         names = _names_of(lot.looks)
         if not is_whole:
             self._keep(at_ns, names, made.spot)
-        if is_whole or not self.kept.is_packed:
+        elif not self.kept.is_packed:
             self._keep(at_ns, names, made)
 
     def _remembered(self, at_ns: int, is_whole: bool) -> tuple[int, int, Estimate | Spot | None]:
@@ -159,7 +159,7 @@ class FusionTrack:
             _make_room(self._spots, at_ns, _MAX_SPOTS)
             self._spots[at_ns] = _SPOT.pack(self.kept.count, names, *answer)
         else:
-            _make_room(self._estimates, at_ns, 1 if self.kept.is_packed else _MAX_ESTIMATES)
+            _make_room(self._estimates, at_ns, _MAX_ESTIMATES)
             self._estimates[at_ns] = _Remembered(self.kept.count, names, answer)
 
     def slim(self) -> None:

@@ -61,7 +61,7 @@ def _bytes_of(one: Estimate) -> bytes:
     numbers = [one.state, one.covariance, one.common, np.array([one.misfit, one.freedom])]
     for source in sorted(one.shared):
         numbers += [one.shared[source].seconds, one.shared[source].effect]
-    return b"".join(part.tobytes() for part in numbers) + one.nearest.sighting_id.encode()
+    return b"".join(part.tobytes() for part in numbers) + one.nearest_id.encode()
 
 
 @pytest.mark.parametrize("seed", range(3))
