@@ -23,8 +23,11 @@ from skywarden.clock import NS_PER_S
 from skywarden.errors import StoreError
 from skywarden.messages import GENERIC_LABELS, Sighting
 
-_IDLE_S = 10.0
+_IDLE_S = 30.0
 """A track that nobody asked for so long rests; what is near is asked for at each `settle`."""
+_CROWDED = 4_000
+_IDLE_IN_A_CROWD_S = 10.0
+"""The same where more tracks than that are in memory."""
 
 _COMPARED_AT_ONCE = 500
 """Pairs; so few that who is in a hurry need not wait long."""
@@ -120,7 +123,8 @@ class ContactBook:
         Nothing else changes: `recall` is asked for their sightings when they matter again. `now_s` are
         monotonic seconds, the same clock at each call.
         """
-        return self._tracks.rest(now_s, _IDLE_S, recall, but=self._dirty)
+        idle_s = _IDLE_S if self._tracks.awake_count <= _CROWDED else _IDLE_IN_A_CROWD_S
+        return self._tracks.rest(now_s, idle_s, recall, but=self._dirty)
 
     def forget_before(self, time_ns: int) -> int:
         """Drop contacts that ended before `time_ns` to bound memory; as told they stay as they are.

@@ -126,10 +126,12 @@ class TrackTable:
     def _make_room(self, row: int) -> None:
         """Have columns for this new row, and a block for it."""
         if row >= self._spans.shape[1]:
-            self._boxes, self._spans = _doubled(self._boxes, np.nan), _doubled(self._spans, 0)
-            self._kinds = _doubled(self._kinds, 0)
-            self._block_spans = _doubled(self._block_spans, 0)
-            self._block_kinds = _doubled(self._block_kinds, 0)
+            blocks = max(1, self._block_spans.shape[1] // 4)
+            self._boxes = _longer(self._boxes, blocks * _BLOCK, np.nan)
+            self._spans = _longer(self._spans, blocks * _BLOCK)
+            self._kinds = _longer(self._kinds, blocks * _BLOCK)
+            self._block_spans = _longer(self._block_spans, blocks)
+            self._block_kinds = _longer(self._block_kinds, blocks)
         if row % _BLOCK == 0:
             self._block_spans[:, row // _BLOCK] = _NEVER
             self._block_kinds[:, row // _BLOCK] = False
@@ -164,5 +166,5 @@ def _gaps_s(spans: npt.NDArray[np.int64], track: FusionTrack) -> FloatArray:
     return gap_s
 
 
-def _doubled(columns: npt.NDArray[_Number], filler: float) -> npt.NDArray[_Number]:
-    return np.concatenate([columns, np.full_like(columns, filler)], axis=1)
+def _longer(columns: npt.NDArray[_Number], more: int, filler: float = 0) -> npt.NDArray[_Number]:
+    return np.concatenate([columns, np.full_like(columns, filler, shape=(len(columns), more))], axis=1)

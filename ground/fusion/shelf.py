@@ -19,7 +19,7 @@ _QUIET_S = 5.0
 
 _SWEEP_S = 5.0
 
-_ENDED = Struct("=q?q")
+_ENDED = Struct("=qI?")
 """An `Ended` in bytes: a watch of days has millions of them."""
 
 
@@ -27,13 +27,13 @@ class Ended(NamedTuple):
     """What is known of a track whether it rests or not."""
 
     last_ns: int
-    is_static: bool
     sightings: int
+    is_static: bool
 
     @classmethod
     def of(cls, track: FusionTrack) -> "Ended":
         """As the track is now."""
-        return cls(track.last_ns, track.is_static, track.kept.count)
+        return cls(track.last_ns, track.kept.count, track.is_static)
 
     @classmethod
     def unpacked(cls, packed: bytes) -> "Ended":

@@ -105,7 +105,8 @@ class FusionTrack:
         self.last_ns = max(self.last_ns, sighting.time_ns)
         self.scores[sighting.label] += round(sighting.score * 1_000_000) + 1
         self._name()
-        self.best_score = max(self.best_score, (sighting.score, sighting.sighting_id, sighting.model_id))
+        best = (sighting.score, sighting.sighting_id, intern(sighting.model_id))
+        self.best_score = max(self.best_score, best)
         self.is_exercise = self.is_exercise or sighting.is_exercise
         if sighting.motion is not None:
             self._note_told(sighting, sighting.motion)

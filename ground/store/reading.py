@@ -36,10 +36,13 @@ _log = structlog.get_logger("ground.store.sqlite")
 _contact_decoder = msgspec.msgpack.Decoder(Contact)
 
 
-CONTACT_COLUMNS = (
-    "c.body, c.revision, (SELECT h.chip_id FROM contact_tracks t JOIN chips h USING(track_id) "
-    "WHERE t.contact_id = c.contact_id ORDER BY h.score DESC, h.chip_id LIMIT 1)"
+_BEST_CHIP = (
+    "SELECT h.chip_id FROM contact_tracks t JOIN chips h USING(track_id) "
+    "WHERE t.contact_id = {} ORDER BY h.score DESC, h.chip_id LIMIT 1"
 )
+CONTACT_COLUMNS = f"c.body, c.revision, ({_BEST_CHIP.format('c.contact_id')})"
+BEST_CHIP_OF = _BEST_CHIP.format("?")
+"""The chip that shows this contact best, by its id."""
 
 
 _PICKED = "carray(?) AS c CROSS JOIN sightings s ON s.sighting_key = c.value"

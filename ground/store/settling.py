@@ -13,10 +13,9 @@ import msgspec
 from ground.fusion.contact import Contact, ContactNode
 from ground.fusion.labels import STATIC_LABELS
 from ground.store.reading import (
-    CONTACT_COLUMNS,
+    BEST_CHIP_OF,
     LEAF_COLUMNS,
     StoredContact,
-    contact_of_row,
     decoded_body,
     is_leaf_true,
 )
@@ -156,11 +155,10 @@ class ContactSettler:
             for contact in contacts:
                 self._owed_removals |= self._put_contact(db, contact, revision)
             return [
-                contact_of_row(
-                    db.execute(
-                        f"SELECT {CONTACT_COLUMNS} FROM contacts c WHERE c.contact_id = ?",
-                        (contact.contact_id,),
-                    ).get
+                StoredContact(
+                    contact=contact,
+                    revision=revision,
+                    best_chip_id=db.execute(BEST_CHIP_OF, (contact.contact_id,)).get,
                 )
                 for contact in contacts
             ]
