@@ -54,8 +54,8 @@ class Control(Message, frozen=True, kw_only=True, array_like=True):
     orders about models, until they are answered. Sent once a second."""
 
     picture_bytes: Count
-    min_scores: Annotated[dict[Annotated[str, Meta(max_length=64)], Unit], Meta(max_length=64)] = {}  # noqa: RUF012
-    looks: Annotated[dict[Annotated[str, Meta(max_length=128)], LookOrder], Meta(max_length=64)] = {}  # noqa: RUF012
+    min_scores: Annotated[dict[Annotated[str, Meta(max_length=64)], Unit], Meta(max_length=64)] = {}  # noqa: RUF012 (frozen, msgspec copies)
+    looks: Annotated[dict[Annotated[str, Meta(max_length=128)], LookOrder], Meta(max_length=64)] = {}  # noqa: RUF012 (frozen, msgspec copies)
     model_orders: Annotated[tuple[ModelOrder, ...], Meta(max_length=MAX_ORDERS)] = ()
 
 

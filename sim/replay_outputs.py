@@ -9,7 +9,7 @@ import time
 from collections import deque
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 from skywarden.errors import ConfigError, FlightError, LinkError
 from skywarden.mavlink.connection import Connection, parse_connection
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 Image = npt.NDArray[np.uint8]
 
@@ -356,9 +359,9 @@ class _TsEncoder:
         self._mux(None)
         self._container.close()
 
-    def _mux(self, frame: object) -> None:
+    def _mux(self, frame: "VideoFrame | None") -> None:
         try:
-            for packet in self._stream.encode(frame):  # type: ignore[arg-type]
+            for packet in self._stream.encode(frame):
                 self._container.mux(packet)
         except (self._av.FFmpegError, OSError) as error:
             raise FlightError(f"the MPEG-TS stream broke ({error})") from error

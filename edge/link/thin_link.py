@@ -26,6 +26,7 @@ _REPEAT_S = 4.0
 _TEXT_S = 5.0
 _CE90_PER_SIGMA = 2.1460
 
+Mode = Literal["off", "when_silent", "always"]
 Frame = tuple[str, dict[str, Any]]
 """A MAVLink message by name with its raw fields."""
 
@@ -41,7 +42,7 @@ class ThinLinkConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             and a STATUSTEXT for each new track. Everybody who hears the radio can read those.
     """
 
-    mode: Literal["off", "when_silent", "always"] = "off"
+    mode: Mode = "off"
     per_s: Annotated[float, Meta(ge=0.01, le=20.0)] = 0.5
     shown: bool = True
 

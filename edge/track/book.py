@@ -1,5 +1,7 @@
 """The columns of the tracks, in buffers with room to spare: a track that begins or ends moves little."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,7 +25,7 @@ class Book:
 
     def __init__(self, sources: int, labels: int) -> None:
         self._count = 0
-        self._columns: list[npt.NDArray[np.generic]] = [
+        self._columns: list[npt.NDArray[Any]] = [
             np.zeros((0, MEMORY.itemsize), dtype=np.uint8),
             np.zeros((0, 4 + sources, 5 + sources)),
             np.zeros((0, 2)),
@@ -82,8 +84,8 @@ class Book:
         count = self._count
         memory, z, surprise, sides, showing, scores = self._columns
         self.memory: npt.NDArray[np.void] = memory[:count].view(MEMORY)[:, 0]
-        self.z: FloatArray = z[:count]  # type: ignore[assignment]
-        self.surprise: FloatArray = surprise[:count]  # type: ignore[assignment]
-        self.sides: FloatArray = sides[:count]  # type: ignore[assignment]
-        self.showing: FloatArray = showing[:count]  # type: ignore[assignment]
-        self.label_scores: FloatArray = scores[:count]  # type: ignore[assignment]
+        self.z: FloatArray = z[:count]
+        self.surprise: FloatArray = surprise[:count]
+        self.sides: FloatArray = sides[:count]
+        self.showing: FloatArray = showing[:count]
+        self.label_scores: FloatArray = scores[:count]

@@ -160,7 +160,7 @@ def _geojson_shapes(tree: dict[str, Any], name: str, depth: int = 0) -> Iterator
 
 def _named_kind(shape: _Shape, kind: str) -> _Shape:
     if shape.polygons and kind in ("area", "exclusion", "mute"):
-        return _Shape(name=shape.name, polygons=shape.polygons, kind=kind)  # type: ignore[arg-type]
+        return _Shape(name=shape.name, polygons=shape.polygons, kind=kind)  # type: ignore[arg-type]  # one of the three
     return shape
 
 

@@ -45,5 +45,5 @@ def read_position(event: bytes) -> Position:
         covariance_enu_m2=(ee, en, eu, nn, nu, uu),
         ce90_m=float(point.get("ce", "nan")),
         le90_m=float(point.get("le", "nan")),
-        surface=ours.get("surface", "level"),  # type: ignore[arg-type]
+        surface=ours.get("surface", "level"),  # type: ignore[arg-type]  # as we wrote it
     )

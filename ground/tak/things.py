@@ -191,7 +191,7 @@ def vessel_event(vessel: Vessel) -> CotEvent | None:
     place = vessel.position
     if place is None:
         return None
-    track = (place.cog_deg, place.sog_mps) if None not in (place.cog_deg, place.sog_mps) else None
+    course, speed = place.cog_deg, place.sog_mps
     return CotEvent(
         uid=f"MMSI-{vessel.mmsi}",
         type="-".join(("a-u-S-X", *_ship(vessel.ship_type))),
@@ -204,7 +204,7 @@ def vessel_event(vessel: Vessel) -> CotEvent | None:
         remarks=f"AIS as received, not checked: MMSI {vessel.mmsi}"
         + (f", call sign {vessel.callsign}" if vessel.callsign else "")
         + (f", IMO {vessel.imo}" if vessel.imo else ""),
-        track=track,  # type: ignore[arg-type]  # both are there
+        track=(course, speed) if course is not None and speed is not None else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -136,14 +137,14 @@ def _long_side(boxes: Array) -> Array:
     return np.asarray((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0))
 
 
-def figures(images: Sequence[Judged], over_px: float = 24.0, draws: int = 300) -> dict[str, object]:
+def figures(images: Sequence[Judged], over_px: float = 24.0, draws: int = 300) -> dict[str, Any]:
     """AP50, AP50-95, AP at IoU 0.3, recall at one false alarm: all sizes and over `over_px`.
 
     Each is (value, low, high): the middle 90 % of `draws` bootstrap draws of whole images.
     """
     rng = np.random.default_rng(7)
     drawn = [rng.integers(len(images), size=len(images)).tolist() for _ in range(draws)]
-    report: dict[str, object] = {"images": len(images)}
+    report: dict[str, Any] = {"images": len(images)}
     for name, size in (("", 0.0), (f"_over_{over_px:.0f}px", over_px)):
         by_iou = {iou: match(images, iou, size) for iou in (0.3, *IOU_STEPS)}
         half = by_iou[0.5]

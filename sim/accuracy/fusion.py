@@ -73,6 +73,11 @@ def _ratio(one: FloatArray, both: FloatArray, two: FloatArray) -> float:
     return float(np.quantile(both, 0.9) / np.quantile(np.concatenate([one, two]), 0.9))
 
 
+def _as_arrays(each: list[list[float]]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    one, both, two = each
+    return np.array(one), np.array(both), np.array(two)
+
+
 def pair_results(errors: ErrorSet, off_nadir_deg: float, apart_deg: float, *, count: int) -> PairResult:
     """One vessel at anchor, seen by two platforms for ten seconds, `count` times."""
     misses: list[list[float]] = [[], [], []]
@@ -103,11 +108,10 @@ def pair_results(errors: ErrorSet, off_nadir_deg: float, apart_deg: float, *, co
             stated[which].append(circle_m)
         if len(alone) == 2:
             possible.append(_possible(*alone))
-    as_arrays = [tuple(np.array(one) for one in each) for each in (misses, stated, squared)]
     return PairResult(
-        misses=as_arrays[0],  # type: ignore[arg-type]
-        stated=as_arrays[1],  # type: ignore[arg-type]
-        squared=as_arrays[2],  # type: ignore[arg-type]
+        misses=_as_arrays(misses),
+        stated=_as_arrays(stated),
+        squared=_as_arrays(squared),
         joined=joined,
         count=count,
         possible=float(np.median(possible)),

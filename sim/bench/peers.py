@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from edge.config import ModelConfig
 from models.catalogue import load_detector
+from models.detector import Detector
 from models.intake.foreign import Wishes, describe_foreign
 from models.network import NetworkDetector
 from models.session import read_model
@@ -56,6 +57,10 @@ class _Way:
         return boxes
 
 
+def _way_of(detector: Detector) -> _Way:
+    return _Way(lambda image: edges_of(detector.detect(image)))
+
+
 def measure_tiles(data: Path) -> dict[str, Any]:
     """Time and recall of SAHI, of all our tiles, and of those that the height asks for, on 4K frames."""
     cv2.setNumThreads(1)
@@ -67,8 +72,8 @@ def measure_tiles(data: Path) -> dict[str, Any]:
         adapted = looking(ModelConfig(name=MODEL, tile_adapt=True), height_m)
         ways = {
             "sahi": _Way(_sahi(network)),
-            "all": _Way(lambda image, by=everywhere: edges_of(by.detect(image))),  # type: ignore[misc]
-            "planned": _Way(lambda image, by=adapted: edges_of(by.detect(image))),  # type: ignore[misc]
+            "all": _way_of(everywhere),
+            "planned": _way_of(adapted),
         }
         figures[f"height_{height_m:.0f}"] = _compared(ways, stills)
     return figures
@@ -102,7 +107,7 @@ def _sahi(network: NetworkDetector) -> Callable[[U8], F64]:
     from sahi.prediction import ObjectPrediction
     from sahi.utils.compatibility import fix_full_shape_list, fix_shift_amount_list
 
-    class Ours(DetectionModel):  # type: ignore[misc]
+    class Ours(DetectionModel):  # type: ignore[misc]  # SAHI is not in this environment
         def load_model(self) -> None:
             self.model = network
             self.category_mapping = {str(at): name for at, name in enumerate(network.labels)}
@@ -166,7 +171,7 @@ def measure_frame() -> dict[str, Any]:
         ours = {name: one for name, one in engines.items() if one.provider_report.used[0] == name}
         threshold = ours["cpu"].description.threshold
         ways = {"ultralytics": _Way(_ultralytics(path, threshold))}
-        ways |= {name: _Way(lambda image, by=one: edges_of(by.detect(image))) for name, one in ours.items()}  # type: ignore[misc]
+        ways |= {name: _way_of(one) for name, one in ours.items()}
         for number in range(ROUNDS + 2):
             answers = {name: way.time(frames[number % len(frames)]) for name, way in ways.items()}
             if number == len(frames):  # the frame by which the threshold was put
@@ -260,21 +265,22 @@ def _same(boxes: F64, peers: F64) -> float:
 def _stand_in_for_torchvision() -> None:
     """Ultralytics wants torchvision for suppression alone; where it does not fit torch, OpenCV's does."""
     try:
-        import torchvision  # noqa: F401
+        import torchvision  # noqa: F401 (only whether it imports)
     except (ImportError, RuntimeError):
         for name in [one for one in sys.modules if one.split(".")[0] == "torchvision"]:
             del sys.modules[name]
-        module, ops = types.ModuleType("torchvision"), types.ModuleType("torchvision.ops")
-        ops.nms = _suppressed  # type: ignore[attr-defined]
-        module.ops, module.__version__ = ops, "0"  # type: ignore[attr-defined]
+        module: Any = types.ModuleType("torchvision")
+        ops: Any = types.ModuleType("torchvision.ops")
+        ops.nms = _suppressed
+        module.ops, module.__version__ = ops, "0"
         module.__spec__ = ModuleSpec("torchvision", None)
         sys.modules |= {"torchvision": module, "torchvision.ops": ops}
 
 
 def _suppressed(boxes: Any, scores: Any, limit: float) -> Any:
     edges = boxes.numpy().astype(np.float64)
-    corner_size = np.concatenate([edges[:, :2], edges[:, 2:] - edges[:, :2]], axis=1)
-    kept = cv2.dnn.NMSBoxes(corner_size, scores.numpy().astype(np.float32), 0.0, float(limit))  # type: ignore[arg-type]
+    corner_size: Any = np.concatenate([edges[:, :2], edges[:, 2:] - edges[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(corner_size, scores.numpy().astype(np.float32), 0.0, float(limit))
     return _torch().from_numpy(np.asarray(kept, dtype=np.int64).reshape(-1))
 
 

@@ -56,7 +56,7 @@ class CrashDisk(apsw.VFS):
         """Refusals are meant; SQLite passes them on as its own errors."""
         return True
 
-    def xOpen(self, name: Any, flags: list[int]) -> "_CrashFile":  # noqa: N802
+    def xOpen(self, name: Any, flags: list[int]) -> "_CrashFile":  # noqa: N802 (APSW's name)
         """A file of this disk; new to it, what is in it counts as synced."""
         file = _CrashFile(self, name, flags)
         if file.path is not None and file.path not in self.contents:
@@ -64,13 +64,13 @@ class CrashDisk(apsw.VFS):
             self.contents[file.path] = _Contents(bytearray(path.read_bytes() if path.exists() else b""))
         return file
 
-    def xDelete(self, filename: str, sync_dir: bool) -> None:  # noqa: N802
+    def xDelete(self, filename: str, sync_dir: bool) -> None:  # noqa: N802 (APSW's name)
         """Remove a file, for good."""
         self.step()
         self.contents.pop(filename, None)
         super().xDelete(filename, sync_dir)
 
-    def xRandomness(self, count: int) -> bytes:  # noqa: N802
+    def xRandomness(self, count: int) -> bytes:  # noqa: N802 (APSW's name)
         """SQLite's own random numbers come from the seed too."""
         return self.rng.randbytes(count)
 
@@ -139,19 +139,19 @@ class _CrashFile(apsw.VFSFile):
         """See `CrashDisk.excepthook`."""
         return True
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 (APSW's name)
         self.disk.step(writes=True)
         if self.path is not None:
             self.disk.contents[self.path].unsynced.append((offset, bytes(data)))
         super().xWrite(data, offset)
 
-    def xTruncate(self, size: int) -> None:  # noqa: N802
+    def xTruncate(self, size: int) -> None:  # noqa: N802 (APSW's name)
         self.disk.step()
         if self.path is not None:
             self.disk.contents[self.path].unsynced.append((size, None))
         super().xTruncate(size)
 
-    def xSync(self, flags: int) -> None:  # noqa: N802
+    def xSync(self, flags: int) -> None:  # noqa: N802 (APSW's name)
         if self.disk.is_dead:
             return  # of no effect; SQLite asks once more when it lets go of the file
         self.disk.step()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +258,7 @@ def _closed_ways(scene: _Scene, times: int) -> None:
         ("routing id of another", lambda: thief, _PLATFORM, forger),
     ]
     for name, make, platform, key in ways:
-        _knock(scene, name, [make() for _ in range(times)], lambda p=platform, k=key: source(p, k))  # type: ignore[misc]
+        _knock(scene, name, [make() for _ in range(times)], partial(source, platform, key))
     _insiders(scene, true, source, times, forger, other_signer)
 
 

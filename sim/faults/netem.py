@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from skywarden.errors import PeerUnavailableError
 
@@ -200,7 +200,7 @@ class Island:
 
     def call(self, job: Callable[[], Result]) -> Result:
         """Run `job` in the namespace and give back what it returns; its exceptions come through."""
-        outcome: list[object] = []
+        outcome: list[Any] = []
         done = threading.Event()
         self._jobs.append((job, outcome, done))
         self._due.release()
@@ -208,7 +208,8 @@ class Island:
         if outcome[0] is not None:
             assert isinstance(outcome[0], BaseException)
             raise outcome[0]
-        return outcome[1]  # type: ignore[return-value]
+        result: Result = outcome[1]
+        return result
 
     def close(self) -> None:
         """End the thread; the namespace goes with its last thread and socket."""

@@ -11,7 +11,7 @@ import hashlib
 import math
 import struct
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -198,9 +198,9 @@ def unpack(platform_id: str, content: bytes) -> Sighting:
     return _checked(values)
 
 
-def _checked(values: dict[str, object]) -> Sighting:
+def _checked(values: dict[str, Any]) -> Sighting:
     """Built, and held against the limits of its type as everything from outside is."""
-    made = decode("sighting", encode(Sighting(**values)))  # type: ignore[arg-type]
+    made = decode("sighting", encode(Sighting(**values)))
     assert isinstance(made, Sighting)
     return made
 

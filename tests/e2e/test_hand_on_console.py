@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from ground.accounts.roles import Role
 from ground.report.page import is_untouched
+from ground.review.entries import Decision
 from ground.serve import GroundHandle
 from tests.e2e.browsing import LIMIT_MS, violations
 from tests.ground.scenes import START_NS, chip, position, put, running_edge, running_ground, sighting, until
@@ -36,10 +37,11 @@ def station(tmp_path: Path) -> Iterator[GroundHandle]:
             put(outbox, *looks, chip(looks[0]))
         assert downlink.wait_until_delivered(30)
         until(lambda: all(ground.store.contact_of_track(track) for track in ("a", "b", "c")), 30.0)
-        for track, decision in (("a", "confirmed"), ("b", "rejected")):
+        decisions: dict[str, Decision] = {"a": "confirmed", "b": "rejected"}
+        for track, decision in decisions.items():
             found = ground.store.contact(ground.store.contact_of_track(track) or "")
             assert found is not None
-            ground.review.decide(found, decision, account="ana", version=0, utc_ns=time.time_ns(), text="")  # type: ignore[arg-type]
+            ground.review.decide(found, decision, account="ana", version=0, utc_ns=time.time_ns(), text="")
         yield ground
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -127,8 +128,9 @@ def test_a_partner_is_told_that_nothing_is_shared_and_a_demoted_operator_loses_t
 
 
 def test_the_login_page_fits_a_phone_and_both_themes(station: Station, browser: Browser) -> None:
-    for width, scheme in ((390, "light"), (390, "dark"), (1280, "dark")):
-        made = browser.new_context(viewport={"width": width, "height": 780}, color_scheme=scheme)  # type: ignore[arg-type]
+    screens: list[tuple[int, Literal["light", "dark"]]] = [(390, "light"), (390, "dark"), (1280, "dark")]
+    for width, scheme in screens:
+        made = browser.new_context(viewport={"width": width, "height": 780}, color_scheme=scheme)
         page = made.new_page()
         page.goto(station.handle.http_url)
         expect(page.get_by_test_id("sign-in")).to_be_visible()

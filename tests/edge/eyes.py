@@ -1,6 +1,7 @@
 """What the tests of the vision chain share: a scripted detector, poses that look down or ahead, frames."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -110,9 +111,9 @@ def no_pose(time_ns: int, reason: str = "telemetry_stale") -> NoPose:
     return NoPose(time_ns=time_ns, reason=reason, detail="the last sample is 3.2 s old")
 
 
-def settings(camera: CameraModel | None = CAMERA, **changes: object) -> VisionSettings:
+def settings(camera: CameraModel | None = CAMERA, **changes: Any) -> VisionSettings:
     """The settings of a plain chain."""
-    return VisionSettings(camera=camera, **changes)  # type: ignore[arg-type]
+    return VisionSettings(camera=camera, **changes)
 
 
 def node(script: Script, given: VisionSettings | None = None, ids: SensorIds = IDS) -> VisionNode:

@@ -31,6 +31,7 @@ from edge.bus import (
 from edge.environment import clean_environment
 from skywarden import wire
 from skywarden.errors import WireError
+from skywarden.messages import Sighting
 from tests.samples import EVERY, SIGHTING
 
 pytestmark = pytest.mark.slow
@@ -137,6 +138,12 @@ def _receive(core: CoreBus, count: int, limit_s: float = 60.0) -> list[list[byte
     return got
 
 
+def _number(body: bytes) -> int:
+    sighting = wire.decode("sighting", body)
+    assert isinstance(sighting, Sighting)
+    return sighting.frame_number
+
+
 def test_what_one_process_sends_another_gets_whole_and_in_order(core: CoreBus, start: Start) -> None:
     child = start(SEND_MANY, 3000)
     got = _receive(core, 3002)
@@ -144,7 +151,7 @@ def test_what_one_process_sends_another_gets_whole_and_in_order(core: CoreBus, s
     assert all(sensor_id == "eo" for _, sensor_id, _ in map(split_result, got))
     bodies = [rest for kind, _, rest in map(split_result, got[:3000]) if kind == MESSAGE]
     assert {topic for topic, _ in bodies} == {b"sighting"}
-    numbers = [wire.decode("sighting", body).frame_number for _, body in bodies]  # type: ignore[attr-defined]
+    numbers = [_number(body) for _, body in bodies]
     assert numbers == list(range(3000))
     kind, _, (body,) = split_result(got[3000])
     assert kind == ALIVE
@@ -165,7 +172,7 @@ def test_what_is_sent_together_arrives_together_and_one_by_one(core: CoreBus, vi
     assert {(kind, sensor_id, topic) for kind, sensor_id, (topic, _) in told} == {
         (MESSAGE, "eo", b"sighting")
     }
-    numbers = [wire.decode("sighting", body).frame_number for _, _, (_, body) in told]  # type: ignore[attr-defined]
+    numbers = [_number(body) for _, _, (_, body) in told]
     assert numbers == list(range(451))
     assert len(first) >= 200
 
@@ -229,11 +236,7 @@ def test_a_core_that_is_busy_holds_up_vision_until_it_takes_again(core: CoreBus,
         child.wait(timeout=2.0)
     got = first + _receive(core, 6_002 - len(first))
     _end(core, child)
-    numbers = [
-        wire.decode("sighting", rest[1]).frame_number  # type: ignore[attr-defined]
-        for kind, _, rest in map(split_result, got)
-        if kind == MESSAGE
-    ]
+    numbers = [_number(rest[1]) for kind, _, rest in map(split_result, got) if kind == MESSAGE]
     assert numbers == list(range(6_000))
 
 

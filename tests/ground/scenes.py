@@ -129,9 +129,9 @@ def arrival(message: Message, seq: int, *, boot: str = BOOT, platform: str = "ua
     return Arrival(record=record, message=message, received_ns=START_NS + 5_000)
 
 
-def ground_config(folder: Path, **options: str) -> GroundConfig:
+def ground_config(folder: Path) -> GroundConfig:
     """A station on free ports in `folder`."""
-    return GroundConfig(state=str(folder / "ground"), http="127.0.0.1:0", link="127.0.0.1:0", **options)  # type: ignore[arg-type]
+    return GroundConfig(state=str(folder / "ground"), http="127.0.0.1:0", link="127.0.0.1:0")
 
 
 @contextmanager

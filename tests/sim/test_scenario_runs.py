@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import msgspec
@@ -237,7 +238,7 @@ def test_a_gimbal_that_follows_keeps_its_vessel_in_the_middle(bay: Scenario, wor
         assert len(boat.mask_px) >= 4
 
 
-@pytest.mark.parametrize("convention", Convention.__args__)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("convention", get_args(Convention))
 def test_the_edge_understands_every_convention_that_a_gimbal_may_speak(
     bay: Scenario, world: World, convention: Convention
 ) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sim.analyze import AnalyzeOptions
 from sim.importers import import_flight
@@ -34,12 +35,12 @@ class Recording:
     poses_hz: float = 1.0
 
 
-def _imported(name: str, **options: object) -> Callable[[Path, Path], dict[str, Path]]:
+def _imported(name: str, **options: Any) -> Callable[[Path, Path], dict[str, Path]]:
     def make(data: Path, scratch: Path) -> dict[str, Path]:
         source = data / name
         if not source.exists():
             raise FlightError(f"{source}: this recording is not among the real data")
-        import_flight(source, scratch / "flight", **options)  # type: ignore[arg-type]
+        import_flight(source, scratch / "flight", **options)
         return {"flight": scratch / "flight"}
 
     return make
@@ -57,9 +58,7 @@ def _flown(
     return make
 
 
-def _real(
-    name: str, source: str, options: AnalyzeOptions, every: int, most: int, **more: object
-) -> Recording:
+def _real(name: str, source: str, options: AnalyzeOptions, every: int, most: int, **more: Any) -> Recording:
     return Recording(
         name=name,
         make=_imported(source, **more),

@@ -132,13 +132,13 @@ def _ship(number: int, random: np.random.Generator, horizon: float) -> Ship:
     places = np.concatenate([[[0.0, 0.0]], np.cumsum(velocity * STEP_S, axis=0)])[:-1]
     half = places[len(places) // 2].copy()
     places += np.array([math.sin(at), math.cos(at)]) * far - half
-    role = str(random.choice([one for one, _ in _ROLES], p=[share for _, share in _ROLES]))
+    role = _ROLES[random.choice(len(_ROLES), p=[share for _, share in _ROLES])][0]
     bow, beam = (int(random.integers(20, 150)), 8) if kind == "A" else (int(random.integers(4, 14)), 2)
     bias = random.normal(0, 1, 2)
     return Ship(
         mmsi=f"{int(random.integers(201, 775))}{int(random.integers(0, 10**6)):06d}",
         kind=kind,
-        role=role,  # type: ignore[arg-type]
+        role=role,
         places=places,
         velocity=velocity,
         is_anchored=is_anchored,

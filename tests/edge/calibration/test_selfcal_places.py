@@ -1,6 +1,7 @@
 """Known places: surveyed points from files, and vessels from reports that are old and rounded."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,9 @@ S = 1_000_000_000
 T0 = 1_700_000_040 * S  # a whole minute
 
 
-def _report(at_s: float, east_m: float, **changes: object) -> VesselReport:
+def _report(at_s: float, east_m: float, **changes: Any) -> VesselReport:
     latitude, longitude, _ = geodesy.geodetic_from_enu(np.array([east_m, 0.0, 0.0]), 43.0, 5.0, 50.0)
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "mmsi": 247000001,
         "time_ns": T0 + int(at_s) * S,
         "latitude_deg": float(latitude),
@@ -30,7 +31,7 @@ def _report(at_s: float, east_m: float, **changes: object) -> VesselReport:
         "cog_deg": 90.0,
         "is_accurate": True,
     }
-    return VesselReport(**(values | changes))  # type: ignore[arg-type]
+    return VesselReport(**(values | changes))
 
 
 def _east_m(track: VesselTrack, at_s: float) -> float:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.edge.cameras.test_cameras_sources import write_video
 pytestmark = pytest.mark.slow
 
 CLOCK = SystemClock()
-QUICK = {"reopen_min_s": 0.1, "reopen_max_s": 0.5, "watch": WatchConfig(stall_after_s=1.0)}
+QUICK: dict[str, Any] = {"reopen_min_s": 0.1, "reopen_max_s": 0.5, "watch": WatchConfig(stall_after_s=1.0)}
 Started = Callable[[NewestFrameGrabber], NewestFrameGrabber]
 
 
@@ -122,7 +123,7 @@ def test_a_thread_that_hangs_in_native_code_does_not_hold_the_stop() -> None:
 def test_every_frame_is_handed_over_in_replay(tmp_path: Path, started: Started) -> None:
     write_video(tmp_path / "a.mp4", [moving_image(i, 160, 120) for i in range(40)])
     for isolation in ("thread", "process"):
-        config = CameraConfig(url=str(tmp_path / "a.mp4"), pacing="none", isolation=isolation)  # type: ignore[arg-type]
+        config = CameraConfig(url=str(tmp_path / "a.mp4"), pacing="none", isolation=isolation)
         grabber = started(NewestFrameGrabber(config, CLOCK, policy="all"))
         numbers = []
         while not grabber.is_finished:
@@ -147,7 +148,7 @@ def test_a_file_played_as_live_keeps_its_pace(tmp_path: Path, started: Started) 
 def test_a_camera_that_falls_silent_is_told_opened_again_and_recovers(
     rtsp: RtspServer, started: Started
 ) -> None:
-    config = CameraConfig(url=rtsp.url, **QUICK)  # type: ignore[arg-type]
+    config = CameraConfig(url=rtsp.url, **QUICK)
     grabber = started(NewestFrameGrabber(config, CLOCK))
     before = taken_when(grabber, lambda frame: frame.frame_number >= 5)
     rtsp.pace.silent.set()
@@ -175,7 +176,7 @@ def test_a_camera_that_falls_silent_is_told_opened_again_and_recovers(
 
 
 def test_a_decoder_that_crashes_takes_only_its_own_process_along(rtsp: RtspServer, started: Started) -> None:
-    config = CameraConfig(url=rtsp.url, **QUICK)  # type: ignore[arg-type]
+    config = CameraConfig(url=rtsp.url, **QUICK)
     made: list[ChildSource] = []
 
     def make() -> ChildSource:
@@ -195,7 +196,7 @@ def test_a_decoder_that_crashes_takes_only_its_own_process_along(rtsp: RtspServe
 
 @pytest.mark.slow
 def test_a_stopped_process_is_noticed_and_replaced(rtsp: RtspServer, started: Started) -> None:
-    config = CameraConfig(url=rtsp.url, **QUICK)  # type: ignore[arg-type]
+    config = CameraConfig(url=rtsp.url, **QUICK)
     made: list[ChildSource] = []
 
     def make() -> ChildSource:
@@ -216,7 +217,7 @@ def test_a_stopped_process_is_noticed_and_replaced(rtsp: RtspServer, started: St
 def test_a_sender_that_changes_its_resolution_is_told(started: Started) -> None:
     sender = TsSender()
     try:
-        config = CameraConfig(url=sender.url, **QUICK)  # type: ignore[arg-type]
+        config = CameraConfig(url=sender.url, **QUICK)
         grabber = started(NewestFrameGrabber(config, CLOCK))
         taken_when(grabber, lambda frame: frame.width_px == 320)
         sender.size = (480, 360)
@@ -229,7 +230,7 @@ def test_a_sender_that_changes_its_resolution_is_told(started: Started) -> None:
 
 def test_a_camera_that_is_not_there_yet_is_found_when_it_comes(tmp_path: Path, started: Started) -> None:
     folder = tmp_path / "frames"
-    config = CameraConfig(url=f"{folder}/", follow=True, include_existing=True, **QUICK)  # type: ignore[arg-type]
+    config = CameraConfig(url=f"{folder}/", follow=True, include_existing=True, **QUICK)
     grabber = started(NewestFrameGrabber(config, CLOCK))
     assert grabber.take(0.3) is None
     assert grabber.last_error is not None

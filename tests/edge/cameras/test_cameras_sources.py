@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import av
 import cv2
@@ -32,9 +33,9 @@ pytestmark = pytest.mark.slow
 CLOCK = SystemClock()
 
 
-def frames(url: Path | str, **options: object) -> list[CameraFrame]:
+def frames(url: Path | str, **options: Any) -> list[CameraFrame]:
     """All frames of a finite source, in this process."""
-    config = CameraConfig(url=str(url), pacing="none", **options)  # type: ignore[arg-type]
+    config = CameraConfig(url=str(url), pacing="none", **options)
     return list(frames_of(make_source_here(config, CLOCK)))
 
 
@@ -323,20 +324,20 @@ def test_a_live_folder_gives_whole_images_as_they_appear(tmp_path: Path) -> None
 
 def test_usb_buffers_become_pictures() -> None:
     image, gain = moving_image(3, 64, 48), GainControl(GainConfig())
-    options = {"max_pixels": 10_000, "gain": gain, "stamp_ns": 0}
-    jpeg = pixels_of_buffer(cv2.imencode(".jpg", image)[1].reshape(1, -1), "MJPG", **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"max_pixels": 10_000, "gain": gain, "stamp_ns": 0}
+    jpeg = pixels_of_buffer(cv2.imencode(".jpg", image)[1].reshape(1, -1), "MJPG", **options)
     assert (jpeg.width_px, jpeg.height_px, jpeg.is_converted) == (64, 48, False)
     assert float(np.abs(jpeg.bgr().astype(int) - image).mean()) < 8
-    yuyv = pixels_of_buffer(np.full((48, 64, 2), 128, np.uint8), "YUYV", **options)  # type: ignore[arg-type]
+    yuyv = pixels_of_buffer(np.full((48, 64, 2), 128, np.uint8), "YUYV", **options)
     assert yuyv.bgr().shape == (48, 64, 3)
     assert yuyv.luma().shape == (48, 64)
-    thermal = pixels_of_buffer(np.full((48, 64), 30_000, np.uint16), "Y16 ", **options)  # type: ignore[arg-type]
+    thermal = pixels_of_buffer(np.full((48, 64), 30_000, np.uint16), "Y16 ", **options)
     counts = thermal.raw16()
     assert counts is not None
     assert int(counts[0, 0]) == 30_000
     for bad in (np.zeros((1, 50), np.uint8), np.zeros((480, 640, 3), np.uint8)):
         with pytest.raises(InputError):
-            pixels_of_buffer(bad, "MJPG", **options)  # type: ignore[arg-type]
+            pixels_of_buffer(bad, "MJPG", **options)
 
 
 def test_a_missing_usb_camera_is_told_by_its_process() -> None:
@@ -361,11 +362,11 @@ def read_until(source: GstSource | AvSource, limit: int = 40) -> CameraFrame:
 @pytest.mark.parametrize("raw_format", ["I420", "BGR", "GRAY8", "GRAY16_LE"])
 @pytest.mark.parametrize(("width", "height"), [(320, 240), (333, 241)])
 def test_a_gstreamer_child_gives_the_picture_in_every_layout(
-    raw_format: str, width: int, height: int
+    raw_format: Literal["I420", "BGR", "GRAY8", "GRAY16_LE"], width: int, height: int
 ) -> None:
     config = CameraConfig(
         url="gst:videotestsrc pattern=smpte100 is-live=true", width_px=width, height_px=height,
-        gst_format=raw_format,  # type: ignore[arg-type]
+        gst_format=raw_format,
     )  # fmt: skip
     source = make_source_here(config, CLOCK)
     assert isinstance(source, GstSource)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,7 +27,7 @@ def shore(east_m: float) -> shapely.Polygon:
     return shapely.box(west, PLACE[0] - 0.2, west + 0.3, PLACE[0] + 0.2)
 
 
-def flown(config: ChartConfig, polygon: shapely.Polygon, **more: object) -> tuple[VisionNode, list[Outcome]]:
+def flown(config: ChartConfig, polygon: shapely.Polygon, **more: Any) -> tuple[VisionNode, list[Outcome]]:
     """Six looks straight down at one vessel in the middle of the image."""
     node = VisionNode(
         IDS,
@@ -36,7 +37,7 @@ def flown(config: ChartConfig, polygon: shapely.Polygon, **more: object) -> tupl
     outcomes = []
     for number in range(6):
         seen = node.detect(frame(number))
-        view = replace(pose(T0 + number * S // 10, height_m=HEIGHT_M), **more)  # type: ignore[arg-type]
+        view = replace(pose(T0 + number * S // 10, height_m=HEIGHT_M), **more)
         outcomes.append(node.finish(seen, view))
     return node, outcomes
 

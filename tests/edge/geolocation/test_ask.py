@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymap3d.los import lookAtSpheroid
@@ -11,8 +12,8 @@ from skywarden.errors import InputError, SkywardenError
 from skywarden.geometry.geoid import undulation_m
 
 
-def _question(**changes: object) -> LocateQuestion:
-    given: dict[str, object] = {
+def _question(**changes: Any) -> LocateQuestion:
+    given: dict[str, Any] = {
         "latitude_deg": 41.8,
         "longitude_deg": 12.6,
         "alt_hae_m": 600.0,
@@ -24,7 +25,7 @@ def _question(**changes: object) -> LocateQuestion:
         "terrain": None,
         "level_hae_m": 100.0,
     }
-    return LocateQuestion(**(given | changes))  # type: ignore[arg-type]
+    return LocateQuestion(**(given | changes))
 
 
 def test_the_boresight_meets_level_ground_where_geometry_says() -> None:

@@ -1,7 +1,8 @@
 """The link's protocol, without sockets: what is sent when, and what happens when nothing comes back."""
 
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ class _Memory:
 
     platform_id = "uav07"
     boot_id = "ab" * 16
-    on_append = None
+    on_append: Callable[[], None] | None = None
 
     def __init__(self, records: Iterable[tuple[str, bytes]] = ()) -> None:
         self.records: dict[int, PendingRecord] = {}
@@ -75,8 +76,8 @@ class _Memory:
         )
 
 
-def _core(outbox: _Memory, **options: float) -> LinkCore:
-    return LinkCore(config=LinkConfig(**options), source=outbox, jitter=random.Random(1))  # type: ignore[arg-type]
+def _core(outbox: _Memory, **options: Any) -> LinkCore:
+    return LinkCore(config=LinkConfig(**options), source=outbox, jitter=random.Random(1))
 
 
 def _next(core: LinkCore, now_s: float) -> Batch | None:

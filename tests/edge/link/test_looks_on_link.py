@@ -1,7 +1,9 @@
 """Looks on the link: alone, last of all, only to stations that want them, never on a link that is thin."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -24,7 +26,7 @@ class _Empty:
 
     platform_id: str = "uav07"
     boot_id: str = "ab" * 16
-    on_append: None = None
+    on_append: Callable[[], None] | None = None
     alerts: list[PendingRecord] = field(default_factory=list)
 
     def pending(self, limit_bytes: int, **_: object) -> list[PendingRecord]:
@@ -43,9 +45,9 @@ class _Empty:
 class _Link:
     """A core and a station that answers at once or later; seconds are ours to say."""
 
-    def __init__(self, *, takes_looks: bool = True, **options: int) -> None:
+    def __init__(self, *, takes_looks: bool = True, **options: Any) -> None:
         self.outbox = _Empty()
-        self.core = LinkCore(config=LinkConfig(**options), source=self.outbox, jitter=random.Random(1))  # type: ignore[arg-type]
+        self.core = LinkCore(config=LinkConfig(**options), source=self.outbox, jitter=random.Random(1))
         self.takes_looks = takes_looks
         self.now_s = 0.0
 

@@ -15,7 +15,7 @@ from edge.link.outbox import Outbox
 from sim.faults.power import watched_connections
 from skywarden.errors import StoreError, WireError
 from skywarden.link.protocol import END_OF_SEQ
-from skywarden.messages import Ack
+from skywarden.messages import Ack, Health
 from skywarden.wire import decode
 
 
@@ -118,7 +118,7 @@ def test_a_full_outbox_drops_chips_before_sightings_and_tells_the_ground(tmp_pat
     chips = [record.seq for record in kept if record.topic == "chip"]
     assert max(chips) == max(record.seq for record in kept if record.topic not in ("health", "gap"))
     notices = [decode("health", record.body) for record in kept if record.topic == "health"]
-    assert sum(notice.values["dropped"] for notice in notices) == state.shed  # type: ignore[attr-defined]
+    assert sum(one.values["dropped"] for one in notices if isinstance(one, Health)) == state.shed
     assert outbox.health(99).state == "failed"
     outbox.acknowledge(_ack(outbox, outbox.state().last_seq))
     assert outbox.health(100).state == "ok"

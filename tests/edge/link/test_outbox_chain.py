@@ -1,6 +1,7 @@
 """The outbox's chain: what is given up leaves a gap, a copy from the past is found out, old files keep."""
 
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -28,8 +29,8 @@ class _Clock:
         return self.mono
 
 
-def _outbox(folder: Path, **options: int) -> Outbox:
-    return Outbox(folder / "outbox.sqlite", "uav07", clock=_Clock(), **options)  # type: ignore[arg-type]
+def _outbox(folder: Path, **options: Any) -> Outbox:
+    return Outbox(folder / "outbox.sqlite", "uav07", clock=_Clock(), **options)
 
 
 def _ack(outbox: Outbox, contiguous: int, boot_id: str | None = None) -> Ack:

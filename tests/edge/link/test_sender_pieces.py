@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,8 +77,8 @@ class _Ground:
         return encode_reply(Reply(number=number, ground_ns=_UTC, ack=ack, partial=partial))
 
 
-def _core(outbox: Outbox, **options: float) -> LinkCore:
-    return LinkCore(config=LinkConfig(**options), source=outbox, jitter=random.Random(1), key=KEY)  # type: ignore[arg-type]
+def _core(outbox: Outbox, **options: Any) -> LinkCore:
+    return LinkCore(config=LinkConfig(**options), source=outbox, jitter=random.Random(1), key=KEY)
 
 
 def _next(core: LinkCore, now_s: float) -> Batch | None:

@@ -9,6 +9,8 @@ from edge.models_aboard.bank import FIRST_REST_FRAMES, DetectorBank, Slot
 from edge.models_aboard.turns import Turn
 from edge.vision.pipeline import Outcome, VisionNode
 from models.catalogue import load_detector
+from models.detection import DetectionBatch
+from models.detector import Inference
 from models.swap import SwappableDetector, SwapRules
 from skywarden import wire
 from skywarden.errors import ModelError
@@ -132,12 +134,12 @@ def test_a_detector_that_is_alone_and_all_that_fail_raise_as_before() -> None:
 
 def test_an_answer_that_cannot_be_read_sends_a_model_on_probation_back() -> None:
     class Unreadable(Made):
-        def read(self, inference: object) -> object:  # type: ignore[override]
+        def read(self, inference: Inference) -> DetectionBatch:
             raise ModelError("three outputs where two are due")
 
     swap = SwappableDetector(Made("old", lambda _: [box(10, 10)]))
     made = DetectorBank([Slot(name="main", detector=swap)])
-    swap.take_over(Unreadable("new"), SwapRules())  # type: ignore[arg-type]
+    swap.take_over(Unreadable("new"), SwapRules())
     assert len(made.detect(IMAGE)) == 0
     assert swap.model_id.startswith("old")
     assert len(made.detect(IMAGE)) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from geographiclib.geodesic import Geodesic  # type: ignore[import-untyped]
+from geographiclib.geodesic import Geodesic
 
 from edge.geolocation.locate import Locator
 from edge.plots.area import areas_of, areas_of_corners, interval_90

@@ -266,15 +266,13 @@ def test_holes_are_fused_too() -> None:
 
 @pytest.mark.slow
 def test_looks_that_follow_one_another_closely_are_hardly_news() -> None:
-    slow, fast = Flight(), Flight()
-    fast_pose = fast.pose
+    class CloseBy(Flight):
+        def pose(self, at_m: tuple[float, float] = (0.0, 0.0)) -> CameraPose:
+            made = super().pose(at_m)
+            object.__setattr__(made, "time_ns", T0_NS + self.count * NS_PER_S // 20)
+            return made
 
-    def close_by(at_m: tuple[float, float] = (0.0, 0.0)) -> CameraPose:
-        made = fast_pose(at_m)
-        object.__setattr__(made, "time_ns", T0_NS + fast.count * NS_PER_S // 20)
-        return made
-
-    fast.pose = close_by  # type: ignore[method-assign]
+    slow, fast = Flight(), CloseBy()
     for flight in (slow, fast):
         for _ in range(10):
             flight.frame([CORNER])

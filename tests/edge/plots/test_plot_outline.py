@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -161,10 +162,10 @@ def test_a_mask_larger_than_its_frame_and_a_chequer_of_millions_are_refused() ->
         (np.zeros((1_000_000, 2)), "1000000 corners is over the limit"),
     ],
 )
-def test_what_is_no_polygon_is_refused_in_words(corners: object, words: str) -> None:
+def test_what_is_no_polygon_is_refused_in_words(corners: npt.ArrayLike, words: str) -> None:
     began = time.perf_counter()
     with pytest.raises(InputError, match=words):
-        outline_of_polygon(corners, frame_size_px=(320, 240))  # type: ignore[arg-type]
+        outline_of_polygon(corners, frame_size_px=(320, 240))
     assert time.perf_counter() - began < 1.0
 
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ class AMount:
 NADIR = AMount(pitch_deg=-90.0)
 
 
-def _position(at_s: float, **changes: object) -> PositionSample:
+def _position(at_s: float, **changes: Any) -> PositionSample:
     sample = PositionSample(
         time_ns=T0 + round(at_s * S),
         received_ns=T0 + round(at_s * S),
@@ -46,7 +46,7 @@ def _position(at_s: float, **changes: object) -> PositionSample:
         horizontal_m=None,
         vertical_m=None,
     )
-    return sample._replace(**changes)  # type: ignore[arg-type]
+    return sample._replace(**changes)
 
 
 def _attitude(at_s: float, *, roll: float = 0.0, pitch: float = 0.0, heading: float = 0.0) -> AttitudeSample:

@@ -63,8 +63,8 @@ class Flight:
         self.tell(self.maker.global_position_int(time_boot_ms=self.boot_ms, vn_mps=10.0, **values))
 
 
-def _node(**changes: object) -> TelemetryNode:
-    return TelemetryNode(MavlinkConfig(**changes))  # type: ignore[arg-type]
+def _node(**changes: Any) -> TelemetryNode:
+    return TelemetryNode(MavlinkConfig(**changes))
 
 
 def _pose(node: TelemetryNode, time_ns: int) -> CameraPose | NoPose:
@@ -416,12 +416,12 @@ def _receiver_only(node: TelemetryNode, seconds: float, **told: float | None) ->
             flight.tell(flight.maker.heartbeat())
         maker, boot_ms = flight.maker, flight.boot_ms
         flight.tell(maker.attitude(time_boot_ms=boot_ms, roll_deg=0, pitch_deg=0, heading_deg=45))
-        place = {
+        place: dict[str, Any] = {
             "latitude_deg": 41.5 + 10.0 * away_s / 111_073,
             "longitude_deg": 12.5 + 10.0 * away_s / 83_515,
             "alt_msl_m": 300.0 + 2.0 * away_s,
         }
-        flight.tell(maker.gps_raw_int(time_us=boot_ms * 1000, **(place | told)))  # type: ignore[arg-type]
+        flight.tell(maker.gps_raw_int(time_us=boot_ms * 1000, **(place | told)))
     return flight
 
 

@@ -161,10 +161,10 @@ def test_what_the_edge_lets_in_little_by_little_stands() -> None:
     assert abs(told[-1][0].north_m) < 1.0
 
 
-def test_a_corner_and_what_is_wider_than_the_picture_show_no_speed() -> None:
-    for free in ((-1, -1), (NO_EDGE_FREE, 1), (NO_EDGE_FREE, 0)):
-        told = _follow(lambda frame, free=free: [(2.5 * frame, 0.0, 60.0, 30.0, free)], 30)  # type: ignore[misc]
-        assert not any(state.is_moving for states in told for state in states)
+@pytest.mark.parametrize("free", [(-1, -1), (NO_EDGE_FREE, 1), (NO_EDGE_FREE, 0)])
+def test_a_corner_and_what_is_wider_than_the_picture_show_no_speed(free: Free) -> None:
+    told = _follow(lambda frame: [(2.5 * frame, 0.0, 60.0, 30.0, free)], 30)
+    assert not any(state.is_moving for states in told for state in states)
 
 
 def test_a_speed_that_an_edge_has_shown_stays_when_the_whole_thing_comes_into_the_picture() -> None:

@@ -84,7 +84,9 @@ def test_class_score_place_and_interest_count() -> None:
     assert bearing.doublings < plain.doublings
     assert dull.doublings == pytest.approx(plain.doublings - 6.0)
     assert dull.priority == PLAIN
-    assert ladder.judge(_look("liked", 2), 400, 0.5).priority == ALERT  # type: ignore[union-attr]
+    again = ladder.judge(_look("liked", 2), 400, 0.5)
+    assert again
+    assert again.priority == ALERT
 
 
 def test_a_label_has_only_so_many_bytes_of_pictures_an_hour() -> None:

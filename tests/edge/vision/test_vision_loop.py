@@ -4,7 +4,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from edge.bus import Alive, ImageNote
@@ -25,6 +28,7 @@ from tests.samples import EVERY
 
 pytestmark = pytest.mark.slow
 
+MessageT = TypeVar("MessageT", bound=Message)
 S = eyes.S
 CLOCK = SystemClock()
 
@@ -83,13 +87,13 @@ class Collected:
     def image(self, note: ImageNote, data: bytes) -> None:
         self._note(self.images, (note, data))
 
-    def _note(self, kept: list, item: object) -> None:  # type: ignore[type-arg]
+    def _note(self, kept: list[Any], item: object) -> None:
         with self._changed:
             kept.append(item)
             self.threads.add(threading.current_thread().name)
             self._changed.notify_all()
 
-    def of(self, kind: type[Message]) -> list[Message]:
+    def of(self, kind: type[MessageT]) -> list[MessageT]:
         return [message for message in self.messages if isinstance(message, kind)]
 
     def wait_for(self, holds: Callable[[], bool], limit_s: float = 10.0) -> None:
@@ -129,11 +133,11 @@ class Running:
         detector: eyes.ScriptedDetector,
         *,
         is_orphan: Callable[[], bool] = lambda: False,
-        **changes: float,
+        **changes: Any,
     ) -> None:
         self.telemetry = TelemetryNode(MavlinkConfig())
         self.loop = VisionLoop(
-            LoopSettings(platform_id="uav07", **changes),  # type: ignore[arg-type]
+            LoopSettings(platform_id="uav07", **changes),
             VisionNode(eyes.IDS, eyes.settings(), detector),
             camera,
             self.telemetry,
@@ -168,8 +172,8 @@ Start = Callable[..., Running]
 def start() -> Iterator[Start]:
     running: list[Running] = []
 
-    def begin(*args: object, **changes: object) -> Running:
-        running.append(Running(*args, **changes))  # type: ignore[arg-type]
+    def begin(*args: Any, **changes: Any) -> Running:
+        running.append(Running(*args, **changes))
         return running[-1]
 
     yield begin
@@ -206,7 +210,7 @@ def test_frames_become_messages_in_their_order(start: Start) -> None:
         first_frame=1000,
     )
     bus.wait_for(lambda: len(bus.of(FrameInfo)) == 20)
-    numbers = [info.frame_number for info in bus.of(FrameInfo)]  # type: ignore[attr-defined]
+    numbers = [info.frame_number for info in bus.of(FrameInfo)]
     assert numbers == list(range(1000, 1020))
     assert bus.of(Track)
     assert bus.of(Sighting)
@@ -229,10 +233,11 @@ def test_telemetry_is_taken_in_and_the_cameras_conditions_go_out(start: Start) -
         (eyes.T0 + n, maker.attitude(time_boot_ms=n, roll_deg=0, pitch_deg=0, heading_deg=0))
         for n in range(50)
     ]
-    bus, camera = Collected(telemetry), Camera()
-    camera.told = [EVERY["health"]]  # type: ignore[list-item]
+    bus, camera, health = Collected(telemetry), Camera(), EVERY["health"]
+    assert isinstance(health, Health)
+    camera.told = [health]
     running = start(camera, bus, eyes.ScriptedDetector(objects))
-    bus.wait_for(lambda: bus.messages == [EVERY["health"]] and len(bus.signs) == 1)
+    bus.wait_for(lambda: bus.messages == [health] and len(bus.signs) == 1)
     assert running.telemetry.counts["frames"] == 50
 
 
@@ -240,10 +245,10 @@ def test_while_one_frame_is_looked_at_only_the_newest_of_the_rest_is_kept(start:
     entered, release = threading.Event(), threading.Event()
 
     class Slow(eyes.ScriptedDetector):
-        def infer(self, image_bgr_u8: object) -> Inference:
+        def infer(self, image_bgr_u8: npt.NDArray[np.uint8]) -> Inference:
             entered.set()
             assert release.wait(10.0)
-            return super().infer(image_bgr_u8)  # type: ignore[arg-type]
+            return super().infer(image_bgr_u8)
 
     bus, camera = Collected(), Camera()
     start(camera, bus, Slow(objects))
@@ -253,7 +258,7 @@ def test_while_one_frame_is_looked_at_only_the_newest_of_the_rest_is_kept(start:
         camera.put(picture(number))
     release.set()
     bus.wait_for(lambda: len(bus.of(FrameInfo)) == 2)
-    assert [info.frame_number for info in bus.of(FrameInfo)] == [0, 49]  # type: ignore[attr-defined]
+    assert [info.frame_number for info in bus.of(FrameInfo)] == [0, 49]
     bus.wait_for(lambda: bool(bus.signs) and bus.signs[-1].frame_count == 2)
     assert bus.signs[-1].dropped_count == 48
 
@@ -311,7 +316,7 @@ def test_what_was_looked_at_before_the_stop_is_still_told(start: Start) -> None:
     assert bus.messages == []
     loop.stop()
     thread.join(5.0)
-    assert [info.frame_number for info in bus.of(FrameInfo)] == [0, 1]  # type: ignore[attr-defined]
+    assert [info.frame_number for info in bus.of(FrameInfo)] == [0, 1]
 
 
 def test_an_error_while_looking_comes_out_of_run(start: Start) -> None:
@@ -362,10 +367,10 @@ def test_signs_of_life_stop_when_looking_hangs_and_come_back_with_it() -> None:
     entered, release = threading.Event(), threading.Event()
 
     class Hanging(eyes.ScriptedDetector):
-        def infer(self, image_bgr_u8: object) -> Inference:
+        def infer(self, image_bgr_u8: npt.NDArray[np.uint8]) -> Inference:
             entered.set()
             assert release.wait(20.0)
-            return super().infer(image_bgr_u8)  # type: ignore[arg-type]
+            return super().infer(image_bgr_u8)
 
     clock, bus, camera = Leaping(), Collected(), Camera()
     loop = VisionLoop(
@@ -417,7 +422,7 @@ def test_faulty_frames_are_told_and_not_looked_at(start: Start) -> None:
     bus, detector = Collected(), eyes.ScriptedDetector(objects)
     start(Camera([picture(0), picture(1, "black"), picture(2, "frozen")]), bus, detector)
     bus.wait_for(lambda: len(bus.of(FrameInfo)) == 3)
-    reasons = [info.no_position_reason for info in bus.of(FrameInfo)]  # type: ignore[attr-defined]
+    reasons = [info.no_position_reason for info in bus.of(FrameInfo)]
     assert reasons == [None, "black", "frozen"]
     assert detector.infer_count == 1
 

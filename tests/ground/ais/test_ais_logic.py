@@ -15,7 +15,7 @@ from ground.ais.identity import imo_doubt, number_doubt, station_of
 from ground.ais.looked import LookedAt
 from ground.ais.motion import METRES_PER_DEG, expected_interval_s, predict
 from ground.ais.sun import sun_elevation_deg
-from skywarden.ais.reports import PositionReport, StaticReport
+from skywarden.ais.reports import Class, PositionReport, StaticReport
 
 START_NS = 1_763_000_000_000_000_000
 S = 10**9
@@ -23,13 +23,13 @@ S = 10**9
 
 def report(
     at_s: float, east_m: float, north_m: float, *, mmsi: str = "230108610", speed: float = 5.0,
-    course: float | None = 90.0, kind: str = "A", status: int = 0,
+    course: float | None = 90.0, kind: Class = "A", status: int = 0,
 ) -> PositionReport:  # fmt: skip
     """A report near 0 N 20 E, where a degree is the same both ways."""
     time_ns = START_NS + round(at_s * S)
     latitude, longitude = north_m / METRES_PER_DEG, 20.0 + east_m / METRES_PER_DEG
     return PositionReport(
-        mmsi, kind, time_ns, time_ns, latitude, longitude, speed, course, None, True, True, status  # type: ignore[arg-type]
+        mmsi, kind, time_ns, time_ns, latitude, longitude, speed, course, None, True, True, status
     )  # fmt: skip
 
 
@@ -128,7 +128,9 @@ def test_a_jump_a_frozen_place_and_a_made_up_number_are_doubted_with_their_numbe
         book.add(report(second, 5.0 * second, 0))
     for second in range(300, 600, 10):
         book.add(report(second, 5.0 * second + 20_000, 0))
-    (jump,) = [one for one in book.get("230108610").doubts(START_NS + 600 * S) if one.kind == "jump"]  # type: ignore[union-attr]
+    vessel = book.get("230108610")
+    assert vessel is not None
+    (jump,) = [one for one in vessel.doubts(START_NS + 600 * S) if one.kind == "jump"]
     assert "jumped 20.1 km in 10 s" in jump.text
     frozen = VesselBook()
     for second in range(0, 600, 10):

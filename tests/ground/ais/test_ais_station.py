@@ -52,10 +52,10 @@ class FixedClock(SystemClock):
 
 
 def watching(
-    stack: ExitStack, folder: Path, connection: str = "", *, format: str = "nmea", clock: Any = None
+    stack: ExitStack, folder: Path, connection: str = "", *, clock: Any = None, **more: Any
 ) -> AisWatch:
     """A watch with one source, stopped at the end."""
-    sources = (AisSourceConfig(name="one", connection=connection, format=format),) if connection else ()  # type: ignore[arg-type]
+    sources = (AisSourceConfig(name="one", connection=connection, **more),) if connection else ()
     watch = AisWatch(AisConfig(source=sources), AisStore(ais_path(folder)), clock or SystemClock())
     stack.callback(watch.stop)
     watch.start()

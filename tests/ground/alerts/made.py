@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from ground.alerts.rules import Rule
-from ground.alerts.zones import Zone
+from ground.alerts.zones import Zone, ZoneKind
 from ground.fusion.contact import Contact
 from skywarden.messages import Position
 from tests.ground.scenes import METRE_DEG, START_NS, position
@@ -63,13 +63,15 @@ def contact(
     return msgspec.structs.replace(made, **changes)
 
 
-def square(zone_id: str = "bay", *, half_m: float = 200.0, north_m: float = 0.0, kind: str = "area") -> Zone:
+def square(
+    zone_id: str = "bay", *, half_m: float = 200.0, north_m: float = 0.0, kind: ZoneKind = "area"
+) -> Zone:
     """A square about 0 N 20 E."""
     corners = ((-1, -1), (-1, 1), (1, 1), (1, -1))
     ring = tuple(
         ((north_m + north * half_m) * METRE_DEG, 20.0 + east * half_m * METRE_DEG) for north, east in corners
     )
-    return Zone(zone_id=zone_id, name=zone_id.title(), kind=kind, polygons=((ring,),))  # type: ignore[arg-type]
+    return Zone(zone_id=zone_id, name=zone_id.title(), kind=kind, polygons=((ring,),))
 
 
 def border(zone_id: str = "border") -> Zone:

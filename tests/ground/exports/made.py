@@ -9,6 +9,7 @@ from ground.config import ContactsConfig
 from ground.exports.source import ExportSource
 from ground.fusion.book import ContactBook
 from ground.review.desk import ReviewDesk
+from ground.review.entries import Decision
 from ground.review.log import ReviewLog, review_path
 from ground.serve import store_path
 from ground.store.sqlite import SqliteStore
@@ -44,10 +45,11 @@ class ExportScene:
         self.store.ingest([arrival(one, number + 1) for number, one in enumerate(messages)])
         self.store.settle(1)
         self.desk = ReviewDesk(ReviewLog(review_path(folder)), self.store)
-        for index, decision in ((0, "confirmed"), (1, "rejected"), (2, "more")):
+        decisions: tuple[Decision, ...] = ("confirmed", "rejected", "more")
+        for index, decision in enumerate(decisions):
             contact = self.store.contact(f"c-uav07-s1-eo.t{index}")
             assert contact is not None
-            self.desk.decide(contact, decision, account="ana", version=0, utc_ns=START_NS)  # type: ignore[arg-type]
+            self.desk.decide(contact, decision, account="ana", version=0, utc_ns=START_NS)
         self.confirm_plot("uav07-s1-eo.p1")
         self._hear(folder)
 

@@ -14,13 +14,14 @@ from ground.fusion.contact import Contact
 from ground.http import views
 from ground.store.reading import StoredContact, StoredSighting
 from skywarden import klv
+from skywarden.messages import Position
 from skywarden.vmti import decode_vmti
 from tests.ground.scenes import START_NS, position, sighting
 
 COVARIANCE = (41.7, -12.3, 0.4, 9.1, -0.05, 6.25)
 
 
-def _place() -> object:
+def _place() -> Position:
     return msgspec.structs.replace(position(3.0, 4.0), covariance_enu_m2=COVARIANCE, ce90_m=11.9, le90_m=4.1)
 
 
@@ -34,7 +35,7 @@ def _contact(**changes: object) -> StoredContact:
         platform_ids=("uav07",),
         track_ids=("uav07-s1-eo-1",),
         sighting_count=3,
-        position=_place(),  # type: ignore[arg-type]
+        position=_place(),
         bearing=None,
         bearing_from=None,
         no_position_reason=None,
@@ -89,7 +90,7 @@ def test_contacts_without_a_position_are_left_out_of_events() -> None:
 
 
 def _stored(**changes: object) -> StoredSighting:
-    seen = msgspec.structs.replace(sighting(place=_place()), **changes)  # type: ignore[arg-type]
+    seen = msgspec.structs.replace(sighting(place=_place()), **changes)
     return StoredSighting(sighting=seen, received_ns=START_NS, contact_id=None, chip_id=None)
 
 

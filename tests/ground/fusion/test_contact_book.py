@@ -369,8 +369,9 @@ def _walk(track: str, platform: str, mps: float, motion: Motion | None, **told: 
 
 
 def test_a_contact_has_a_course_only_where_its_platform_says_that_it_moves() -> None:
-    for motion, has_course in ((None, True), ("moving", True), ("standing", False), ("undecided", False)):
-        (contact,) = _contacts(_walk("a-1", "a", 4.0, motion)).values()  # type: ignore[arg-type]
+    courses: dict[Motion | None, bool] = {None: True, "moving": True, "standing": False, "undecided": False}
+    for motion, has_course in courses.items():
+        (contact,) = _contacts(_walk("a-1", "a", 4.0, motion)).values()
         assert (contact.speed_mps is not None) is has_course, motion
 
 
@@ -415,15 +416,16 @@ def _seen_standing(track: str, at_s: float, north_m: float, motion: Motion, look
 
 
 def test_what_stands_is_the_same_thing_when_it_is_found_again() -> None:
-    for motion, later_s, count in (
+    cases: list[tuple[Motion, float, int]] = [
         ("standing", 90.0, 1),
         ("standing", 3_600.0, 1),
         ("standing", 30_000.0, 2),
         ("undecided", 90.0, 1),
         ("undecided", 3_600.0, 2),
         ("moving", 90.0, 2),
-    ):
-        looks = _seen_standing("a-1", 0.0, 0.0, motion) + _seen_standing("a-2", later_s, 2.0, motion)  # type: ignore[arg-type]
+    ]
+    for motion, later_s, count in cases:
+        looks = _seen_standing("a-1", 0.0, 0.0, motion) + _seen_standing("a-2", later_s, 2.0, motion)
         for given in (looks, looks[::-1]):
             assert len(_contacts(given, step=2)) == count, (motion, later_s)
 

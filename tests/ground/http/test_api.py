@@ -371,7 +371,8 @@ def test_a_reader_with_a_revision_of_another_time_starts_anew(ground: GroundHand
 def test_the_station_stops_in_time_with_readers_connected(tmp_path: Path) -> None:
     with running_ground(tmp_path) as station:
         streams = [_Events(station) for _ in range(5)]
-        idle = socket.create_connection(station.http_address.split(":"), timeout=5)  # type: ignore[arg-type]
+        host, port = station.http_address.split(":")
+        idle = socket.create_connection((host, int(port)), timeout=5)
         began_s = time.monotonic()
         station.stop()
         assert time.monotonic() - began_s < 5.0

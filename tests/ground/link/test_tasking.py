@@ -1,6 +1,7 @@
 """Operators' requests: durable, sent until answered, answered once, over real links and restarts."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,8 +11,8 @@ from edge.link.outbox import Outbox
 from edge.triage.config import TriageConfig
 from edge.triage.core import TriageCore
 from edge.triage.frame_ring import FrameNote, FrameRing, KeptSighting
-from edge.triage.requests import is_inside
-from ground.link.tasking import MAX_WAITING, TaskingDesk
+from edge.triage.requests import State, is_inside
+from ground.link.tasking import MAX_WAITING, Kind, TaskingDesk
 from skywarden.errors import InputError, StoreError, WireError
 from skywarden.messages import Ack, Chip, Tasking, TaskingReceipt
 from skywarden.wire import decode
@@ -21,18 +22,18 @@ NS = 1_780_000_000_000_000_000
 S = 1_000_000_000
 
 
-def _ask(desk: TaskingDesk, kind: str = "follow", **changes: object) -> Tasking:
-    fixed: dict[str, object] = {
+def _ask(desk: TaskingDesk, kind: Kind = "follow", **changes: Any) -> Tasking:
+    fixed: dict[str, Any] = {
         "asked_by": "maria",
         "utc_ns": NS,
         "lifetime_s": 600.0,
         "sighting_id": SIGHTING.sighting_id,
     }
-    return desk.ask("uav07", kind, **(fixed | changes)).tasking  # type: ignore[arg-type]
+    return desk.ask("uav07", kind, **(fixed | changes)).tasking
 
 
-def _receipt(tasking: Tasking, state: str = "accepted") -> TaskingReceipt:
-    return TaskingReceipt(tasking_id=tasking.tasking_id, platform_id="uav07", time_ns=NS, state=state)  # type: ignore[arg-type]
+def _receipt(tasking: Tasking, state: State = "accepted") -> TaskingReceipt:
+    return TaskingReceipt(tasking_id=tasking.tasking_id, platform_id="uav07", time_ns=NS, state=state)
 
 
 def _core(folder: Path, outbox: Outbox, frames_max_bytes: int = 1_000_000) -> TriageCore:
@@ -206,7 +207,7 @@ def test_what_stays_in_force_survives_a_restart_of_the_platform_and_ends_in_time
     ],
 )
 def test_a_request_that_cannot_be_met_is_refused_in_words(
-    tmp_path: Path, kind: str, changes: dict[str, object], words: str
+    tmp_path: Path, kind: Kind, changes: dict[str, object], words: str
 ) -> None:
     desk = TaskingDesk(tmp_path / "ground" / "taskings.sqlite")
     outbox = Outbox(tmp_path / "outbox.sqlite", "uav07")

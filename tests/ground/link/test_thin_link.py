@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.link.thin_link import Frame, ThinLink, ThinLinkConfig
+from edge.link.thin_link import Frame, Mode, ThinLink, ThinLinkConfig
 from ground.config import GroundConfig
 from ground.link.authenticator import Enrolled
 from ground.link.thin_link import ThinLinkConfig as GroundThinLinkConfig
@@ -25,8 +25,8 @@ from skywarden.messages import Sighting
 from tests.ground.scenes import position, put, running_edge, sighting, until
 
 
-def _node(mode: str = "always", per_s: float = 1.0, sealer: ThinSealer | None = None) -> ThinLink:
-    return ThinLink(ThinLinkConfig(mode=mode, per_s=per_s), sealer)  # type: ignore[arg-type]
+def _node(mode: Mode = "always", per_s: float = 1.0, sealer: ThinSealer | None = None) -> ThinLink:
+    return ThinLink(ThinLinkConfig(mode=mode, per_s=per_s), sealer)
 
 
 def _sealer(own: keys.KeyPair, station: bytes) -> ThinSealer:
@@ -122,12 +122,13 @@ def test_other_peoples_tunnels_and_nonsense_are_passed_over() -> None:
 
 
 def test_nothing_goes_by_radio_while_the_ground_answers_or_when_it_is_off() -> None:
-    for mode, is_up, sends in (
+    cases: list[tuple[Mode, bool, bool]] = [
         ("off", False, False),
         ("when_silent", True, False),
         ("when_silent", False, True),
         ("always", True, True),
-    ):
+    ]
+    for mode, is_up, sends in cases:
         node = _node(mode)
         node.see(sighting(place=position()), 0.0)
         assert bool(node.due(0.0, is_ground_up=is_up)) == sends

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import apsw
 import msgspec
@@ -63,8 +64,8 @@ def test_boxes_times_and_labels_choose(store: SqliteStore) -> None:
     store.ingest([arrival(_plot("here"), 1), arrival(_plot("dateline", at_s=9, west_deg=179.9995), 2)])
     shelf = PlotShelf(store)
 
-    def ids(**wanted: object) -> list[str]:
-        return [one.plot_id for one in shelf.find(Filter(**wanted))[0]]  # type: ignore[arg-type]
+    def ids(**wanted: Any) -> list[str]:
+        return [one.plot_id for one in shelf.find(Filter(**wanted))[0]]
 
     assert ids(bbox=(19.0, -1.0, 20.0005, 1.0)) == ["here"]
     assert ids(bbox=(170.0, -1.0, -170.0, 1.0)) == ids(bbox=(-180.0, -1.0, -179.9, 1.0)) == ["dateline"]

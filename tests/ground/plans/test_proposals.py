@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pymavlink.dialects.v20 import common as mavlink
 
 from ground.alerts.zone_files import AsZones, parse_zones
-from ground.alerts.zones import Zone
+from ground.alerts.zones import Zone, ZoneKind
 from ground.cli import app
 from ground.fusion.contact import Contact
 from ground.fusion.plane import Plane
@@ -137,10 +137,10 @@ def test_heights_outside_the_limits_are_refused(height_m: float) -> None:
         orbit_of(_contact(), OrbitWish(height_m=height_m), _sea(), PlanLimits(least_height_m=0.0))
 
 
-def _zone(east_m: float, kind: str = "exclusion") -> Zone:
+def _zone(east_m: float, kind: ZoneKind = "exclusion") -> Zone:
     ring = tuple(((north) * METRE_DEG, 20.0 + (east_m + east) * METRE_DEG)
                  for north, east in ((-500, 0), (-500, 50), (500, 50), (500, 0)))  # fmt: skip
-    return Zone(zone_id="z1", name="reserve", kind=kind, polygons=((ring,),))  # type: ignore[arg-type]
+    return Zone(zone_id="z1", name="reserve", kind=kind, polygons=((ring,),))
 
 
 def test_a_path_through_or_near_an_exclusion_zone_is_refused_unless_it_is_named() -> None:

@@ -12,18 +12,21 @@ from ground.config import ContactsConfig
 from ground.fusion.book import ContactBook
 from ground.fusion.contact import Contact
 from ground.review.desk import ReviewDesk
+from ground.review.entries import Decision
 from ground.review.log import ReviewLog, review_path
 from ground.station.places import store_path
 from ground.store.sqlite import SqliteStore
 from skywarden.geometry.uncertainty import ce90_m
-from skywarden.messages import Chip, Message, Plot, Position, Sighting
+from skywarden.messages import Chip, Plot, Position, Sighting
 from tests.ground.scenes import arrival
 
 S = 1_000_000_000
 START_NS = 1_763_755_200 * S  # 2025-11-21T20:00:00Z
 UNTIL_NS = START_NS + 3_600 * S
 PLACE = (36.98, -8.94)
-DECISIONS = ("confirmed", "confirmed", "confirmed", "rejected", "more", None, None, "confirmed")
+DECISIONS: tuple[Decision | None, ...] = (
+    "confirmed", "confirmed", "confirmed", "rejected", "more", None, None, "confirmed",
+)  # fmt: skip
 
 
 @dataclass
@@ -61,14 +64,14 @@ def make_night(folder: Path, *, label: str = "vessel", is_exercise: bool = False
     """The night in `folder`, as a station would have left it."""
     folder.mkdir(parents=True, exist_ok=True)
     store = SqliteStore(store_path(folder), ContactBook(ContactsConfig()), is_exercise=is_exercise)
-    messages: list[Message] = []
+    messages: list[Sighting | Chip | Plot] = []
     for number in range(8):
         messages += _looks(number, label if number != 7 else "plot", is_exercise=is_exercise)
     messages += [_plot(is_exercise)]
     by_platform: dict[str, int] = {}
     arrivals = []
     for message in messages:
-        platform = message.platform_id  # type: ignore[attr-defined]
+        platform = message.platform_id
         by_platform[platform] = by_platform.get(platform, 0) + 1
         arrivals.append(arrival(message, by_platform[platform], platform=platform))
     store.ingest(arrivals)
@@ -80,7 +83,7 @@ def make_night(folder: Path, *, label: str = "vessel", is_exercise: bool = False
         if decision is not None:
             review.decide(
                 found,
-                decision,  # type: ignore[arg-type]
+                decision,
                 account=("ana", "marta")[number % 2],
                 version=0,
                 utc_ns=START_NS + (1_500 + 240 * number) * S,
@@ -124,10 +127,10 @@ def _track(number: int) -> str:
     return f"uav{7 + number % 2:02d}-s1-eo.t{number}"
 
 
-def _looks(number: int, label: str, *, is_exercise: bool) -> list[Message]:
+def _looks(number: int, label: str, *, is_exercise: bool) -> list[Sighting | Chip]:
     """Six looks a contact, ten seconds apart, from a platform on a racetrack; a picture with the third."""
     platform = f"uav{7 + number % 2:02d}"
-    made: list[Message] = []
+    made: list[Sighting | Chip] = []
     for look in range(6):
         seconds = 420.0 * number + 10.0 * look
         angle = 0.9 * number + 0.06 * look

@@ -1,6 +1,7 @@
 """What decisions come to, when contacts grow, merge and are decided about by several people."""
 
 from pathlib import Path
+from typing import Any
 
 import apsw
 import msgspec
@@ -17,7 +18,7 @@ from skywarden.errors import StoreError
 
 
 def _decided(
-    number: int, *tracks: str, decision: Decision = "confirmed", account: str = "ana", **more: object
+    number: int, *tracks: str, decision: Decision = "confirmed", account: str = "ana", **more: Any
 ) -> Entry:
     return Entry(
         number=number,
@@ -27,7 +28,7 @@ def _decided(
         decision=decision,
         track_ids=tracks,
         contact_id="c-1",
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from ground.config import ContactsConfig
 from ground.fusion.book import ContactBook
 from ground.review.desk import ReviewConflictError, ReviewDesk
-from ground.review.entries import Pattern, State
+from ground.review.entries import Decision, Pattern, State
 from ground.review.harvest import reviewed
 from ground.review.log import ReviewLog
 from ground.review.release import released_contacts, released_sightings
@@ -49,10 +49,10 @@ class Scene:
         assert found is not None
         return found
 
-    def decide(self, index: int, decision: str, account: str = "ana", version: int = 0) -> int:
+    def decide(self, index: int, decision: Decision, account: str = "ana", version: int = 0) -> int:
         entry = self.desk.decide(
             self.contact(index),
-            decision,  # type: ignore[arg-type]
+            decision,
             account=account,
             version=version,
             utc_ns=START_NS,

@@ -107,7 +107,8 @@ def test_the_store_answers_boxes_with_other_conditions_and_as_columns(tmp_path: 
     everywhere = (-180.0, -90.0, 180.0, 90.0)
     assert store.places(everywhere).sighting_ids == []
     assert store.sightings(Filter(bbox=everywhere)) == ([], 0)
-    arrivals = [arrival(sighting(f"t{n % 3}", n, at_s=n, place=position(n * 50.0)), n) for n in range(1, 61)]
+    looks = [sighting(f"t{n % 3}", n, at_s=n, place=position(n * 50.0)) for n in range(1, 61)]
+    arrivals = [arrival(look, number + 1) for number, look in enumerate(looks)]
     store.ingest(arrivals[:50])
     store.ingest(arrivals[50:])
     store.settle(1)
@@ -119,7 +120,7 @@ def test_the_store_answers_boxes_with_other_conditions_and_as_columns(tmp_path: 
     assert [one.sighting.track_id for one in page] == ["t1", "t1"]
     assert store.sightings(Filter(bbox=everywhere, label="plot")) == ([], 0)
     places = store.places(everywhere, limit=7)
-    assert places.sighting_ids == [one.message.sighting_id for one in arrivals[:-8:-1]]  # type: ignore[union-attr]
+    assert places.sighting_ids == [look.sighting_id for look in looks[:-8:-1]]
     assert len(places.labels) == len(places.scores) == len(places.longitude_deg) == 7
     store.close()
 

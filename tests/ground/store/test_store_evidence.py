@@ -173,6 +173,7 @@ def test_a_batch_that_was_changed_on_the_way_is_refused_whole(tmp_path: Path) ->
     source, store = _source(6), _store(tmp_path)
     intake = _intake(store, KEY.public)
     batch = decode_batch(source.batch(range(1, 6)))
+    assert batch.head is not None
     other = encode_entry(Entry(seq=3, topic="sighting", time_ns=NS, body=b"\x01other"))
     for changed in (
         {"records": (*batch.records[:2], other, *batch.records[3:])},
@@ -180,7 +181,7 @@ def test_a_batch_that_was_changed_on_the_way_is_refused_whole(tmp_path: Path) ->
         {"records": batch.records[::-1]},
         {"number": batch.number + 1},
         {"boot_id": "ee" * 16},
-        {"head": msgspec.structs.replace(batch.head, seq=7)},  # type: ignore[type-var]
+        {"head": msgspec.structs.replace(batch.head, seq=7)},
     ):
         assert _acked(_deliver(intake, encode_batch(msgspec.structs.replace(batch, **changed)))) == 0
     assert intake.counts.refused_signature == 6

@@ -175,7 +175,7 @@ def test_other_peoples_reader_finds_in_both_framings_what_the_xml_says() -> None
             takproto.parse_proto(bytearray(as_stream(event))),
         ):
             assert isinstance(read, Protobuf)
-            cot = read.cotEvent  # type: ignore[attr-defined]
+            cot = read.cotEvent
             assert (cot.uid, cot.type, cot.how, cot.opex) == (
                 tree.get("uid"),
                 tree.get("type"),
@@ -246,10 +246,10 @@ def test_labels_from_the_radio_break_neither_form(label: str, course: float, lat
 
 def test_what_nobody_confirmed_says_so_on_the_map_and_nobodys_side_is_guessed() -> None:
     for review in ("unreviewed", "more"):
-        event = contact_event(_contact(), review)  # type: ignore[arg-type]
+        event = contact_event(_contact(), review)
         assert event is not None
         assert event.callsign.startswith("UNREVIEWED ")
-        assert plot_event(_plot(), review).callsign.startswith("UNREVIEWED ")  # type: ignore[arg-type]
+        assert plot_event(_plot(), review).callsign.startswith("UNREVIEWED ")
     confirmed = contact_event(_contact(), "confirmed")
     assert confirmed is not None
     assert "UNREVIEWED" not in confirmed.callsign

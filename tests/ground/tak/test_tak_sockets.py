@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytak
@@ -84,7 +85,7 @@ def _udp_listener() -> Iterator[tuple[socket.socket, int]]:
         yield made, int(made.getsockname()[1])
 
 
-def _until_event(heard: socket.socket, wanted: Callable[[object], bool]) -> object:
+def _until_event(heard: socket.socket, wanted: Callable[[Any], bool]) -> Any:
     """The first event by other people's reader that is wanted."""
     end_s = time.monotonic() + LIMIT_S
     while time.monotonic() < end_s:
@@ -99,12 +100,12 @@ def test_what_is_confirmed_is_heard_and_what_is_rejected_then_is_taken_away(tmp_
         _see(station, _fresh("uav07-s1-eo.t1", 1), _fresh("uav07-s1-eo.t2", 1, east_m=3_000.0))
         _decide(station, "c-uav07-s1-eo.t2", "confirmed")
         event = _until_event(heard, lambda _: True)  # the first: nothing unreviewed came before it
-        assert event.uid == "skywarden.c-uav07-s1-eo.t2"  # type: ignore[attr-defined]
-        assert event.ce > 0.0  # type: ignore[attr-defined]
-        assert "UNREVIEWED" not in event.detail.contact.callsign  # type: ignore[attr-defined]
+        assert event.uid == "skywarden.c-uav07-s1-eo.t2"
+        assert event.ce > 0.0
+        assert "UNREVIEWED" not in event.detail.contact.callsign
         _decide(station, "c-uav07-s1-eo.t2", "rejected")
-        gone = _until_event(heard, lambda one: one.type == "t-x-d-d")  # type: ignore[attr-defined]
-        assert 'uid="skywarden.c-uav07-s1-eo.t2"' in gone.detail.xmlDetail  # type: ignore[attr-defined]
+        gone = _until_event(heard, lambda one: one.type == "t-x-d-d")
+        assert 'uid="skywarden.c-uav07-s1-eo.t2"' in gone.detail.xmlDetail
         assert station.tak.problems() == []
         assert b"skywarden_tak_events_total{" in b"".join(
             line + b"\n" for line in _metrics(station).splitlines() if b"tak" in line
@@ -131,16 +132,16 @@ def test_unreviewed_things_leave_only_when_it_is_said_and_marked(tmp_path: Path)
         ) as station,
     ):
         _see(station, _fresh("uav07-s1-eo.t1", 1))
-        event = _until_event(heard, lambda one: one.type.startswith("a-u"))  # type: ignore[attr-defined]
-        assert event.detail.contact.callsign.startswith("UNREVIEWED ")  # type: ignore[attr-defined]
-        assert "UNREVIEWED:" in event.detail.xmlDetail  # type: ignore[attr-defined]
+        event = _until_event(heard, lambda one: one.type.startswith("a-u"))
+        assert event.detail.contact.callsign.startswith("UNREVIEWED ")
+        assert "UNREVIEWED:" in event.detail.xmlDetail
 
 
 def test_a_confirmed_contact_that_a_new_track_joins_is_held_and_not_taken_away(tmp_path: Path) -> None:
     with _udp_listener() as (heard, port), _station(tmp_path, _config(f"udp://127.0.0.1:{port}")) as station:
         _see(station, _fresh("uav07-s1-eo.t1", 1))
         _decide(station, "c-uav07-s1-eo.t1", "confirmed")
-        _until_event(heard, lambda one: one.uid == "skywarden.c-uav07-s1-eo.t1")  # type: ignore[attr-defined]
+        _until_event(heard, lambda one: one.uid == "skywarden.c-uav07-s1-eo.t1")
         again = msgspec.structs.replace(
             _fresh("uav08-s1-eo.t1", 1), platform_id="uav08", time_ns=_now_ns() + 1_000_000
         )
@@ -153,9 +154,9 @@ def test_a_confirmed_contact_that_a_new_track_joins_is_held_and_not_taken_away(t
         _decide(station, "c-uav07-s1-eo.t5", "confirmed")
         seen: list[str] = []
 
-        def is_sentinel(one: object) -> bool:
-            seen.append(one.type)  # type: ignore[attr-defined]
-            return bool(one.uid == "skywarden.c-uav07-s1-eo.t5")  # type: ignore[attr-defined]
+        def is_sentinel(one: Any) -> bool:
+            seen.append(one.type)
+            return bool(one.uid == "skywarden.c-uav07-s1-eo.t5")
 
         _until_event(heard, is_sentinel)
         assert "t-x-d-d" not in seen
@@ -167,12 +168,12 @@ def test_what_is_rejected_while_the_station_is_away_is_taken_off_when_it_comes_b
         with _station(tmp_path, config) as station:
             _see(station, _fresh("uav07-s1-eo.t1", 1))
             _decide(station, "c-uav07-s1-eo.t1", "confirmed")
-            _until_event(heard, lambda one: one.uid == "skywarden.c-uav07-s1-eo.t1")  # type: ignore[attr-defined]
+            _until_event(heard, lambda one: one.uid == "skywarden.c-uav07-s1-eo.t1")
         with _station(tmp_path) as station:
             _decide(station, "c-uav07-s1-eo.t1", "rejected")
         with _station(tmp_path, config):
-            gone = _until_event(heard, lambda one: one.type == "t-x-d-d")  # type: ignore[attr-defined]
-            assert gone.uid == "skywarden.c-uav07-s1-eo.t1.gone"  # type: ignore[attr-defined]
+            gone = _until_event(heard, lambda one: one.type == "t-x-d-d")
+            assert gone.uid == "skywarden.c-uav07-s1-eo.t1.gone"
 
 
 def _offers(*events: CotEvent) -> Callable[[int], Offered]:

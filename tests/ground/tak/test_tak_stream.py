@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from ground.tak.stream_protocol import MAX_HELD_BYTES, StreamProtocol
+from ground.tak.stream_protocol import MAX_HELD_BYTES, Role, StreamProtocol
 from ground.tak.things import exercise_event
 
 NOW = 1_763_000_000_000_000_000
@@ -75,8 +75,8 @@ def test_an_answer_that_nobody_asked_for_changes_nothing() -> None:
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20), st.sampled_from(["client", "server"]))
-def test_rubbish_is_passed_over(pieces: list[bytes], role: str) -> None:
-    protocol = StreamProtocol(role, "protobuf")  # type: ignore[arg-type]
+def test_rubbish_is_passed_over(pieces: list[bytes], role: Role) -> None:
+    protocol = StreamProtocol(role, "protobuf")
     for piece in pieces:
         protocol.feed(piece, NOW)
         protocol.feed(b"<event type='t-x-takp-x'" + piece + b"</event>", NOW)

@@ -11,6 +11,7 @@ import pytest
 from ground.config import ContactsConfig
 from ground.fusion.book import ContactBook
 from ground.review.desk import ReviewDesk
+from ground.review.entries import Decision
 from ground.review.log import ReviewLog
 from ground.store.sqlite import SqliteStore
 from models.evaluation.harvest import HarvestCase, write_harvest
@@ -49,10 +50,11 @@ def station(folder: Path) -> None:
         store.ingest([arrival(one, number + 1) for number, one in enumerate(messages)])
         store.settle(1)
         desk = ReviewDesk(log, store)
-        for index, decision in ((0, "confirmed"), (1, "rejected")):
+        decisions: tuple[Decision, ...] = ("confirmed", "rejected")
+        for index, decision in enumerate(decisions):
             contact = store.contact(f"c-uav07-s1-eo.t{index}")
             assert contact is not None
-            desk.decide(contact, decision, account="ana", version=0, utc_ns=START_NS)  # type: ignore[arg-type]
+            desk.decide(contact, decision, account="ana", version=0, utc_ns=START_NS)
     finally:
         log.close()
         store.close()

@@ -257,7 +257,7 @@ class Seer:
 
 
 def looked_at(folder: Path, seer: Seer) -> Looked:
-    return look_at(seer, read_dataset(folder))  # type: ignore[arg-type]
+    return look_at(seer, read_dataset(folder))  # type: ignore[arg-type]  # a Seer only detects
 
 
 def test_a_turned_photograph_is_seen_as_it_was_labelled(tmp_path: Path) -> None:

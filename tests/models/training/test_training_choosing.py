@@ -21,6 +21,7 @@ from models.training.choosing.temperature import (
 )
 from models.training.choosing.threshold import choose, operating_points
 from models.training.errors import TrainingError
+from models.training.judge import Looker
 from models.training.sample import Sample
 from models.training.score import Judged
 
@@ -69,11 +70,11 @@ def test_a_learning_curve_has_a_row_for_each_checkpoint_and_is_read_again(tmp_pa
     boat = np.array([[1, 1, 40, 30]], np.float32)
     sample = Sample(path=tmp_path / "a.png", boxes=boat, classes=np.array([0]))
 
-    def look_of(folder: Path | None) -> object:
+    def look_of(folder: Path | None) -> Looker:
         found = boat.astype(float) if folder else np.array([[50.0, 40, 60, 50]])
         return lambda image: (found, np.array([0.5]))
 
-    rows = learning_curve([(0, None), (700, tmp_path)], [sample], look_of)  # type: ignore[arg-type]
+    rows = learning_curve([(0, None), (700, tmp_path)], [sample], look_of)
     assert [row["ap50"] for row in rows] == [0.0, 1.0]
     (tmp_path / "curve.json").write_text(json.dumps(rows))
     assert read_curve(tmp_path / "curve.json") == rows

@@ -63,8 +63,8 @@ def test_average_precision_is_what_pycocotools_says() -> None:
     images = _random_images(40)
     ours = figures(images, draws=5)
     stats = _coco_says(images)
-    assert ours["ap50_95"][0] == pytest.approx(stats[0], abs=2e-3)  # type: ignore[index]
-    assert ours["ap50"][0] == pytest.approx(stats[1], abs=2e-3)  # type: ignore[index]
+    assert ours["ap50_95"][0] == pytest.approx(stats[0], abs=2e-3)
+    assert ours["ap50"][0] == pytest.approx(stats[1], abs=2e-3)
 
 
 def _one(

@@ -16,6 +16,7 @@ from sim.drill.story import Chapter, DrillInfo, Injected, Note, Story
 from sim.range.faults.kinds import KINDS
 from sim.scenario.description import Scenario, load_scenario
 from sim.scenario.fleet.behaviour import Fleet
+from sim.scenario.tables.fleet import Ais
 from skywarden.errors import ConfigError, FlightError, UsageError
 
 
@@ -104,21 +105,23 @@ def test_a_vessel_appears_where_and_as_it_was_told(fleet_of_nine: Scenario) -> N
 def test_ais_falls_silent_lies_and_comes_back(fleet_of_nine: Scenario) -> None:
     fleet = _fleet(fleet_of_nine)
 
-    def ais(scenario: Scenario, vessel: str) -> object:
-        return next(one.ais for one in scenario.vessels if one.id == vessel)
+    def ais(scenario: Scenario, vessel: str) -> Ais:
+        found = next(one.ais for one in scenario.vessels if one.id == vessel)
+        assert found is not None
+        return found
 
     off = scenario_after(fleet_of_nine, _order("ais_off", "fishing-1"), fleet, 50.0)
-    gaps = ais(off, "fishing-1").gaps_s  # type: ignore[attr-defined]
+    gaps = ais(off, "fishing-1").gaps_s
     assert gaps[-1][0] == 50.0
     on = scenario_after(off, _order("ais_on", "fishing-1"), fleet, 80.0)
-    assert ais(on, "fishing-1").gaps_s[-1] == (50.0, 80.0)  # type: ignore[attr-defined]
+    assert ais(on, "fishing-1").gaps_s[-1] == (50.0, 80.0)
     lies = scenario_after(fleet_of_nine, _order("ais_false_place", "fishing-1", east_m=3_000.0), fleet, 50.0)
     told = ais(lies, "fishing-1")
-    assert (told.wrong_from_s, told.offset_m) == (50.0, (3_000.0, 0.0))  # type: ignore[attr-defined]
+    assert (told.wrong_from_s, told.offset_m) == (50.0, (3_000.0, 0.0))
     with pytest.raises(UsageError, match="sends no AIS"):
         scenario_after(fleet_of_nine, _order("ais_off", "silent-1"), fleet, 50.0)
     begins = scenario_after(fleet_of_nine, _order("ais_on", "silent-1", mmsi="230108612"), fleet, 50.0)
-    assert ais(begins, "silent-1").mmsi == "230108612"  # type: ignore[attr-defined]
+    assert ais(begins, "silent-1").mmsi == "230108612"
 
 
 def test_faults_of_the_link_make_the_weather_of_its_radio() -> None:

@@ -3,6 +3,7 @@
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -63,7 +64,7 @@ def test_the_plain_reader_finds_everything_in_order_of_time(tmp_path: Path) -> N
         "/tf": 10,
     }
     heard: list[bytes] = []
-    by_schema: dict[str, list[dict[str, object]]] = {}
+    by_schema: dict[str, list[dict[str, Any]]] = {}
     times = []
     with (tmp_path / "out.mcap").open("rb") as file:
         for schema, channel, message in make_reader(file).iter_messages():
@@ -81,8 +82,8 @@ def test_the_plain_reader_finds_everything_in_order_of_time(tmp_path: Path) -> N
     assert fix["latitude"] == pytest.approx(-35.0)
     assert fix["altitude"] == pytest.approx(619.0, abs=5.0), "height is above the ellipsoid"
     turn = by_schema["foxglove.FrameTransform"][9]
-    assert turn["translation"]["y"] == pytest.approx(9e-5 * 110_940, rel=0.01)  # type: ignore[index]
-    assert turn["rotation"]["x"] == pytest.approx(1.0, abs=1e-6), "nose east, right south, down down"  # type: ignore[index]
+    assert turn["translation"]["y"] == pytest.approx(9e-5 * 110_940, rel=0.01)
+    assert turn["rotation"]["x"] == pytest.approx(1.0, abs=1e-6), "nose east, right south, down down"
     picture = by_schema["foxglove.CompressedImage"][3]
     data = base64.b64decode(str(picture["data"]))
     assert data == (tmp_path / "f/frames/eo/000000003.jpg").read_bytes()

@@ -142,7 +142,7 @@ def test_nonsense_is_refused_with_a_sentence(change: dict[str, object]) -> None:
     with pytest.raises(InputError):
         CameraModel.from_jsonable({"width_px": 10})
     with pytest.raises(InputError):
-        CameraModel.from_jsonable([])  # type: ignore[arg-type]
+        CameraModel.from_jsonable([])  # type: ignore[arg-type]  # wrong on purpose
 
 
 @pytest.mark.parametrize("hfov_deg", [0.0, 180.0, float("nan")])

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
@@ -40,8 +41,8 @@ def _place(lat: float = 36.123456789, lon: float = -5.43211234, ee: float = 40.0
     )
 
 
-def _sighting(place: Position | None, **other: object) -> Sighting:
-    values = {
+def _sighting(place: Position | None, **other: Any) -> Sighting:
+    values: dict[str, Any] = {
         "sighting_id": "20261122T023000Z_uav07.eo.t12.f4711",
         "track_id": "20261122T023000Z_uav07.eo.t12",
         "platform_id": "uav07",
@@ -58,7 +59,7 @@ def _sighting(place: Position | None, **other: object) -> Sighting:
         "no_position_reason": None if place else "telemetry_stale",
         "platform_position": (36.1, -5.4, 412.0),
     }
-    return Sighting(**{**values, **other})  # type: ignore[arg-type]
+    return Sighting(**{**values, **other})
 
 
 def test_a_sighting_with_all_it_has_fits_and_comes_back() -> None:
