@@ -123,6 +123,7 @@ def _starve(scene: "_Scene", group: CpuGroup, plan: Plan, result: Result) -> Non
     after = scene.watch(plan.after_s)
     result.observe("frames a second, free", free.rate)
     result.observe("frames a second, a quarter of a core", starved.rate)
+    result.observe("frames a second that its camera gave meanwhile", starved.taken)
     result.expect_at_most("starved: shown on the ground after s", shown_s, 5.0)
     result.expect_at_most("starved: longest silence of the link, s", starved.longest_silence_s, 2.0)
     interval_s = 1.0 / max(starved.rate, 0.1)
@@ -167,9 +168,11 @@ def _without_memory(scene: "_Scene", result: Result) -> None:
 
 @dataclass(slots=True)
 class _Watched:
-    """What was seen on the ground in a stretch of time."""
+    """What was seen on the ground in a stretch of time; frames a second that were looked at, and that the
+    camera gave."""
 
     rate: float
+    taken: float
     longest_silence_s: float
     early_s: float
     late_s: float
@@ -257,7 +260,8 @@ class _Scene:
         count = seen[-1][1] - seen[0][1] if len(seen) > 1 else 0
         third = max(1, len(seen) // 3)
         return _Watched(
-            rate=count / passed_s,
+            rate=len(seen) / passed_s,
+            taken=count / passed_s,
             longest_silence_s=self.longest_silence_s,
             early_s=_median([one[2] for one in seen[:third]]),
             late_s=_median([one[2] for one in seen[-third:]]),
@@ -267,7 +271,7 @@ class _Scene:
         """Frames a second that were looked at lately."""
         now_s = time.monotonic()
         recent = [one for one in list(self.frames) if now_s - one[0] < seconds]
-        return (recent[-1][1] - recent[0][1]) / seconds if len(recent) > 1 else 0.0
+        return len(recent) / seconds
 
     def holds(self, component: str, condition: str) -> bool:
         """Whether the ground shows this condition of the platform."""
