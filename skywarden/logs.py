@@ -36,7 +36,7 @@ def configure_logs(style: LogFormat = "auto", *, verbosity: int = 0) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info if style == "json" else _unchanged,
+            structlog.processors.format_exc_info if style == "json" else _printable,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -94,5 +94,13 @@ def _wants_colour() -> bool:
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _unchanged(logger: object, method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    return event
+def _printable(logger: object, method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Nothing in a line moves a terminal's cursor or turns its writing round, whoever wrote the text."""
+    return {
+        name: _escaped(value) if isinstance(value, str) and not value.isprintable() else value
+        for name, value in event.items()
+    }
+
+
+def _escaped(text: str) -> str:
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

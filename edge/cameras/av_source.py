@@ -10,8 +10,10 @@ import av
 import av.container
 import av.error
 import numpy as np
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
 from edge.cameras.address import CameraAddress, redacted
 from edge.cameras.config import CameraConfig
@@ -31,6 +33,7 @@ _FILE_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,h264,hevc,mpegvideo,m4v,mjpeg,flv,asf,nut,ivf,mxf"
 )
 _MAX_DAMAGED_IN_A_ROW = 300
+_MAX_NEW_STREAMS = 100
 
 
 class AvPixels(ConvertedPixels):
@@ -234,9 +237,11 @@ class AvSource:
     def _decoded(self, container: av.container.InputContainer) -> Iterator[VideoFrame]:
         stream = container.streams.video[0]
         in_a_row = 0
-        for packet in container.demux(stream):
+        for packet in self._packets(container, stream):
             try:
                 frames = packet.decode()
+            except av.error.EOFError:  # the decoder was told of the end before
+                return
             except (av.error.InvalidDataError, av.error.BugError, av.error.PatchWelcomeError):
                 self._damaged += 1
                 in_a_row += 1
@@ -247,6 +252,23 @@ class AvSource:
                 continue
             in_a_row = 0 if frames else in_a_row
             yield from frames
+
+    def _packets(
+        self, container: av.container.InputContainer, stream: VideoStream
+    ) -> "Iterator[Packet[VideoStream]]":
+        """The packets of this stream.
+
+        Where another stream appears in the middle (a damaged table of MPEG-TS is enough), PyAV does not know
+        it and may stumble over it (IndexError, its issue 692); asked anew it passes it over.
+        """
+        for _ in range(_MAX_NEW_STREAMS):
+            try:
+                yield from container.demux(stream)
+            except IndexError:
+                self._damaged += 1
+            else:
+                return
+        raise CameraError(f"{redacted(self._config.url)}: new streams appear again and again")
 
     def _end(self) -> None:
         if self._address.is_live:

@@ -45,6 +45,15 @@ def _events(text: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
+def test_what_is_logged_cannot_steer_a_terminal() -> None:
+    hostile = "\x1b[2J\x9b31mred\u202eder\x00\u2028"
+    said = _stderr("console", more=f"log.warning({hostile!r}, label={hostile!r}, words='a b' + {hostile!r})")
+    line = said.splitlines()[-1]
+    assert "red" in line
+    assert line.isprintable()
+
+
+@pytest.mark.slow
 def test_a_service_gets_one_json_object_a_line() -> None:
     events = _events(_stderr("auto"))
     assert [event["event"] for event in events] == [

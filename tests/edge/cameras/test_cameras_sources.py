@@ -1,10 +1,12 @@
 """Sources on real files, real sockets and real child processes."""
 
+import io
 import os
 import select
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -196,6 +198,44 @@ def test_a_damaged_stream_is_read_to_its_end(tmp_path: Path) -> None:
     (tmp_path / "b.ts").write_bytes(data[: len(data) - 777])
     found = frames(tmp_path / "b.ts")
     assert 30 <= len(found) <= 60
+
+
+def test_a_stream_that_appears_in_the_middle_is_passed_over() -> None:
+    """PyAV stumbles over it, for certain where it cannot seek."""
+    data = _mpegts(120, sounds=0) + _mpegts(10, sounds=12)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sender = threading.Thread(target=_send, args=(server, data))
+        sender.start()
+        config = CameraConfig(url=f"tcp://127.0.0.1:{server.getsockname()[1]}", read_timeout_s=5.0)
+        with pytest.raises(CameraError, match=r"the stream ended after [1-9]"):
+            list(frames_of(make_source_here(config, CLOCK)))
+        sender.join(5.0)
+
+
+def _send(server: socket.socket, data: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.sendall(data)
+
+
+def _mpegts(count: int, *, sounds: int) -> bytes:
+    """Noise, so that what opens it does not look as far as where the sounds begin."""
+    written = io.BytesIO()
+    with av.open(written, "w", format="mpegts") as container:
+        video = container.add_stream("h264", rate=10)
+        video.width, video.height, video.pix_fmt = 320, 240, "yuv420p"
+        video.options = {"preset": "ultrafast", "tune": "zerolatency"}
+        silent = [container.add_stream("mp2", rate=48_000) for _ in range(sounds)]
+        for number in range(count):
+            noise = np.random.default_rng(number).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(noise, format="bgr24")))
+            for sound in silent:
+                quiet = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 1_152), np.int16), format="s16")
+                quiet.sample_rate, quiet.pts = 48_000, number * 1_152
+                container.mux(sound.encode(quiet))
+        for stream in (video, *silent):
+            container.mux(stream.encode(None))
+    return written.getvalue()
 
 
 def test_what_is_no_video_is_refused_in_a_sentence(tmp_path: Path) -> None:
