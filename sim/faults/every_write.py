@@ -204,7 +204,8 @@ def under_strace(limit: int, seed: int) -> tuple[Verdict, int, int]:
         for how in ("signal=SIGKILL", "error=EIO", "error=ENOSPC")
     ]
     if limit < len(points):
-        points = random.Random(seed).sample(points[: 20 * len(_CALLS) * 3], limit)
+        early = points[: 20 * len(_CALLS) * 3]
+        points = random.Random(seed).sample(early, min(limit, len(early)))
     total, damaged, count = Verdict(), 0, 0
     past_the_end: set[tuple[str, str]] = set()
     for call, number, how in points:
