@@ -69,6 +69,7 @@ def verify_store(path: Path, evidence_keys: Mapping[str, Sequence[bytes]]) -> Ve
                 found.streams += 1
                 leaves, sealed = _check_records(db, row, found)
                 _check_chain(db, row, leaves, found)
+                _check_head(db, row, found)
                 bad = _check_seals(db, row, leaves, evidence_keys.get(row[1], ()), found)
                 found.signed += sum(count for key, count in sealed.items() if key not in bad)
             _check_indexes(db, path, found)
@@ -205,6 +206,19 @@ def _check_chain(db: Any, row: tuple[Any, ...], leaves: dict[int, bytes], found:
         found.blame(
             f"{name}: proved up to {chain_seq} once, now only up to {seq}: records are gone or changed"
         )
+
+
+def _check_head(db: Any, row: tuple[Any, ...], found: Verification) -> None:
+    """Whether the farthest head that is told to the sender was ever signed."""
+    stream_key, platform_id, boot_id, _, _ = row
+    is_signed = db.execute(
+        "SELECT CASE WHEN head IS NULL THEN head_seq = 0 ELSE EXISTS (SELECT 1 FROM seals s "
+        "WHERE s.stream_key = t.stream_key AND s.head_seq = t.head_seq AND s.head = t.head) END "
+        "FROM streams t WHERE stream_key = ?",
+        (stream_key,),
+    ).get
+    if not is_signed:
+        found.blame(f"{platform_id}, outbox {boot_id}: the head that was stored was never signed")
 
 
 def _check_seals(

@@ -88,6 +88,8 @@ def test_records_in_any_order_are_proved_once_nothing_is_missing(tmp_path: Path)
         "UPDATE records SET time_ns = time_ns + 1 WHERE seq = 7",
         "UPDATE records SET clock = 0 WHERE seq = 7",
         "UPDATE records SET seq = 700 WHERE seq = 7",
+        "UPDATE streams SET head_seq = head_seq + 8192",
+        "UPDATE streams SET head = zeroblob(32)",
         "DELETE FROM records WHERE seq = 7",
         "DELETE FROM records WHERE seq > 30",
         "UPDATE records SET body = (SELECT body FROM records WHERE seq = 8) WHERE seq = 7",
