@@ -16,7 +16,6 @@ SLOT_NS = 2 * NS_PER_S
 """Of looks so close together the best one stands for all: what they do not share is the least part."""
 
 MAX_SLOTS = 900
-_FAST = 1  # of zlib's levels
 
 
 class _Open(msgspec.Struct, array_like=True):
@@ -99,7 +98,7 @@ class KeptLooks:
     def pack(self) -> None:
         """Take less memory until the next sighting."""
         if not isinstance(self._kept, bytes):
-            self._kept = zlib.compress(msgspec.msgpack.encode(self._kept), _FAST)
+            self._kept = zlib.compress(msgspec.msgpack.encode(self._kept), zlib.Z_BEST_SPEED)
 
     def _opened(self) -> _Open:
         """Open from now on."""

@@ -27,12 +27,11 @@ Render = Callable[[Thing], str]
 
 
 class _Page(NamedTuple):
-    """What changed after some revision, as bytes, and the revision that a reader has seen then; `is_lost`
-    when it is not known any more. Empty where nothing changed."""
+    """What changed after some revision, as bytes, and the revision that a reader has seen then. Empty where
+    nothing changed."""
 
     seen: int
     events: bytes
-    is_lost: bool = False
 
 
 class LiveStream:
@@ -121,11 +120,11 @@ class LiveStream:
             while len(self._pages) > _PAGES:
                 self._pages.popitem(last=False)
         try:
-            found = page.result() if page.done() else await asyncio.shield(page)
+            found = await asyncio.shield(page)
         except BaseException:
             self._forget(seen, page)
             raise
-        if found.is_lost or not found.events:
+        if not found.events:
             self._forget(seen, page)
         return found
 
@@ -137,7 +136,7 @@ class LiveStream:
         changes = self._picture.changes_since(seen)
         if changes is None:
             now = self._picture.revision
-            return _Page(now, _event(now, "resync", "{}"), is_lost=True)
+            return _Page(now, _event(now, "resync", "{}"))
         if not changes:
             return _Page(seen, b"")
         return _Page(changes[-1].revision, b"".join(self._rendered(changes)))
@@ -148,8 +147,7 @@ class LiveStream:
         if self._last_status is None or loop.time() - self._last_status[0] > _STATUS_AGE_S:
             self._last_status = loop.time(), asyncio.ensure_future(asyncio.to_thread(self._status))
         try:
-            status = self._last_status[1]
-            return status.result() if status.done() else await asyncio.shield(status)
+            return await asyncio.shield(self._last_status[1])
         except BaseException:
             self._last_status = None
             raise

@@ -26,7 +26,6 @@ from skywarden.wire import encode
 _CONTACTS_A_COMMIT = 100
 _READ_AT_ONCE = 1_000
 _YIELD_S = 0.001
-_FAST = 1  # of zlib's levels
 _OF_TRACKS = (
     f"SELECT {LEAF_COLUMNS} FROM sightings s JOIN records r USING(record_key) "
     "JOIN streams st USING(stream_key) WHERE s.track_id"
@@ -44,7 +43,7 @@ class _Waiting(NamedTuple):
 
     @classmethod
     def of(cls, sightings: Sequence[bytes]) -> "_Waiting":
-        return cls(len(sightings), zlib.compress(msgspec.msgpack.encode(sightings), _FAST))
+        return cls(len(sightings), zlib.compress(msgspec.msgpack.encode(sightings), zlib.Z_BEST_SPEED))
 
     def sightings(self) -> Iterator[Sighting]:
         """As they came."""
